@@ -1,0 +1,1 @@
+"""What is trained: data, models, optimizers, schedules. Knows nothing of sweeps, Ray or reports."""

@@ -1,0 +1,172 @@
+"""Training steps on TensorFlow: a loop inside one tf.function, one trace for every schedule."""
+
+import os
+from typing import Any
+
+from experiments.backends import Measured, Pending
+from experiments.checks import InputError
+from experiments.feeding import Chunk
+
+
+def start(threads: int, deterministic: bool) -> str:
+    """Set up TensorFlow for this process; return the device: "cpu" or the GPU's name.
+
+    Raises InputError when TensorFlow is already at work here with another number of threads.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        raise InputError(
+            f"trainer: TensorFlow already runs in this process, not with {threads} threads"
+        ) from None
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    # It costs nothing on a CPU, and cannot be taken back.
+    if deterministic or not gpus:
+        tf.config.experimental.enable_op_determinism()
+    if not gpus:
+        return "cpu"
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+
+
+def network(model: Any) -> "Network":
+    """Compile `model`, a keras.Model with a layer "logits"."""
+    import tensorflow as tf
+
+    return Network(model, jit=bool(tf.config.list_physical_devices("GPU")))
+
+
+def program(network: "Network", optimizer: Any, several_parts: bool) -> "Program":
+    """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
+    return Program(network, optimizer, several_parts)
+
+
+class Network:
+    """A Keras network with its forward and backward pass, traced once for all optimizers."""
+
+    def __init__(self, model: Any, jit: bool) -> None:
+        import keras
+        import tensorflow as tf
+
+        self.keras = model
+        self.columns = _columns(model.input_shape[1:])
+        self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
+        # The inner function is shared, so that a new optimizer traces little more than its own update; XLA, where
+        # it pays, compiles this part, whose shapes never change.
+        self.gradients = tf.function(self._gradients, autograph=False, jit_compile=jit)
+        self._forward = tf.function(self._losses, autograph=False, jit_compile=jit)
+        self._evaluate = tf.function(self._evaluation, autograph=False, input_signature=self.columns[:3])
+
+    def evaluate(self, chunk: Chunk) -> Pending:
+        """Losses and correct predictions, without dropout and without learning."""
+        rows = chunk.rows
+        return _pending(self._evaluate(chunk.images[:rows], chunk.labels[:rows], chunk.mask[:rows]))
+
+    def _losses(self, images: Any, labels: Any, mask: Any, training: bool = False) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        logits = self._logits(tf.cast(images, tf.float32) * (1 / 255), training=training)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        hits = tf.equal(tf.argmax(logits, -1, tf.int32), labels)
+        return tf.reduce_sum(losses * mask), tf.reduce_sum(tf.cast(hits, tf.float32) * mask)
+
+    def _gradients(self, images: Any, labels: Any, mask: Any, count: Any, scale: Any) -> tuple[Any, Any, Any]:
+        import tensorflow as tf
+
+        weights = [variable.value for variable in self.keras.trainable_variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            loss, correct = self._losses(images, labels, mask, training=True)
+            scaled = loss / count * scale
+        return loss, correct, tape.gradient(scaled, weights)
+
+    def _evaluation(self, images: Any, labels: Any, mask: Any) -> Any:
+        import tensorflow as tf
+
+        return _loop(tf.shape(labels)[0], lambda part: self._forward(images[part], labels[part], mask[part]))
+
+
+class Program:
+    """A network and an optimizer: one compiled loop over the parts of a chunk."""
+
+    def __init__(self, network: Network, optimizer: Any, several_parts: bool) -> None:
+        import tensorflow as tf
+
+        self._network, self._optimizer = network, optimizer
+        weights = network.keras.trainable_variables
+        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in weights]
+        self._sums = [tf.Variable(zero, trainable=False) for zero in zeros] if several_parts else []
+        self._train = tf.function(self._training, autograph=False, input_signature=network.columns)
+
+    def train(self, chunk: Chunk) -> Pending:
+        """One weight step for each batch in `chunk`."""
+        rows = chunk.rows
+        columns = (chunk.images, chunk.labels, chunk.mask, chunk.counts, chunk.learning_rates)
+        return _pending(self._train(*(a[:rows] for a in (*columns, chunk.first, chunk.last))))
+
+    def _training(
+        self, images: Any, labels: Any, mask: Any, counts: Any, rates: Any, first: Any, last: Any
+    ) -> Any:
+        import tensorflow as tf
+
+        optimizer, weights = self._optimizer, self._network.keras.trainable_variables
+
+        def apply(rate: Any, gradients: Any) -> None:
+            optimizer.learning_rate.assign(rate)
+            optimizer.apply(gradients, weights)
+
+        def step(part: Any) -> tuple[Any, Any]:
+            scale = tf.cast(optimizer.scale_loss(tf.constant(1.0)), tf.float32)
+            loss, correct, gradients = self._network.gradients(
+                images[part], labels[part], mask[part], counts[part], scale
+            )
+            if not self._sums:
+                apply(rates[part], gradients)
+                return loss, correct
+            for total, gradient in zip(self._sums, gradients, strict=True):
+                total.assign(tf.where(first[part], gradient, total + gradient))
+            tf.cond(last[part], lambda: apply(rates[part], list(self._sums)), lambda: None)
+            return loss, correct
+
+        return _loop(tf.shape(labels)[0], step)
+
+
+def _columns(image: tuple[int, int, int]) -> list[Any]:
+    """The types of a chunk's columns; neither the number of parts nor their size is in the trace."""
+    import tensorflow as tf
+
+    shapes = (((None, None, *image), "uint8"), ((None, None), "int32"), ((None, None), "float32"))
+    flat = (((None,), "float32"), ((None,), "float32"), ((None,), "bool"), ((None,), "bool"))
+    return [tf.TensorSpec(shape, kind) for shape, kind in (*shapes, *flat)]
+
+
+def _loop(parts: Any, compute: Any) -> Any:
+    """`compute` for one part after the other, until one gives a loss that is not finite."""
+    import tensorflow as tf
+
+    def body(part: Any, _: Any, losses: Any, correct: Any) -> tuple[Any, ...]:
+        loss, hits = compute(part)
+        return part + 1, tf.math.is_finite(loss), losses.write(part, loss), correct.write(part, hits)
+
+    columns = [tf.TensorArray(tf.float32, parts, element_shape=()) for _ in range(2)]
+    done, _, losses, correct = tf.while_loop(
+        lambda part, finite, *_: (part < parts) & finite,
+        body,
+        (tf.constant(0), tf.constant(True), *columns),
+        # Each step reads the weights that the one before has written.
+        parallel_iterations=1,
+    )
+    return done, losses.stack(), correct.stack()
+
+
+def _pending(result: Any) -> Pending:
+    def wait() -> Measured:
+        done, losses, correct = (tensor.numpy() for tensor in result)
+        return Measured(losses[:done], correct[:done])
+
+    return wait

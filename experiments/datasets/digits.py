@@ -1,0 +1,65 @@
+"""The 1,797 handwritten digits that scikit-learn carries, 8 x 8 pixels, ten classes (UCI, Alpaydin & Kaynak
+1998).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.datasets.cachefiles import read_sealed, write_sealed
+from experiments.datasets.pixels import resized
+
+SIDE = 8
+BRIGHTEST = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """The digits as a catalogue; `pixels` uint8 [N, 8, 8, 1]."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] = tuple("0123456789")
+    channels: int = 1
+
+    @property
+    def names(self) -> list[str]:
+        """The place of each digit in scikit-learn's table."""
+        return [f"{index:04d}" for index in range(len(self.labels))]
+
+    def digests(self, used: Sequence[int]) -> list[str]:
+        """The sha256 (hex) of the pixels of each index in `used`."""
+        return [hashlib.sha256(self.pixels[index].tobytes()).hexdigest() for index in used]
+
+    def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
+        """One digit, uint8 [size, size, 1]."""
+        return resized(self.pixels[index], size)
+
+    def place(self, index: int) -> str:
+        """The digit's number in scikit-learn's table."""
+        return f"digit {index}"
+
+
+def survey(path: str | None, cache: Path) -> Digits:
+    """Every digit. The table is kept in `cache`, because importing scikit-learn takes more than a second."""
+    memory = cache / f"digits-{version('scikit-learn')}.bin"
+    content = read_sealed(memory)
+    if content is None:
+        content = _from_sklearn()
+        write_sealed(memory, content)
+    table = np.frombuffer(content, np.uint8).reshape(-1, SIDE * SIDE + 1)
+    return Digits(table[:, 1:].reshape(-1, SIDE, SIDE, 1), table[:, 0].astype(np.int64))
+
+
+def _from_sklearn() -> bytes:
+    """One row a digit: its label, then its 64 pixels scaled from 0..16 to 0..255, all uint8."""
+    from sklearn.datasets import load_digits
+
+    features, labels = load_digits(return_X_y=True)
+    pixels = np.rint(features * (255 / BRIGHTEST))
+    return np.column_stack([labels, pixels]).astype(np.uint8).tobytes()

@@ -1,0 +1,119 @@
+"""How the images of an epoch reach the model: cut into parts, gathered in chunks of many parts."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_BYTES = 64 * 2**20  # of images, in one call of the compiled loop
+
+T = TypeVar("T", bound=np.generic)
+Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """An epoch cut into R parts of m images; a batch (one weight step) is one part or several in a row.
+
+    `positions` int64 [R, m] are places in the epoch's order, -1 where a part has fewer images; `step` int64 [R]
+    is the weight step that a part belongs to.
+    """
+
+    positions: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+    @cached_property
+    def mask(self) -> NDArray[np.float32]:
+        """1 for an image, 0 for padding: float32 [R, m]."""
+        return (self.positions >= 0).astype(np.float32)
+
+    @cached_property
+    def counts(self) -> NDArray[np.float32]:
+        """The images of the whole batch that each part belongs to: float32 [R]."""
+        images = np.bincount(self.step, self.mask.sum(1))
+        return images[self.step].astype(np.float32)
+
+    @cached_property
+    def first(self) -> NDArray[np.bool_]:
+        """Whether a part begins its batch: bool [R]."""
+        return np.diff(self.step, prepend=-1) > 0
+
+    @cached_property
+    def last(self) -> NDArray[np.bool_]:
+        """Whether a part ends its batch: bool [R]."""
+        return np.diff(self.step, append=self.step[-1] + 1) > 0
+
+
+def cut(images: int, batch: int, largest: int) -> Parts:
+    """`images` in batches of `batch`, the last one smaller, each in parts of at most `largest` images.
+
+    >>> cut(5, 2, 2).positions.tolist()
+    [[0, 1], [2, 3], [4, -1]]
+    >>> cut(5, 4, 2).step.tolist()
+    [0, 0, 1]
+    """
+    steps, per_batch = -(-images // batch), -(-batch // largest)
+    size = -(-batch // per_batch)
+    positions = np.full((steps, per_batch * size), -1, np.int64)
+    positions[:, :batch] = np.arange(steps * batch).reshape(steps, batch)
+    positions[positions >= images] = -1
+    positions = positions.reshape(steps * per_batch, size)
+    used = positions[:, 0] >= 0
+    return Parts(positions[used], np.repeat(np.arange(steps), per_batch)[used])
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """K parts in a row, of which the first `rows` are to be computed; the others only keep K the same.
+
+    `images` uint8 [K, m, H, W, C], `labels` int32 [K, m], `mask` float32 [K, m], and per part: `counts` and
+    `learning_rates` float32 [K], `first` and `last` bool [K].
+    """
+
+    rows: int
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    mask: NDArray[np.float32]
+    counts: NDArray[np.float32]
+    learning_rates: NDArray[np.float32]
+    first: NDArray[np.bool_]
+    last: NDArray[np.bool_]
+
+
+def chunks(
+    parts: Parts, gather: Gather, labels: NDArray[np.int64], learning_rates: NDArray[np.float32]
+) -> Iterator[Chunk]:
+    """The parts in chunks of about CHUNK_BYTES of images, all with the same K.
+
+    `gather` gives the images at positions [n] as uint8 [n, H, W, C]; `labels` int64 [N] are in the epoch's
+    order; `learning_rates` float32 [steps] has one rate a weight step.
+    """
+    total, size = parts.positions.shape
+    one = gather(np.zeros(1, np.int64))
+    length = min(total, max(1, CHUNK_BYTES // (size * one.nbytes)))
+    for start in range(0, total, length):
+        here = slice(start, start + length)
+        positions = np.maximum(parts.positions[here], 0)
+        rows = len(positions)
+        images = gather(positions.ravel()).reshape(rows, size, *one.shape[1:])
+        yield Chunk(
+            rows,
+            _filled(images, length),
+            _filled(labels[positions].astype(np.int32), length),
+            _filled(parts.mask[here], length),
+            _filled(parts.counts[here], length),
+            _filled(learning_rates[parts.step[here]], length),
+            _filled(parts.first[here], length),
+            _filled(parts.last[here], length),
+        )
+
+
+def _filled(rows: NDArray[T], length: int) -> NDArray[T]:
+    if len(rows) == length:
+        return rows
+    result = np.zeros((length, *rows.shape[1:]), rows.dtype)
+    result[: len(rows)] = rows
+    return result

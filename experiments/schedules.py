@@ -1,0 +1,187 @@
+"""A learning-rate schedule as a table of learning rates, known before anything runs.
+
+    cosine: {final: 0.01, peak: 0.1, by: step, warmup: {epochs: 3, start: 0.0}}
+
+The label selects the shape, or `name` does. `peak` is what the shape gives fractions of (default: the
+optimizer's learning rate), `by` whether it moves at every step or every epoch, and `warmup` goes in front:
+linear from start * peak to the peak, after which the shape begins with the epochs that are left. All shapes
+stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
+(experiments.own_shapes).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments import cycles, own_shapes, published, rules, sequences, shapes
+from experiments.checks import InputError, checked, converted, unknown
+from experiments.limits import FRACTION, POSITIVE, within
+from experiments.own_shapes import COMMON
+from experiments.shapes import Array, By, Shape, ramp, times
+
+SHAPES: dict[str, Shape] = shapes.ROWS | cycles.ROWS | sequences.ROWS | published.ROWS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warmup:
+    """`epochs` of it in front of a shape, linear from `start` (a fraction of the peak) to the peak."""
+
+    epochs: float
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A checked schedule, every setting filled in; `peak` None means the optimizer's learning rate."""
+
+    shape: str
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    peak: float | None = None
+    by: By = "step"
+    warmup: Warmup | None = None
+    plateau: rules.Plateau | None = None
+
+
+def _row(where: str, name: str) -> Shape:
+    if own_shapes.is_own(name):
+        return own_shapes.load(where, name)
+    if name not in SHAPES:
+        raise unknown(where, "schedule", name, SHAPES)
+    return SHAPES[name]
+
+
+def _mapping(where: str, given: Any, example: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where}: expected settings such as {example}, got {given!r}")
+    return given
+
+
+def _warmup(where: str, given: Any) -> Warmup:
+    settings = checked(where, _mapping(where, given, "{epochs: 3}"), Warmup)
+    within(where, settings, {"epochs": POSITIVE, "start": FRACTION})
+    return Warmup(**settings)
+
+
+def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
+    """`given`, the settings that a sweep file has at `where` under `label`, as a Schedule.
+
+    Raises InputError for an unknown shape, key, setting or metric (with the nearest name), a value of the
+    wrong type or outside its limits, settings that contradict each other, or a user's own shape that cannot
+    be loaded.
+
+    >>> check("schedules.slow", "slow", {"name": "cosine", "final": 0.01, "peak": 0.1})
+    Schedule(shape='cosine', settings={'final': 0.01}, peak=0.1, by='step', warmup=None, plateau=None)
+    >>> check("schedules.cosin", "cosin", {})
+    Traceback (most recent call last):
+    ...
+    experiments.checks.InputError: schedules.cosin: unknown schedule 'cosin'; did you mean 'cosine'?
+    """
+    given = _mapping(where, given, "{}")
+    # A sequence says what it is by its one setting.
+    name = str(given.get("name", "sequence" if "sequence" in given else label))
+    row = _row(f"{where}.name" if "name" in given else where, name)
+    settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=COMMON)
+    peak, by, warmup = given.get("peak"), given.get("by", row.by or "step"), given.get("warmup")
+    if peak is not None:
+        if row.absolute:
+            raise InputError(f"{where}.peak: {name} gives learning rates itself and has no peak; remove it")
+        peak = converted(f"{where}.peak", peak, float)
+        POSITIVE.check(f"{where}.peak", peak)
+    by = converted(f"{where}.by", by, By)
+    if row.by and by != row.by:
+        raise InputError(f"{where}.by: {name} only goes by {row.by}, got {by!r}")
+    return Schedule(
+        shape=name,
+        settings=settings,
+        peak=peak,
+        by=by,
+        warmup=None if warmup is None else _warmup(f"{where}.warmup", warmup),
+        plateau=rules.Plateau(**settings) if name == "plateau" else None,
+    )
+
+
+def uses_total(schedule: Schedule) -> bool:
+    """Whether the beginning of the table changes when the run gets longer.
+
+    >>> [uses_total(check("s", name, {})) for name in ("constant", "cosine")]
+    [False, True]
+    """
+    depends = _row(schedule.shape, schedule.shape).uses_total
+    return depends(schedule.settings) if callable(depends) else depends
+
+
+def _shaped(schedule: Schedule, row: Shape, t: Array, total: float) -> Array:
+    values = row.function(t, total, **schedule.settings)
+    if np.shape(values) != t.shape:
+        raise InputError(
+            f"{schedule.shape}: expected an array of shape {t.shape} from it, got {np.shape(values)}"
+        )
+    return np.asarray(values, np.float64)
+
+
+def _with_warmup(schedule: Schedule, warmup: Warmup, row: Shape, time: Array, epochs: int) -> Array:
+    total = epochs - warmup.epochs
+    if total <= 0:
+        body, top = np.ones_like(time), 1.0
+    else:
+        body = _shaped(schedule, row, np.maximum(time - warmup.epochs, 0.0), total)
+        top = float(_shaped(schedule, row, np.zeros((1, 1)), total)[0, 0]) if row.absolute else 1.0
+    return np.where(time < warmup.epochs, top * ramp(time, warmup.epochs, start=warmup.start), body)
+
+
+def table(
+    schedule: Schedule, learning_rate: float, epochs: int, steps: int, decay: float = 0.0
+) -> NDArray[np.float32]:
+    """The learning rate of every step, float32 [epochs, steps].
+
+    `learning_rate` is the peak where the schedule has none; `steps` is the number in an epoch; `decay` is
+    Keras 2's, rate / (1 + decay * step) with steps counted from the very first. Computed in float64 and
+    rounded once. Raises InputError when a rate is negative, NaN or beyond float32, or the shape gives an
+    array of another shape.
+
+    >>> table(check("s", "linear", {"warmup": {"epochs": 1}}), 0.5, epochs=2, steps=2).tolist()
+    [[0.0, 0.25], [0.5, 0.25]]
+    """
+    row = _row(schedule.shape, schedule.shape)
+    time = times(epochs, steps if schedule.by == "step" else 1)
+    if schedule.warmup is None:
+        values = _shaped(schedule, row, time, float(epochs))
+    else:
+        values = _with_warmup(schedule, schedule.warmup, row, time, epochs)
+    peak = learning_rate if schedule.peak is None else schedule.peak
+    rates = values if row.absolute else peak * values
+    if decay:
+        rates = rates / (1.0 + decay * np.arange(epochs * steps).reshape(epochs, steps))
+    with np.errstate(over="ignore"):
+        result = np.broadcast_to(rates, (epochs, steps)).astype(np.float32, order="C")
+    if not (np.isfinite(result).all() and (result >= 0).all()):
+        worst = rates[~(np.isfinite(rates) & (rates >= 0) & (rates <= np.finfo(np.float32).max))][0]
+        raise InputError(f"{schedule.shape}: expected learning rates of 0 or more, all finite, got {worst:g}")
+    return result
+
+
+def require(where: str, schedule: Schedule, epochs: int) -> None:
+    """Raise InputError when `schedule` needs epochs that a run does not have, or wastes the first one.
+
+    The first is a warm-up as long as the run, a boundary past its end, parts that do not fill it; the second
+    is a schedule by epoch that begins at 0.
+    """
+    total = float(epochs)
+    if schedule.warmup is not None:
+        total -= schedule.warmup.epochs
+        if total <= 0:
+            raise InputError(
+                f"{where}.warmup: the warm-up takes {schedule.warmup.epochs:g} epochs and the run has "
+                f"{epochs}, so the schedule itself never begins; run more epochs or make it shorter"
+            )
+    row = _row(where, schedule.shape)
+    if row.require:
+        row.require(where, schedule.settings, total)
+    if schedule.by == "epoch" and table(schedule, 1.0, epochs, 1)[0, 0] == 0:
+        raise InputError(
+            f"{where}: it goes by epoch and begins at 0, so the whole first epoch would train nothing; "
+            "begin above 0 (warmup.start) or say `by: step`"
+        )

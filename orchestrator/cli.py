@@ -1,0 +1,223 @@
+"""The command `sweep`: parsing, calling, exit codes, and nothing else.
+
+Data goes to stdout, talk to stderr. Exit codes: 0 all done; 1 some trials failed; 2 bad usage or file; 3 store
+damaged; 130 interrupted.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+
+from experiments.checks import InputError
+from orchestrator import document, outline, plan, standing, sweep
+from orchestrator.files import StoreError
+from orchestrator.plan import Plan
+from orchestrator.progress import Display, counting
+from orchestrator.store import Store
+
+FORMATS = ("terminal", "markdown", "csv", "json", "latex", "html", "parquet")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main() -> NoReturn:
+    """The entry point: runs the command line and leaves with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = cli.main(standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except InputError as error:
+        _talk(f"error: {error}")
+        code = 2
+    except StoreError as error:
+        _talk(f"error: {error}")
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _talk("interrupted; everything finished is kept, run the same command again to go on")
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _talk(message: str) -> None:
+    Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False)
+
+
+def _common(command: F) -> F:
+    """What every verb on a sweep file takes."""
+    options = (
+        click.argument("file", type=click.Path(path_type=Path)),
+        click.option(
+            "-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3."
+        ),
+        click.option("--results", metavar="DIR", help="The results folder.  [default: ./results]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _open(
+    file: Path, overrides: tuple[str, ...], results: str | None, share: bool = True
+) -> tuple[Plan, Store]:
+    """The plan of a sweep file against its store."""
+    checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
+    store = Store.at(results or checked.results)
+    return plan.make(checked, store, share=share), store
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sweep-orchestrator", prog_name="sweep")
+def cli() -> None:
+    """Which optimizer and which learning-rate schedule should I train with, and how sure is that?
+
+    A sweep file names optimizers, schedules and seeds; every combination is a trial. No epoch that is in the
+    results folder is ever trained again.
+    """
+
+
+@cli.command("plan")
+@_common
+@click.option("--curves", is_flag=True, help="Draw every schedule's learning rates.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def plan_command(
+    file: Path, overrides: tuple[str, ...], results: str | None, curves: bool, as_json: bool
+) -> None:
+    """Show what would run: trials, epochs, how many of them are new."""
+    planned, store = _open(file, overrides, results)
+    if as_json:
+        _print_json(outline.as_json(planned))
+    else:
+        outline.render(planned, store, Console(), curves=curves)
+
+
+@cli.command("run")
+@_common
+@click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
+@click.option("--no-share", is_flag=True, help="Train every trial by itself, without common beginnings.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def run_command(
+    file: Path,
+    overrides: tuple[str, ...],
+    results: str | None,
+    address: str | None,
+    no_share: bool,
+    as_json: bool,
+) -> int:
+    """Run what is missing, then print the comparison."""
+    from orchestrator import driver
+
+    talk = Console(stderr=True)
+    planned, store = _open(file, overrides, results, share=not no_share)
+    driver.prepare(planned, lambda what: counting(talk, what))
+    with store.lock(planned.sweep.name):
+        planned = plan.make(planned.sweep, store, share=not no_share)
+        with Display(planned, talk) as display:
+            outcome = driver.run(planned, store, display, address)
+    after = plan.make(planned.sweep, store)
+    if as_json:
+        _print_json(outline.outcome_json(after, store, outcome))
+    else:
+        _report_terminal(after, store, full=False)
+        _talk(outline.outcome_line(outcome))
+    return 1 if outcome.failed else 0
+
+
+@cli.command("status")
+@_common
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status_command(file: Path, overrides: tuple[str, ...], results: str | None, as_json: bool) -> None:
+    """Show where a sweep stands, also while it runs elsewhere."""
+    planned, store = _open(file, overrides, results)
+    if as_json:
+        _print_json(standing.status(planned, store))
+    else:
+        outline.render_status(planned, store, Console())
+
+
+@cli.command("report")
+@_common
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="A file, or for csv and parquet a folder.")
+@click.option(
+    "--target", type=float, help="The validation accuracy to reach.  [default: the median of the finals]"
+)
+@click.option("--full", is_flag=True, help="All tables in the terminal, not only the first.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def report_command(
+    file: Path,
+    overrides: tuple[str, ...],
+    results: str | None,
+    kind: str,
+    output: Path | None,
+    target: float | None,
+    full: bool,
+    as_json: bool,
+) -> None:
+    """Compare the recipes: which wins, and how sure is that?"""
+    planned, store = _open(file, overrides, results)
+    _refuse_damaged(planned)
+    kind = "json" if as_json else kind
+    if kind == "terminal" and output is None:
+        _report_terminal(planned, store, full, target)
+        return
+    from orchestrator import report
+
+    written = report.write(kind, standing.comparison(planned, store, target), output)
+    if written is not None:
+        click.echo(written, nl=not written.endswith("\n"))
+
+
+@cli.command("clean")
+@_common
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, as_json: bool) -> None:
+    """Free the checkpoints that no trial needs to go on, to be extended or to be looked at."""
+    from orchestrator import retention
+
+    planned, store = _open(file, overrides, results)
+    _refuse_damaged(planned)
+    with store.lock(planned.sweep.name):
+        count, freed = retention.clean(planned, store)
+    if as_json:
+        _print_json({"sweep": planned.sweep.name, "checkpoints": count, "bytes": freed})
+    else:
+        click.echo(f"freed {freed / 1e6:,.1f} MB in {count} checkpoints")
+
+
+def _report_terminal(planned: Plan, store: Store, full: bool, target: float | None = None) -> None:
+    from orchestrator.report import terminal
+
+    terminal.render(standing.comparison(planned, store, target), Console(), full=full)
+
+
+def _refuse_damaged(planned: Plan) -> None:
+    if planned.damaged:
+        from orchestrator.files import DamagedError
+
+        names = "; ".join(d.reason for d in planned.damaged[:3])
+        raise DamagedError(f"{names}. `sweep run` sets it aside and trains its epochs again")
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        main()

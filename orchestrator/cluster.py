@@ -1,0 +1,87 @@
+"""Ray: starting it here or joining a cluster, and what there is to run on."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from experiments.checks import InputError
+
+WORKER_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+    "PYTHONHASHSEED": "0",
+}
+_RAY_ENVIRONMENT = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # or trials without a GPU would see all of them
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store keeps the records
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's: what is written is whole at any instant
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # the store is the truth, Ray's own state is not needed
+    "TUNE_WARN_THRESHOLD_S": "1000",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+}
+
+
+@contextmanager
+def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mapping[str, float]]:
+    """Ray, started here or joined at `address`; the CPUs and GPUs it has.
+
+    `needs` are what one trial occupies, by Ray's names `CPU` and `GPU`. Raises InputError when that is more
+    than the machine or cluster has, or when nothing answers at `address`.
+    """
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if address is None:
+        _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
+    import ray
+
+    if ray.is_initialized():  # somebody's own session, in a notebook or a test: use it and leave it
+        yield _checked_resources(needs)
+        return
+    options = {"address": address} if address else {"num_cpus": available_cpus(), "include_dashboard": False}
+    environment = {**WORKER_ENVIRONMENT, **_passed_on()}
+    try:
+        ray.init(
+            **options,
+            logging_level="ERROR",
+            log_to_driver=False,
+            configure_logging=True,
+            runtime_env={"env_vars": environment},
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
+        raise InputError(f"--address {address}: no Ray cluster answers there: {error}") from None
+    try:
+        yield _checked_resources(needs)
+    finally:
+        ray.shutdown()
+
+
+def _checked_resources(needs: Mapping[str, float]) -> Mapping[str, float]:
+    import ray
+
+    there: Mapping[str, float] = ray.cluster_resources()
+    _refuse_too_large(needs, {"CPU": there.get("CPU", 0), "GPU": there.get("GPU", 0)}, "the cluster")
+    return there
+
+
+def available_cpus() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _passed_on() -> dict[str, str]:
+    names = ("KERAS_BACKEND", "SWEEP_CACHE", "XDG_CACHE_HOME")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _refuse_too_large(needs: Mapping[str, float], there: Mapping[str, float], where: str) -> None:
+    settings = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial"}
+    for kind, count in there.items():
+        if needs.get(kind, 0) > count:
+            raise InputError(
+                f"resources.{settings[kind]}: a trial asks for {needs[kind]:g} {kind}s, "
+                f"{where} has {count:g}; ask for less or give an --address that has more"
+            )

@@ -1,0 +1,197 @@
+"""Running what a plan leaves to do: Ray Tune fans out, the frontier says which trial may start, the store keeps.
+
+Ray's own experiment state is never needed: whatever dies, running the same sweep again goes on from the store.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from experiments import datasets
+from orchestrator import records
+from orchestrator.cluster import connected
+from orchestrator.frontier import Frontier
+from orchestrator.grid import Trial
+from orchestrator.plan import Plan, cache_folder
+from orchestrator.records import Row
+from orchestrator.retention import Retention, held_by_others
+from orchestrator.store import Store
+
+
+class Listener(Protocol):
+    """What wants to know how a run goes on, for example a display."""
+
+    def started(self, trial: Trial) -> None:
+        """The trial has a place on a worker."""
+
+    def epoch(self, trial: Trial, row: Row) -> None:
+        """The trial has trained an epoch."""
+
+    def ended(self, trial: Trial, status: str, reason: str) -> None:
+        """The trial is `completed`, `stopped`, `diverged` or `failed` (then with the reason)."""
+
+    def say(self, message: str) -> None:
+        """Something that people should know."""
+
+
+@dataclass
+class Outcome:
+    """What a run did. `failed` is trial to reason; epochs `again` were known, their weights were not."""
+
+    trained: int = 0
+    again: int = 0
+    seconds: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run(plan: Plan, store: Store, listener: Listener, address: str | None = None) -> Outcome:
+    """Train what `plan` leaves to do. The caller holds the sweep's lock. Raises StoreError, InputError.
+
+    A trial that fails does not end the run; a store that cannot be written does.
+    """
+    started = time.monotonic()
+    books = Books(plan, store, listener)
+    books.open()
+    if plan.unfinished:
+        needs = {
+            "CPU": max(t.recipe.settings.resources.cpus_per_trial for t in plan.unfinished),
+            "GPU": max(t.recipe.settings.resources.gpus_per_trial for t in plan.unfinished),
+        }
+        from orchestrator.tuning import fan_out
+
+        with connected(address, needs):
+            fan_out(plan, store, books)
+    books.close()
+    books.outcome.seconds = time.monotonic() - started
+    return books.outcome
+
+
+def prepare(
+    plan: Plan, counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+) -> None:
+    """Decode what the plan's unfinished trials train on, so that bad images are found before anything is written.
+
+    `counting` gives a progress callback (done, total) for a label. Raises InputError naming the image.
+    """
+    for data in dict.fromkeys(t.recipe.settings.data for t in plan.unfinished):
+        with counting("decoding images") as counter:
+            datasets.load(data, cache_folder(), counter)
+
+
+class Books:
+    """What is written down while a run goes on: histories of taken epochs, failures, the state of the run."""
+
+    def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
+        """The books of one run of `plan`."""
+        self.plan, self.store, self.listener = plan, store, listener
+        self.sweep = plan.sweep.name
+        self.outcome = Outcome()
+        self.frontier = Frontier(plan)
+        self.retention = Retention(plan, held_by_others(plan.known, self.sweep), store.delete_checkpoint)
+        self.by_id = {t.id: t for t in plan.trials}
+        self.fatal: str | None = None
+        self._histories: dict[str, pa.Table] = {}
+        self._running: dict[str, float] = {}
+
+    def open(self) -> None:
+        """Bring the store in line with the plan before anything is trained."""
+        self.store.create()
+        for damage in self.plan.damaged:
+            moved = self.store.set_aside(damage)
+            self.listener.say(f"{damage.reason}; set aside as {moved}, its epochs are trained again")
+        self.store.write_sweep(self.sweep, self.plan.sweep.document)
+        self._histories = dict(self.plan.history)
+        for trial_id in sorted(self._histories.keys() - self.by_id.keys()):
+            self.store.supersede(self.sweep, trial_id, self._histories[trial_id])
+        for trial in self.plan.trials:
+            self.take(trial)
+        self._write_run()
+
+    def close(self) -> None:
+        """Tidy up after a run that came to its end."""
+        walks = self.plan.walks
+        self.store.compact(self.sweep, {t.id for t in self.plan.trials if walks[t.id].ending is not None})
+        self._running.clear()
+        self._write_run()
+
+    def take(self, trial: Trial, for_worker: bool = False) -> None:
+        """Write the trial's history as far as it is known, so that it says what was trained here and what taken.
+
+        A worker reads it from the trial's own file, also where a merged one says the same.
+        """
+        walk, there = self.plan.walks[trial.id], self._histories.get(trial.id)
+        keys_there: list[str] = there["epoch_key"].to_pylist() if there is not None else []
+        if keys_there == walk.keys and not for_worker:
+            return
+        if keys_there != walk.keys[: len(keys_there)]:
+            self.store.supersede(self.sweep, trial.id, there)
+            there, keys_there = None, []
+        rows: list[Row] = there.to_pylist() if there is not None else []
+        recipe = trial.recipe
+        for key in walk.keys[len(rows) :]:
+            rows.append(
+                records.for_trial(
+                    self.plan.known.row(key),
+                    self.sweep,
+                    trial.id,
+                    recipe.optimizer_label,
+                    recipe.schedule_label,
+                    trial.seed,
+                )
+            )
+        if rows:
+            self.store.write_history(self.sweep, trial.id, rows)
+        self._histories[trial.id] = records.table(rows)
+
+    def start(self, trial: Trial) -> None:
+        """The trial is about to run."""
+        self.take(trial, for_worker=True)
+        self._running[trial.id] = time.time()
+        self._write_run()
+        self.listener.started(trial)
+
+    def progress(self, trial: Trial, result: dict[str, Any]) -> None:
+        """What the trial's worker says after a step."""
+        for note in result["notes"]:
+            self.store.write_note(self.sweep, trial.id, note)
+            self.listener.say(f"{trial.id}: {note}")
+        row = result["row"]
+        if row is not None:
+            self.outcome.trained += 1
+            self.outcome.again += result["again"]
+            moved = [self.by_id[i] for i in self.frontier.learn(trial.id, row)]
+            self.retention.update(moved, written=row["epoch_key"])
+            self.listener.epoch(trial, row)
+            for follower in moved[1:]:
+                status = self.plan.walks[follower.id].ending
+                if status and not self.frontier.needs_start(follower.id):
+                    self.take(follower)
+                    self.listener.ended(follower, status, "")
+        if "failed" in result:
+            self.end(trial, result["failed"])
+            if result.get("store"):
+                self.fatal = result["failed"]
+        elif result["done"]:
+            self.end(trial, None)
+
+    def end(self, trial: Trial, failure: str | None) -> None:
+        """The trial has left its worker."""
+        if trial.id not in self._running:
+            return
+        del self._running[trial.id]
+        self.frontier.end(trial.id)
+        self._write_run()
+        if failure is not None:
+            self.outcome.failed[trial.id] = failure
+            self.store.write_failure(self.sweep, trial.id, failure)
+            self.listener.ended(trial, "failed", failure)
+            return
+        self.store.clear_failure(self.sweep, trial.id)
+        self.listener.ended(trial, self.plan.walks[trial.id].ending or "failed", "")
+
+    def _write_run(self) -> None:
+        self.store.write_run(self.sweep, {"running": self._running, "at": time.time()})

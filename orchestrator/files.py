@@ -1,0 +1,160 @@
+"""Files that are whole or absent: atomic, synced writes and plain reads below one folder.
+
+`LocalFiles` writes a sibling temporary, syncs it and renames it, so that a crash or a full disk leaves either the
+old file or the new one, never a part of one.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+TEMPORARY = ".tmp-"
+
+
+class StoreError(Exception):
+    """The store cannot be used as asked: full, not writable. The message says what to do."""
+
+    exit_code = 1
+
+
+class HeldError(StoreError):
+    """Another process runs the sweep. The message says which."""
+
+    exit_code = 2
+
+
+class DamagedError(StoreError):
+    """A file of the store is not what was written there. The message names it and says what to do."""
+
+    exit_code = 3
+
+
+class Files(Protocol):
+    """What the store needs of a file system. Names are relative, with forward slashes."""
+
+    def read(self, name: str) -> bytes:
+        """The content of `name`. Raises FileNotFoundError."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """`name` now holds `content`, whole; on any error it still holds what it held. Raises StoreError."""
+
+    def delete(self, name: str) -> None:
+        """`name` is gone, whether or not it was there."""
+
+    def move(self, name: str, to: str) -> None:
+        """`name` is now called `to`. Raises FileNotFoundError."""
+
+    def names(self, folder: str, suffix: str = "") -> list[str]:
+        """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
+
+    def folders(self) -> list[str]:
+        """The sorted names of the folders at the top."""
+
+    def size(self, name: str) -> int:
+        """Bytes in `name`; 0 if it is not there."""
+
+    def temporaries(self) -> list[str]:
+        """The names of files whose writing was cut off."""
+
+    def __str__(self) -> str:
+        """The address as a person would write it."""
+
+
+class LocalFiles:
+    """Files below a local folder, or one that all nodes mount."""
+
+    def __init__(self, root: Path) -> None:
+        """Files below `root`, which is made when the first file is written."""
+        self.root = root
+
+    def __str__(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    def path(self, name: str) -> Path:
+        """Where `name` lies."""
+        return self.root / name
+
+    def read(self, name: str) -> bytes:
+        """The content of `name`. Raises FileNotFoundError."""
+        return self.path(name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """`name` now holds `content`, whole; on any error it still holds what it held. Raises StoreError."""
+        path = self.path(name)
+        temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._removed_on_error(temporary):
+                with open(temporary, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            self._sync_folder(path.parent)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StoreError(
+                f"{path}: cannot be written ({reason}, {len(content):,} bytes); "
+                "make room or give another --results, then run the same command again: nothing finished is lost"
+            ) from error
+
+    def delete(self, name: str) -> None:
+        """`name` is gone, whether or not it was there."""
+        self.path(name).unlink(missing_ok=True)
+
+    def move(self, name: str, to: str) -> None:
+        """`name` is now called `to`. Raises FileNotFoundError."""
+        target = self.path(to)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(self.path(name), target)
+        self._sync_folder(target.parent)
+
+    def names(self, folder: str, suffix: str = "") -> list[str]:
+        """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
+        try:
+            with os.scandir(self.path(folder)) as entries:
+                return sorted(
+                    e.name for e in entries if e.name.endswith(suffix) and not e.name.startswith(TEMPORARY)
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def folders(self) -> list[str]:
+        """The sorted names of the folders at the top."""
+        try:
+            with os.scandir(self.root) as entries:
+                return sorted(e.name for e in entries if e.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def size(self, name: str) -> int:
+        """Bytes in `name`; 0 if it is not there."""
+        try:
+            return self.path(name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def temporaries(self) -> list[str]:
+        """The names of files whose writing was cut off."""
+        return sorted(str(p.relative_to(self.root)) for p in self.root.rglob(f"{TEMPORARY}*") if p.is_file())
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _removed_on_error(temporary: Path) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def _sync_folder(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,152 @@
+"""The lineage of epochs: their keys, and walking a trial's chain through what is already known.
+
+An epoch's result depends only on the state before it and the learning rates of its steps, so its key is
+
+    root key  = sha256(canonical JSON of all that decides the numbers)
+    epoch key = sha256(key of the epoch before + the little-endian float32 learning rates of this epoch's steps)
+
+and whatever is known under a key never has to be trained again, whichever trial, sweep or day it came from.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments import rules
+
+FORMAT = 1
+"""Raised whenever the same settings would train other numbers than before; old epochs are then not taken."""
+
+Metrics = Mapping[str, float]
+
+
+def root_key(facts: Mapping[str, Any]) -> str:
+    """The hex sha256 of `facts` as canonical JSON: everything that decides a trial's numbers but its rates."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def epoch_key(before: str, learning_rates: npt.NDArray[np.float32]) -> str:
+    """The hex key of the epoch that follows `before` with these learning rates, float32 [steps]."""
+    digest = hashlib.sha256(bytes.fromhex(before))
+    digest.update(np.ascontiguousarray(learning_rates, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """All that decides a trial's epochs: where it starts, its learning rates, and the rules that react.
+
+    `table` is float32 [epochs, steps]. The rules are functions of the epochs so far, so a chain has no state.
+    """
+
+    root: str
+    table: npt.NDArray[np.float32]
+    plateau: rules.Plateau | None = None
+    early_stopping: rules.EarlyStopping | None = None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the trial has if nothing ends it earlier."""
+        return len(self.table)
+
+    def rates(self, history: Sequence[Metrics]) -> npt.NDArray[np.float32]:
+        """The learning rates of the epoch after `history`, float32 [steps]."""
+        row: npt.NDArray[np.float32] = self.table[len(history)]
+        return self.plateau.apply(row, history) if self.plateau else row
+
+    def ending(self, history: Sequence[Metrics]) -> str | None:
+        """How the trial ended with `history`: `diverged`, `stopped`, `completed`; None if it goes on."""
+        if history and not all(math.isfinite(history[-1][m]) for m in rules.METRICS):
+            return "diverged"
+        if len(history) >= self.epochs:
+            return "completed"
+        if history and self.early_stopping and self.early_stopping.stops(history):
+            return "stopped"
+        return None
+
+
+class Known(Protocol):
+    """A look-up of what is known under an epoch key."""
+
+    def metrics(self, key: str) -> Metrics | None:
+        """The metrics recorded under `key`, or None when that epoch is not known."""
+
+
+@dataclass
+class Walk:
+    """How far a chain is known: the keys and metrics of its epochs so far, and where training would go on.
+
+    `resume` counts the epochs before the newest checkpoint: `keys[:resume]` need no training in any case,
+    `keys[resume:]` are known but would be computed again if the trial has to go on past them.
+    """
+
+    chain: Chain
+    keys: list[str] = field(default_factory=list)
+    history: list[Metrics] = field(default_factory=list)
+    resume: int = 0
+
+    def extend(self, known: Known) -> None:
+        """Walk on through everything that is known."""
+        while self.ending is None:
+            key = self.next_key
+            metrics = known.metrics(key)
+            if metrics is None:
+                return
+            self.append(key, metrics)
+
+    def append(self, key: str, metrics: Metrics) -> None:
+        """One more epoch is known."""
+        self.keys.append(key)
+        self.history.append(metrics)
+
+    @property
+    def ending(self) -> str | None:
+        """How the trial ended, None if it goes on."""
+        return self.chain.ending(self.history)
+
+    @property
+    def next_key(self) -> str:
+        """The key of the first epoch that is not known."""
+        return epoch_key(self.keys[-1] if self.keys else self.chain.root, self.chain.rates(self.history))
+
+    @property
+    def frontier(self) -> str:
+        """The key of the epoch that training would compute next."""
+        return self.keys[self.resume] if self.resume < len(self.keys) else self.next_key
+
+    def find_checkpoint(self, checkpoints: Mapping[str, Any] | set[str]) -> None:
+        """Set `resume` to the newest checkpoint on the chain."""
+        for count in range(len(self.keys), 0, -1):
+            if self.keys[count - 1] in checkpoints:
+                self.resume = count
+                return
+        self.resume = 0
+
+    def best_key(self, monitor: str) -> str | None:
+        """The key of the best epoch so far by `monitor`, None before the first finite one."""
+        best = rules.best_epoch(self.history, monitor)
+        return None if best is None else self.keys[best]
+
+    def needed(self, monitor: str) -> set[str]:
+        """The checkpoints this trial holds on to: the one it would go on from, and its best."""
+        held = {self.keys[self.resume - 1]} if self.resume else set()
+        best = self.best_key(monitor)
+        return held | ({best} if best else set())
+
+    def foreseen(self) -> list[str]:
+        """The keys of the epochs still missing, as far as they can be told: as if no rule reacted any more."""
+        if self.ending is not None:
+            return []
+        keys, before = [], self.keys[-1] if self.keys else self.chain.root
+        row_rule = self.chain.plateau
+        for row in self.chain.table[len(self.history) :]:
+            before = epoch_key(before, row_rule.apply(row, self.history) if row_rule else row)
+            keys.append(before)
+        return keys

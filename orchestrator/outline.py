@@ -1,0 +1,184 @@
+"""What a plan, a run and a status look like: for people on a console, for programs as JSON."""
+
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments import datasets, schedules, vgg
+from orchestrator import standing
+from orchestrator.cluster import available_cpus
+from orchestrator.driver import Outcome
+from orchestrator.grid import Trial
+from orchestrator.plan import Plan, cache_folder
+from orchestrator.progress import duration, sparkline
+from orchestrator.store import Store
+
+_STATES_AT_MOST = 3
+"""Weights and two slots per weight: what a checkpoint of Adam and its kin holds; others hold less."""
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and the epochs."""
+    epochs = plan.epochs
+    return {
+        "sweep": plan.sweep.name,
+        "trials": [
+            {
+                "id": trial.id,
+                "optimizer": trial.recipe.optimizer_label,
+                "schedule": trial.recipe.schedule_label,
+                "seed": trial.seed,
+                "epochs": trial.recipe.settings.epochs,
+                "known": len(plan.walks[trial.id].keys),
+                "learning_rate": standing.first_rates(plan, trial),
+            }
+            for trial in plan.trials
+        ],
+        "epochs": {
+            "total": epochs.total,
+            "known": epochs.known,
+            "shared": epochs.shared,
+            "new": epochs.new,
+            "again": epochs.again,
+        },
+    }
+
+
+def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> None:
+    """Print what would run; with `curves` each schedule's learning rates too."""
+    epochs, sweep = plan.epochs, plan.sweep
+    settings = plan.trials[0].recipe.settings
+    there = datasets.describe(settings.data, cache_folder())
+    console.print(
+        f"[bold]{sweep.name}[/bold]: {len(plan.trials)} trials, {epochs.total} epochs, store {store}"
+    )
+    console.print(
+        f"{settings.model.name} x {settings.model.width:g}, {there.train} + {there.validation} images "
+        f"({', '.join(there.classes[:4])}{', …' if len(there.classes) > 4 else ''}) "
+        f"at {'x'.join(map(str, there.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
+        highlight=False,
+    )
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("recipe", "epochs", "known", "new", "first", "last", "learning rate"):
+        left = name in ("recipe", "learning rate")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="fold")
+    for trials in _by_recipe(plan).values():
+        walks = [plan.walks[t.id] for t in trials]
+        chain = walks[0].chain
+        known = sum(len(w.keys) for w in walks)
+        table.add_row(
+            trials[0].recipe.label,
+            str(trials[0].recipe.settings.epochs * len(trials)),
+            str(known),
+            str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in walks)),
+            f"{chain.table[0, 0]:.3g}",
+            f"{chain.table[-1, -1]:.3g}",
+            sparkline([float(r) for r in chain.table[:, 0]], low=0.0, width=40 if curves else 16),
+        )
+    console.print(table)
+    console.print(
+        f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + [bold]{epochs.new} new[/bold]"
+        + (
+            f"; {epochs.again} known ones are computed again, their checkpoints are gone"
+            if epochs.again
+            else ""
+        ),
+        highlight=False,
+    )
+    for line in _starting_over(plan):
+        console.print(line, highlight=False)
+    console.print(_time(plan), highlight=False)
+    console.print(_disk(plan, there), highlight=False)
+
+
+def _by_recipe(plan: Plan) -> dict[str, list[Trial]]:
+    result: dict[str, list[Trial]] = {}
+    for trial in plan.trials:
+        result.setdefault(trial.recipe.label, []).append(trial)
+    return result
+
+
+def _starting_over(plan: Plan) -> list[str]:
+    """Which trials have epochs on record that are of no use to them now, and why."""
+    lines = []
+    for trials in _by_recipe(plan).values():
+        trial = trials[0]
+        rows = plan.history.get(trial.id)
+        kept = len(plan.walks[trial.id].keys)
+        if rows is None or len(rows) <= kept or plan.walks[trial.id].ending is not None:
+            continue
+        longer = trial.recipe.settings.epochs != len(rows) and schedules.uses_total(trial.recipe.schedule)
+        why = (
+            f"its schedule depends on the total of {trial.recipe.settings.epochs} epochs"
+            if longer
+            else "its settings or the libraries have changed"
+        )
+        again = "starts over" if not kept else f"goes on from epoch {kept}"
+        lines.append(f"{trial.recipe.label} {again}, {len(rows) - kept} epochs on record no longer fit: {why}")
+    return lines
+
+
+def _time(plan: Plan) -> str:
+    """How long the new epochs will take, from the same sweep's epochs so far."""
+    left = plan.epochs.new + plan.epochs.again
+    if not left:
+        return "time: nothing is left to train"
+    seconds = [
+        float(plan.known.row(key)["seconds"])
+        for walk in list(plan.walks.values())[:200]
+        for key in walk.keys[:20]
+    ]
+    if not seconds:
+        return "time: not known before the first epoch has been trained"
+    cpus = plan.trials[0].recipe.settings.resources.cpus_per_trial
+    workers = max(min(available_cpus() // cpus, len(plan.unfinished)), 1)
+    return (
+        f"time: about {duration(median(seconds) * left / workers)} on this machine "
+        f"({workers} at a time, {median(seconds):.2g} s an epoch so far)"
+    )
+
+
+def _disk(plan: Plan, there: datasets.Description) -> str:
+    """How much the checkpoints and models of the sweep can take when it is done."""
+    total = 0.0
+    for trial in plan.trials:
+        settings = trial.recipe.settings
+        shape = (settings.data.image_size, settings.data.image_size, there.shape[-1])
+        weights = 4 * vgg.parameters(settings.model, shape, len(there.classes))
+        total += weights * (2 * _STATES_AT_MOST + (1 if plan.sweep.save_best else 0))
+    return f"disk: at most {total / 1e6:,.0f} MB in checkpoints and best models when it is done"
+
+
+def outcome_json(plan: Plan, store: Store, outcome: Outcome) -> dict[str, Any]:
+    """`sweep run --json`: trials by how they ended, epochs trained in this run and taken."""
+    counts = standing.status(plan, store)["trials"]
+    total = sum(len(walk.keys) for walk in plan.walks.values())
+    return {
+        "sweep": plan.sweep.name,
+        "trials": {name: counts[name] for name in ("total", "completed", "diverged", "failed")},
+        "epochs": {"total": total, "trained": outcome.trained, "reused": max(total - outcome.trained, 0)},
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """What a run did, in a line."""
+    return f"trained {outcome.trained} epochs in {duration(outcome.seconds)}"
+
+
+def render_status(plan: Plan, store: Store, console: Console) -> None:
+    """Print where the sweep stands."""
+    state = standing.status(plan, store)
+    trials, epochs = state["trials"], state["epochs"]
+    counts = ", ".join(f"{trials[name]} {name}" for name in standing.STATUSES if trials[name])
+    console.print(f"[bold]{plan.sweep.name}[/bold]: {trials['total']} trials: {counts}", highlight=False)
+    console.print(f"epochs: {epochs['done']} of {epochs['total']} done", highlight=False)
+    for trial in standing.trials(plan, store):
+        walk = plan.walks[trial.id]
+        if trial.status == "running":
+            curve = sparkline([m["val_accuracy"] for m in walk.history], low=0.0, high=1.0)
+            console.print(f"  {trial.id}  epoch {len(walk.keys)}/{trial.epochs}  {curve}", highlight=False)
+        elif trial.status == "failed":
+            console.print(f"  {trial.id}  failed: {trial.reason}", highlight=False, markup=False)

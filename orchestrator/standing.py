@@ -1,0 +1,82 @@
+"""Where a sweep stands: the plan and the store, read as the summary and `sweep status` need it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from orchestrator import records
+from orchestrator.grid import Recipe, Trial
+from orchestrator.plan import Plan
+from orchestrator.store import Store
+from orchestrator.summary import Planned, summarize
+from orchestrator.summary import Recipe as SummaryRecipe
+from orchestrator.summary.comparison import Comparison
+
+STATUSES = ("completed", "stopped", "running", "waiting", "diverged", "failed")
+
+
+def trials(plan: Plan, store: Store) -> list[Planned]:
+    """Every planned trial with its status: how it ended, or whether it runs, waits or has failed."""
+    failures = store.failures(plan.sweep.name)
+    running = store.read_run(plan.sweep.name).get("running", {}) if store.held(plan.sweep.name) else {}
+    return [_planned(trial, plan, failures, running) for trial in plan.trials]
+
+
+def _planned(trial: Trial, plan: Plan, failures: Mapping[str, str], running: Mapping[str, Any]) -> Planned:
+    ending = plan.walks[trial.id].ending
+    status = ending or ("running" if trial.id in running else "failed" if trial.id in failures else "waiting")
+    settings = trial.recipe.settings
+    return Planned(
+        id=trial.id,
+        optimizer=trial.recipe.optimizer_label,
+        schedule=trial.recipe.schedule_label,
+        seed=trial.seed,
+        epochs=settings.epochs,
+        settings=trial.recipe.axes,
+        learning_rate=trial.recipe.peak,
+        status=status,
+        reason=failures.get(trial.id, "") if status == "failed" else "",
+        cpus=settings.resources.cpus_per_trial,
+        gpus=settings.resources.gpus_per_trial,
+    )
+
+
+def comparison(plan: Plan, store: Store, target: float | None = None) -> Comparison:
+    """The comparison of the sweep's recipes, from its own history in the store."""
+    histories, _ = store.history(plan.sweep.name)
+    history = pa.concat_tables([records.HISTORY.empty_table(), *histories.values()])
+    recipes = {recipe_key(trial.recipe): trial for trial in plan.trials}
+    return summarize(
+        history,
+        trials(plan, store),
+        sweep=plan.sweep.name,
+        published={key: trial.recipe.published for key, trial in recipes.items() if trial.recipe.published},
+        target=target,
+        monitor=plan.trials[0].recipe.settings.monitor,
+        schedules={key: first_rates(plan, trial) for key, trial in recipes.items()},
+        notes=[f"{trial_id}: {note}" for trial_id, note in store.notes(plan.sweep.name).items()],
+    )
+
+
+def recipe_key(recipe: Recipe) -> SummaryRecipe:
+    """The recipe as the summary names it."""
+    return SummaryRecipe(recipe.optimizer_label, recipe.schedule_label, tuple(sorted(recipe.axes.items())))
+
+
+def first_rates(plan: Plan, trial: Trial) -> list[float]:
+    """The learning rate of the first step of each planned epoch, as the schedule has it."""
+    return [float(rate) for rate in plan.walks[trial.id].chain.table[:, 0]]
+
+
+def status(plan: Plan, store: Store) -> dict[str, Any]:
+    """`sweep status --json`: trials by status (the stopped are among the completed), epochs done of those planned."""
+    counts = Counter(trial.status for trial in trials(plan, store))
+    counts["completed"] += counts["stopped"]
+    epochs = plan.epochs
+    return {
+        "sweep": plan.sweep.name,
+        "trials": {"total": len(plan.trials), **{name: counts[name] for name in STATUSES}},
+        "epochs": {"total": epochs.total, "done": epochs.known},
+    }

@@ -1,0 +1,254 @@
+"""One trial on one worker: Ray Tune's class Trainable, one `step()` is one epoch. The only bridge to `experiments`.
+
+A trial finds its own way from the store, so a retried one, a resumed one and a new one are the same: read the
+trial's history, load the newest checkpoint on its chain, train the next epoch, write its checkpoint, write its
+record, and only then report it.
+"""
+
+import importlib
+import math
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from ray.tune import Trainable
+
+from experiments import rules
+from experiments.checks import InputError
+from orchestrator.files import DamagedError, StoreError
+from orchestrator.grid import Trial
+from orchestrator.lineage import Chain, Walk
+from orchestrator.records import Row
+from orchestrator.store import Store
+
+
+class Trainer(Protocol):
+    """What trains. The default is `experiments.trainer:Trainer`; a sweep's `trainer: module:Class` names another."""
+
+    device: str
+
+    def reset(self, job: Any) -> None:
+        """Start over with fresh weights for `job`, an `experiments.trainer.Job`."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> Mapping[str, float]:
+        """Train epoch `n` with these rates, float32 [steps]; loss, accuracy, val_loss, val_accuracy, images."""
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that decides what the next epoch computes."""
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from `state`."""
+
+    def save(self, path: Path) -> None:
+        """Write the model as a .keras file."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial and the chain that its sweep's plan gave it."""
+
+    trial: Trial
+    chain: Chain
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every worker of a run needs to know."""
+
+    sweep: str
+    results: str
+    cache: str
+    trainer: str
+    save_best: bool
+    assignments: Mapping[str, Assignment]
+
+
+def trainer_class(name: str) -> Any:
+    """The class that `module:Class` names. Raises InputError."""
+    module, colon, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute) if colon else None
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"trainer: {name!r} cannot be imported: {error}") from error
+    if not isinstance(found, type):
+        raise InputError(f"trainer: expected module:Class, got {name!r}")
+    return found
+
+
+class TrialRun:
+    """One trial's way through its epochs, from wherever the store knows it to be."""
+
+    def __init__(self, assignment: Assignment, context: Context, trainer: Trainer) -> None:
+        """The trial of `assignment`, trained by the warm `trainer`."""
+        self.trial, self.trainer, self.context = assignment.trial, trainer, context
+        self.store = Store.at(context.results)
+        self.walk = Walk(assignment.chain)
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take what the trial's history knows, and the newest good checkpoint on it."""
+        for row in self.store.read_trial(self.context.sweep, self.trial.id):
+            if self.walk.ending is not None or row["epoch_key"] != self.walk.next_key:
+                break
+            self.walk.append(row["epoch_key"], {m: float(row[m]) for m in rules.METRICS})
+            self.rows.append(row)
+        if self.walk.ending is None:
+            self._reset(self.walk.keys)
+
+    def _reset(self, keys: list[str]) -> None:
+        """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
+        from experiments.trainer import Job
+
+        recipe = self.trial.recipe
+        settings = recipe.settings
+        job = Job(
+            data=settings.data,
+            model=settings.model,
+            optimizer=recipe.optimizer,
+            batch_size=settings.batch_size,
+            seed=self.trial.seed,
+            precision=settings.precision,
+            deterministic=settings.deterministic,
+        )
+        self.trainer.reset(job)
+        self.walk.resume = 0
+        for count in range(len(keys), 0, -1):
+            try:
+                self.trainer.restore(self.store.read_checkpoint(keys[count - 1]))
+            except FileNotFoundError:
+                continue
+            except DamagedError as error:
+                self.notes.append(f"{error}; freed, its epochs are computed again")
+                self.store.delete_checkpoint(keys[count - 1])
+                continue
+            self.walk.resume = count
+            return
+
+    def advance(self) -> dict[str, Any]:
+        """Train one epoch, or none if the trial has ended; what happened, for the driver.
+
+        `row` is the epoch's record, `again` says that it was known and only its weights were missing.
+        """
+        known = len(self.walk.keys)
+        row = self._epoch() if self.walk.ending is None else None
+        done = self.walk.ending is not None
+        if done and self.context.save_best:
+            self._export_best()
+        notes, self.notes = self.notes, []
+        return {
+            "row": row,
+            "again": row is not None and len(self.walk.keys) == known,
+            "done": done,
+            "notes": notes,
+        }
+
+    def _epoch(self) -> Row:
+        walk = self.walk
+        number = walk.resume
+        rates = walk.chain.rates(walk.history[:number])
+        key = walk.frontier
+        started_at, started = datetime.now(UTC), time.perf_counter()
+        metrics = self.trainer.epoch(number, rates)
+        seconds = time.perf_counter() - started
+        finite = all(math.isfinite(metrics[m]) for m in rules.METRICS)
+        if finite:
+            self.store.write_checkpoint(key, self.trainer.state())
+        if number < len(walk.keys):
+            self._compare(number, metrics)
+            walk.resume += 1
+            return self.rows[number]
+        row: Row = {
+            "sweep": self.context.sweep,
+            "trial_id": self.trial.id,
+            "optimizer": self.trial.recipe.optimizer_label,
+            "schedule": self.trial.recipe.schedule_label,
+            "seed": self.trial.seed,
+            "epoch": number,
+            **{m: float(metrics[m]) for m in rules.METRICS},
+            "learning_rate": float(rates[0]),
+            "learning_rate_end": float(rates[-1]),
+            "seconds": seconds,
+            "images_per_second": metrics["images"] / max(seconds, 1e-9),
+            "epoch_key": key,
+            "reused": False,
+            "host": socket.gethostname(),
+            "device": self.trainer.device,
+            "started_at": started_at,
+        }
+        self.rows.append(row)
+        self.store.write_history(self.context.sweep, self.trial.id, self.rows)
+        walk.append(key, {m: row[m] for m in rules.METRICS})
+        walk.resume = len(walk.keys)
+        return row
+
+    def _compare(self, number: int, metrics: Mapping[str, float]) -> None:
+        """A known epoch was computed once more: it must have come out the same."""
+        recorded = self.walk.history[number]
+        if any(float(metrics[m]) != recorded[m] for m in rules.METRICS):
+            row = self.rows[number]
+            self.notes.append(
+                f"epoch {number}, computed again on {socket.gethostname()} ({self.trainer.device}), gave "
+                f"val_loss {metrics['val_loss']:.9g}; recorded on {row['host']} ({row['device']}): "
+                f"{recorded['val_loss']:.9g}. Another machine or library computes other numbers"
+            )
+
+    def _export_best(self) -> None:
+        """Write the best model of the finished trial, unless it is there or its checkpoint is gone."""
+        best = self.walk.best_key(self.trial.recipe.settings.monitor)
+        if best is None or self.store.models(self.context.sweep).get(self.trial.id) == best:
+            return
+        self._reset([best])
+        if not self.walk.resume:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{self.trial.id}.keras"
+            self.trainer.save(path)
+            record = self.rows[self.walk.keys.index(best)]
+            self.store.write_model(self.context.sweep, self.trial.id, path.read_bytes(), record)
+
+
+class WorkerTrainable(Trainable):
+    """Ray Tune's side: keeps the trainer warm from trial to trial, turns users' mistakes into results."""
+
+    def setup(self, config: dict[str, Any], context: Context) -> None:
+        """A worker process begins with its first trial."""
+        self._context = context
+        self._trainer: Trainer | None = None
+        self._run: TrialRun | None = None
+        self._trial_id: str = config["trial_id"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The same process goes on with another trial."""
+        self._run = None
+        self._trial_id = new_config["trial_id"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch of the trial."""
+        try:
+            if self._run is None:
+                assignment = self._context.assignments[self._trial_id]
+                self._run = TrialRun(assignment, self._context, self._warm_trainer(assignment))
+            return self._run.advance()
+        except InputError as error:
+            return {"row": None, "done": True, "notes": [], "failed": str(error)}
+        except StoreError as error:
+            return {"row": None, "done": True, "notes": [], "failed": str(error), "store": True}
+
+    def _warm_trainer(self, assignment: Assignment) -> Trainer:
+        if self._trainer is None:
+            threads = assignment.trial.recipe.settings.resources.cpus_per_trial
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+            kind = trainer_class(self._context.trainer)
+            self._trainer = kind(threads=threads, cache=Path(self._context.cache))
+        return self._trainer

@@ -1,0 +1,119 @@
+"""Ray Tune's side of a run: it asks the books which trial is next and tells them what happened."""
+
+import tempfile
+from typing import Any
+
+from ray.tune import (
+    Callback,
+    FailureConfig,
+    PlacementGroupFactory,
+    RunConfig,
+    TuneConfig,
+    Tuner,
+    with_parameters,
+    with_resources,
+)
+from ray.tune.search import Searcher
+
+from orchestrator.driver import Books
+from orchestrator.files import StoreError
+from orchestrator.plan import Plan, cache_folder
+from orchestrator.store import Store
+from orchestrator.trainable import Assignment, Context, WorkerTrainable
+
+_CRASHED = "the worker died"
+
+
+class _Next(Searcher):
+    """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk."""
+
+    def __init__(self, books: Books) -> None:
+        super().__init__()
+        self._books = books
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        del trial_id
+        if self._books.fatal or self._books.frontier.exhausted:
+            return str(Searcher.FINISHED)
+        trial = self._books.frontier.next()
+        if trial is None:
+            return None
+        self._books.start(trial)
+        resources = trial.recipe.settings.resources
+        return {"trial_id": trial.id, "cpus": resources.cpus_per_trial, "gpus": resources.gpus_per_trial}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the callback below hears of it with more detail."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the store is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the store is the truth."""
+
+
+class _Events(Callback):
+    """Tells the books what Tune saw. Tune schedules a trial's next step only after `on_trial_result` returned."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._books.end(self._books.by_id[trial.config["trial_id"]], _reason(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        name = trial.config["trial_id"]
+        self._books.listener.say(f"{name}: {_reason(trial)}; it goes on from its newest checkpoint")
+
+
+def _reason(trial: Any) -> str:
+    """Why a Tune trial failed, in one line."""
+    error = trial.get_error()
+    cause = getattr(error, "cause", None) or error
+    kind = type(cause).__name__
+    if "Actor" in kind or "Died" in kind or "Crashed" in kind:
+        return _CRASHED
+    lines = [line for line in str(cause).splitlines() if line.strip()]
+    return f"{kind}: {lines[-1].strip() if lines else 'no message'}"
+
+
+def fan_out(plan: Plan, store: Store, books: Books) -> None:
+    """Run every unfinished trial of `plan` on the Ray cluster that is connected. Raises StoreError."""
+    context = Context(
+        sweep=plan.sweep.name,
+        results=str(store),
+        cache=str(cache_folder()),
+        trainer=plan.sweep.trainer,
+        save_best=plan.sweep.save_best,
+        assignments={t.id: Assignment(t, plan.walks[t.id].chain) for t in plan.unfinished},
+    )
+    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+        tuner = Tuner(
+            with_resources(
+                with_parameters(WorkerTrainable, context=context),
+                lambda config: PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}]),
+            ),
+            tune_config=TuneConfig(
+                search_alg=_Next(books),
+                num_samples=len(plan.unfinished),
+                reuse_actors=True,
+                trial_dirname_creator=lambda t: str(t.trial_id),
+            ),
+            run_config=RunConfig(
+                name=plan.sweep.name,
+                storage_path=scratch,
+                failure_config=FailureConfig(max_failures=plan.sweep.retries),
+                callbacks=[_Events(books)],
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    if books.fatal:
+        raise StoreError(books.fatal)

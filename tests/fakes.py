@@ -1,0 +1,108 @@
+"""Trainers for tests of everything but training: real classes with the real interface, named in a sweep file.
+
+trainer: tests.fakes:VectorTrainer
+"""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.trainer import Job
+
+
+class VectorTrainer:
+    """Trains a vector of eight numbers, at once: every epoch depends on seed, state and each learning rate."""
+
+    device = "cpu"
+
+    def __init__(self, threads: int, cache: Path) -> None:
+        """Nothing is warm here."""
+        self.job: Job | None = None
+        self.weights = np.zeros(8, np.float32)
+        self.steps = np.int64(0)
+
+    def reset(self, job: Job) -> None:
+        """Start over for `job`."""
+        self.job = job
+        self.weights = np.random.default_rng(job.seed).normal(size=8).astype(np.float32)
+        self.steps = np.int64(0)
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Pull the vector towards a noisy target at every step."""
+        assert self.job is not None
+        noise = np.random.default_rng([self.job.seed, n])
+        pull = 1.0 if self.job.optimizer.class_name == "SGD" else 0.5
+        for rate in learning_rates:
+            self.weights += np.float32(pull) * rate * (noise.normal(size=8).astype(np.float32) - self.weights)
+            self.steps += 1
+        loss = float(np.mean(self.weights.astype(np.float64) ** 2))
+        accuracy = 1.0 / (1.0 + loss)
+        return {
+            "loss": loss,
+            "accuracy": accuracy,
+            "val_loss": loss * 1.5,
+            "val_accuracy": accuracy * 0.9,
+            "images": 100,
+        }
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """The vector and the step count."""
+        return {"weights": self.weights.copy(), "steps": np.array(self.steps)}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from `state`."""
+        self.weights = np.array(state["weights"])
+        self.steps = np.int64(state["steps"])
+
+    def save(self, path: Path) -> None:
+        """Write the vector."""
+        path.write_bytes(self.weights.tobytes())
+
+
+class SlowTrainer(VectorTrainer):
+    """A VectorTrainer whose epochs take a tenth of a second, so that all workers get a share."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Sleep, then train."""
+        time.sleep(0.1)
+        return super().epoch(n, learning_rates)
+
+
+class DivergingTrainer(VectorTrainer):
+    """Its loss is not a number from epoch 2 on, with seed 1."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Train until it diverges."""
+        metrics = super().epoch(n, learning_rates)
+        assert self.job is not None
+        return {**metrics, "loss": float("nan")} if n >= 2 and self.job.seed == 1 else metrics
+
+
+class FailingTrainer(VectorTrainer):
+    """Raises in epoch 1 of seed 1, every time."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Train until it fails."""
+        assert self.job is not None
+        if n == 1 and self.job.seed == 1:
+            raise RuntimeError("the weights caught fire")
+        return super().epoch(n, learning_rates)
+
+
+class DyingTrainer(VectorTrainer):
+    """Its process is killed in the middle of epoch 1, once per sweep and seed: the note of it lies in $DEATHS."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Die once, or train."""
+        assert self.job is not None
+        note = Path(os.environ["DEATHS"]) / f"{self.job.optimizer.class_name}-{self.job.seed}"
+        if n == 1 and not note.exists():
+            note.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().epoch(n, learning_rates)

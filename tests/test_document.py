@@ -1,0 +1,72 @@
+"""The sweep file as a document."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.checks import InputError
+from orchestrator import document
+
+
+def test_numbers_are_read_as_yaml_1_2_reads_them() -> None:
+    assert document.parse("{a: 1e-4, b: 1.0e-7, c: 16, d: .5, e: -2E+3}", "x") == {
+        "a": 1e-4,
+        "b": 1e-7,
+        "c": 16,
+        "d": 0.5,
+        "e": -2000.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "line 3: key 'a' stands twice"),
+        ("outer:\n  x: 1\n  x: 2\n", "line 3: key 'x' stands twice"),
+        ("a: [1, 2\nb: 3\n", "not valid YAML"),
+        ("{[1]: 2}", "plain key"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_a_bad_document_is_refused_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        document.parse(text, "sweep.yaml")
+
+
+def test_a_file_that_is_no_sweep_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: no such sweep file"):
+        document.read(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(InputError, match="expected a mapping of settings, got list"):
+        document.read(tmp_path / "list.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="binary"):
+        document.read(tmp_path / "binary.yaml")
+
+
+def test_an_override_wins_over_recipes_and_grid() -> None:
+    given = {
+        "epochs": 36,
+        "recipes": [{"optimizer": "sgd", "epochs": 10, "model": {"width": 1.0}}, {"optimizer": "adam"}],
+        "grid": {"batch_size": [16, 64]},
+    }
+    after = document.override(given, {"epochs": 3, "model.width": 0.25, "batch_size": 8})
+    assert after == {
+        "epochs": 3,
+        "model": {"width": 0.25},
+        "batch_size": 8,
+        "recipes": [{"optimizer": "sgd"}, {"optimizer": "adam"}],
+        "grid": {},
+    }
+    assert given["recipes"][0]["epochs"] == 10  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", ["epochs", "=3", " =1"])
+def test_an_override_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="expected key=value"):
+        document.parse_override(text)
+
+
+def test_an_override_below_a_plain_value_is_refused() -> None:
+    with pytest.raises(InputError, match="epochs is no mapping"):
+        document.put({"epochs": 3}, "epochs.more", 1)

@@ -1,0 +1,140 @@
+"""Which trial may start, who waits for whom, and which checkpoints are still held."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator import plan
+from orchestrator.frontier import Frontier
+from orchestrator.grid import Trial
+from orchestrator.plan import Plan
+from orchestrator.records import Row
+from orchestrator.retention import Retention
+from orchestrator.store import Store
+from tests.conftest import small
+from tests.test_store import row
+
+STEPS = {"constant": {}, "step": {"every": 2, "factor": 0.1}, "late": {"name": "step", "every": 3}}
+
+
+def planned(store: Store, share: bool = True, **changes: Any) -> Plan:
+    document = {"optimizers": {"sgd": {"class": "SGD"}}, "schedules": STEPS, "seeds": [0], "save_best": False}
+    return plan.make(small(**{**document, **changes}), store, share=share)
+
+
+def trained(planned: Plan, trial: Trial, accuracy: float = 0.5) -> Row:
+    """The record of the trial's next epoch."""
+    walk = planned.walks[trial.id]
+    number = len(walk.keys)
+    return row(trial.id, number, walk.next_key, val_accuracy=accuracy)
+
+
+def simulate(planned: Plan, frontier: Frontier, workers: int, seen: Callable[[str], None]) -> None:
+    """Train everything, epoch by epoch in turn, on so many workers."""
+    running: list[Trial] = []
+    for _ in range(10_000):
+        while len(running) < workers and not frontier.exhausted and (trial := frontier.next()):
+            running.append(trial)
+        if not running:
+            return
+        trial = running.pop(0)
+        record = trained(planned, trial)
+        seen(record["epoch_key"])
+        frontier.learn(trial.id, record)
+        if planned.walks[trial.id].ending is None:
+            running.append(trial)
+        else:
+            frontier.end(trial.id)
+    pytest.fail("the simulation does not come to its end")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_no_epoch_is_trained_twice_however_many_workers(store: Store, workers: int) -> None:
+    full = planned(store, optimizers={"sgd": {"class": "SGD"}, "adam": {"class": "Adam"}}, seeds=[0, 1])
+    keys: list[str] = []
+    frontier = Frontier(full)
+    simulate(full, frontier, workers, keys.append)
+    assert len(keys) == len(set(keys)) == full.epochs.total - 4 * (2 + 3)
+    assert all(walk.ending == "completed" for walk in full.walks.values())
+    assert frontier.exhausted
+
+
+def test_a_branch_waits_for_its_trunk_and_starts_where_they_part(store: Store) -> None:
+    full = planned(store)
+    frontier = Frontier(full)
+    trunk = frontier.next()
+    assert trunk is not None
+    assert frontier.next() is None
+    assert not frontier.exhausted
+    frontier.learn(trunk.id, trained(full, trunk))
+    assert frontier.next() is None
+    moved = frontier.learn(trunk.id, trained(full, trunk))
+    assert moved[0] == trunk.id
+    assert set(moved) == {t.id for t in full.trials}
+    branch = frontier.next()
+    assert branch is not None
+    assert full.walks[branch.id].resume == 2
+
+
+def test_a_branch_goes_on_alone_when_its_trunk_fails(store: Store) -> None:
+    full = planned(store)
+    frontier = Frontier(full)
+    trunk = frontier.next()
+    assert trunk is not None
+    frontier.learn(trunk.id, trained(full, trunk))
+    frontier.end(trunk.id)
+    branch = frontier.next()
+    assert branch is not None
+    assert branch.id != trunk.id
+    assert full.walks[branch.id].resume == 1
+
+
+def test_without_sharing_nobody_waits_and_everything_is_trained(store: Store) -> None:
+    full = planned(store, share=False)
+    epochs = full.epochs
+    keys: list[str] = []
+    frontier = Frontier(full)
+    assert len([frontier.next() for _ in range(3)]) == 3
+    frontier = Frontier(full)
+    simulate(full, frontier, 2, keys.append)
+    assert len(keys) == epochs.total == epochs.new
+
+
+def test_only_what_somebody_needs_is_kept(store: Store) -> None:
+    full = planned(store)
+    frontier, kept = Frontier(full), set[str]()
+    retention = Retention(full, [], kept.discard)
+    by_id = {t.id: t for t in full.trials}
+    most = 0
+    running: list[Trial] = []
+    while True:
+        while len(running) < 2 and not frontier.exhausted and (started := frontier.next()):
+            running.append(started)
+        if not running:
+            break
+        trial = running.pop(0)
+        resume = full.walks[trial.id].keys[: full.walks[trial.id].resume]
+        assert not resume or resume[-1] in kept
+        record = trained(full, trial, accuracy=0.5 - 0.01 * len(full.walks[trial.id].keys))
+        kept.add(record["epoch_key"])
+        retention.update([by_id[i] for i in frontier.learn(trial.id, record)], written=record["epoch_key"])
+        most = max(most, len(kept))
+        if full.walks[trial.id].ending is None:
+            running.append(trial)
+        else:
+            frontier.end(trial.id)
+    best = {full.walks[t.id].keys[0] for t in full.trials}
+    last = {full.walks[t.id].keys[-1] for t in full.trials}
+    assert kept == best | last
+    assert most <= 2 * len(full.trials)
+
+
+def test_the_longest_trial_starts_first(store: Store) -> None:
+    recipes = [{"optimizer": "sgd", "schedule": "cosine", "epochs": n} for n in (3,)] + [
+        {"optimizer": "sgd", "schedule": "constant", "epochs": 9}
+    ]
+    full = planned(store, recipes=recipes, schedules={"constant": {}, "cosine": {}})
+    first = Frontier(full).next()
+    assert first is not None
+    assert first.id == "sgd-constant-s0"

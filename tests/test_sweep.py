@@ -1,0 +1,129 @@
+"""The sweep file: what it means, and what is wrong with a wrong one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.checks import InputError
+from orchestrator import grid, sweep
+from tests.conftest import ROOT, small
+
+
+def ids(**changes: Any) -> list[str]:
+    return [t.id for t in grid.trials(small(**changes))]
+
+
+def test_the_grid_is_optimizers_times_schedules_times_seeds() -> None:
+    assert ids() == [
+        f"{o}-{s}-s{seed}" for o in ("sgd", "adam") for s in ("constant", "cosine") for seed in (0, 1)
+    ]
+
+
+def test_recipes_take_the_place_of_the_grid_and_override_settings() -> None:
+    recipes = [
+        {"optimizer": "sgd", "schedule": "cosine", "epochs": 10, "model": {"width": 0.5}},
+        {"optimizer": "adam", "schedule": {"name": "step", "every": 2, "peak": 0.3}},
+    ]
+    found = grid.recipes(small(recipes=recipes))
+    assert [r.label for r in found] == ["sgd-cosine", "adam-step"]
+    assert (found[0].settings.epochs, found[0].settings.model.width) == (10, 0.5)
+    assert (found[1].settings.epochs, found[1].peak) == (4, 0.3)
+
+
+def test_grid_axes_multiply_and_concern_their_own_label_only() -> None:
+    axes = {"batch_size": [16, 64], "optimizers.sgd.learning_rate": [0.1, 0.01]}
+    found = grid.recipes(small(grid=axes, schedules={"constant": {}}, seeds=[0]))
+    assert [r.label for r in found] == [
+        "sgd-constant-batch_size=16-learning_rate=0.1",
+        "sgd-constant-batch_size=16-learning_rate=0.01",
+        "sgd-constant-batch_size=64-learning_rate=0.1",
+        "sgd-constant-batch_size=64-learning_rate=0.01",
+        "adam-constant-batch_size=16",
+        "adam-constant-batch_size=64",
+    ]
+    assert [(r.settings.batch_size, r.peak) for r in found[:2]] == [(16, 0.1), (16, 0.01)]
+
+
+def test_a_nested_grid_means_the_same_as_a_dotted_one() -> None:
+    assert ids(grid={"model": {"width": [0.25, 0.5]}}) == ids(grid={"model.width": [0.25, 0.5]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": 3}, "epoch: unknown setting 'epoch'; did you mean 'epochs'?"),
+        ({"optimizers": {"a": {"class": "Adan"}}}, "optimizers.a.*'Adan'; did you mean 'Adam'?"),
+        ({"optimizers": {"a": {"class": "Adam", "beta": 1}}}, "unknown setting 'beta'; did you mean 'beta_"),
+        ({"schedules": {"cosin": {}}}, "schedules.cosin: unknown schedule 'cosin'; did you mean 'cosine'?"),
+        ({"schedules": {"cosine": {"finl": 1}}}, "did you mean 'final'?"),
+        ({"schedules": {"cosine": {"warmup": {"epochs": 9}}}}, "sgd-cosine: schedules.cosine.*9"),
+        ({"model": {"name": "vgg15"}}, "did you mean 'vgg1"),
+        ({"data": {"name": "digit", "image_size": 32}}, "did you mean 'digits'?"),
+        ({"data": {"name": "digits", "image_size": 8}}, "image_size"),
+        ({"optimizers": {}}, "optimizers: expected at least one"),
+        ({"schedules": {}}, "schedules: expected at least one"),
+        ({"seeds": []}, "seeds: expected at least one"),
+        ({"seeds": [1, 1]}, "seeds: a seed stands twice"),
+        ({"epochs": 0}, "epochs: expected at least 1, got 0"),
+        ({"epochs": "many"}, "epochs: .*'many'"),
+        ({"batch_size": "half"}, "batch_size: expected a number of images or 'full', got 'half'"),
+        ({"batch_size": 0}, "batch_size: expected at least 1"),
+        ({"monitor": "val_acc"}, "did you mean 'val_accuracy'?"),
+        ({"precision": "float64"}, "precision: unknown value 'float64'; did you mean 'float32'?"),
+        ({"resources": {"cpus_per_trail": 2}}, "did you mean 'cpus_per_trial'?"),
+        ({"resources": {"gpus_per_trial": 1.5}}, "gpus_per_trial"),
+        ({"grid": {"batch_size": 16}}, "grid.batch_size: expected a list"),
+        ({"grid": {"batch_size": [16, 16]}}, "grid.batch_size: a value stands twice"),
+        ({"grid": {"batchsize": [16]}}, "did you mean 'batch_size'?"),
+        ({"recipes": []}, "recipes: expected a list of at least one"),
+        ({"recipes": [{"optimizer": "sgd", "schedule": "cosin"}]}, "did you mean 'cosine'?"),
+        ({"recipes": [{"optimizer": "sg", "schedule": "cosine"}]}, "did you mean 'sgd'?"),
+        ({"recipes": [{"optimizer": "sgd", "schedule": "cosine"}] * 2}, "'sgd-cosine' stands twice"),
+        ({"recipes": [{"optimizer": "sgd", "schedule": "cosine", "epoch": 3}]}, "did you mean 'epochs'?"),
+        ({"early_stopping": {"monitor": "val_accuracy", "patence": 1}}, "did you mean 'patience'?"),
+        ({"checkpoints": "none"}, "checkpoints"),
+        ({"name": "a b"}, "name: expected a label"),
+        ({"optimizers": {"a/b": {"class": "SGD"}}}, "optimizers.a/b: expected a label"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_and_the_message_helps(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        grid.trials(small(**changes))
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("epochs: 3\nschedule: {}\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: schedule: .*did you mean 'schedules'\?"):
+        sweep.load(path)
+
+
+def test_the_article_is_all_there() -> None:
+    found = grid.recipes(sweep.load(ROOT / "experiments" / "modelarts.yaml"))
+    assert [(r.label, r.settings.epochs, r.peak) for r in found] == [
+        ("sgd-power", 10, 0.1),
+        ("sgd-linear", 10, 0.1),
+        ("sgd-exponential", 10, 0.1),
+        ("sgd-cosine", 10, 0.1),
+        ("sgd-cosine-corrected", 10, 0.1),
+        ("sgd-constant", 36, 0.01),
+        ("sgd-nesterov-constant", 36, 0.01),
+        ("sgd-small-constant", 36, 0.0001),
+        ("rmsprop-constant", 36, 0.0001),
+        ("adam-constant", 36, 0.0001),
+        ("sgd-sgdr", 40, 0.01),
+        ("sgd-range-test", 36, 0.01),
+        ("sgd-one-cycle", 40, 0.1),
+        ("sgd-one-cycle-corrected", 40, 0.1),
+    ]
+    assert {r.settings.batch_size for r in found} == {16}
+    assert found[6].optimizer.decay == 1e-6
+
+
+@pytest.mark.parametrize("name", ["quickstart", "full-grid", "modelarts"])
+def test_every_shipped_sweep_can_be_overridden(name: str) -> None:
+    path = ROOT / "experiments" / f"{name}.yaml"
+    found = grid.trials(sweep.load(path, {"epochs": 3, "model.width": 0.25, "data.image_size": 64}))
+    assert {t.recipe.settings.epochs for t in found} == {3}
+    assert {t.recipe.settings.model.width for t in found} == {0.25}
