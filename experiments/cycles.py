@@ -96,9 +96,7 @@ def triangular2(t: Array, total: float, *, period: float = 8.0, base: float = 0.
     return base + (1.0 - base) * height * np.power(0.5, cycle)
 
 
-def exp_range(
-    t: Array, total: float, *, period: float = 8.0, base: float = 0.25, gamma: float = 0.95
-) -> Array:
+def exp_range(t: Array, total: float, *, period: float = 8.0, base: float = 0.25, gamma: float = 0.95) -> Array:
     """As triangular, the rise above `base` shrinking by `gamma` an epoch, all the time.
 
     >>> from experiments.shapes import times

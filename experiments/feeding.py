@@ -1,7 +1,7 @@
 """How the images of an epoch reach the model: cut into parts, gathered in chunks of many parts."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TypeVar
 
@@ -18,8 +18,8 @@ Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 class Parts:
     """An epoch cut into R parts of m images; a batch (one weight step) is one part or several in a row.
 
-    `positions` int64 [R, m] are places in the epoch's order, -1 where a part has fewer images; `step` int64 [R]
-    is the weight step that a part belongs to.
+    `positions` int64 [R, m] are places in the epoch's order, -1 where a part has fewer images; `step` int64
+    [R] is the weight step that a part belongs to.
     """
 
     positions: NDArray[np.int64]
@@ -81,6 +81,10 @@ class Chunk:
     learning_rates: NDArray[np.float32]
     first: NDArray[np.bool_]
     last: NDArray[np.bool_]
+
+    def used(self) -> dict[str, NDArray[np.generic]]:
+        """The columns by name, of the parts that are to be computed."""
+        return {column.name: getattr(self, column.name)[: self.rows] for column in fields(self)[1:]}
 
 
 def chunks(

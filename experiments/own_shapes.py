@@ -68,9 +68,7 @@ def _module(where: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:  # a user's module may fail in any way at all
-        raise InputError(
-            f"{where}: cannot import module {name!r}: {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"{where}: cannot import module {name!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(here)
 
@@ -134,6 +132,4 @@ def assert_shape_contract(function: Callable[..., Array], **settings: Any) -> No
             )
         if not getattr(function, "uses_total", True):
             longer = function(t, total + 3.0, **settings)
-            _expect(
-                values.tobytes() == longer.tobytes(), f"{where}: marked total_independent, but uses total"
-            )
+            _expect(values.tobytes() == longer.tobytes(), f"{where}: marked total_independent, but uses total")

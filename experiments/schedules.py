@@ -116,19 +116,15 @@ def uses_total(schedule: Schedule) -> bool:
 def _shaped(schedule: Schedule, row: Shape, t: Array, total: float) -> Array:
     values = row.function(t, total, **schedule.settings)
     if np.shape(values) != t.shape:
-        raise InputError(
-            f"{schedule.shape}: expected an array of shape {t.shape} from it, got {np.shape(values)}"
-        )
+        raise InputError(f"{schedule.shape}: expected an array of shape {t.shape} from it, got {np.shape(values)}")
     return np.asarray(values, np.float64)
 
 
 def _with_warmup(schedule: Schedule, warmup: Warmup, row: Shape, time: Array, epochs: int) -> Array:
-    total = epochs - warmup.epochs
-    if total <= 0:
-        body, top = np.ones_like(time), 1.0
-    else:
-        body = _shaped(schedule, row, np.maximum(time - warmup.epochs, 0.0), total)
-        top = float(_shaped(schedule, row, np.zeros((1, 1)), total)[0, 0]) if row.absolute else 1.0
+    # A run that ends inside the warm-up has no epochs for the shape, which needs some to have a beginning.
+    total = epochs - warmup.epochs if epochs > warmup.epochs else 1.0
+    body = _shaped(schedule, row, np.maximum(time - warmup.epochs, 0.0), total)
+    top = float(_shaped(schedule, row, np.zeros((1, 1)), total)[0, 0]) if row.absolute else 1.0
     return np.where(time < warmup.epochs, top * ramp(time, warmup.epochs, start=warmup.start), body)
 
 

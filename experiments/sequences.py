@@ -75,9 +75,7 @@ def joined(t: Array, total: float, *, sequence: tuple[Any, ...]) -> Array:
 
 def _checked_part(where: str, part: Any) -> dict[str, Any]:
     if not isinstance(part, Mapping) or len(part) != 1:
-        raise InputError(
-            f"{where}: expected one shape and its length, such as {{cosine: rest}}, got {part!r}"
-        )
+        raise InputError(f"{where}: expected one shape and its length, such as {{cosine: rest}}, got {part!r}")
     ((name, given),) = part.items()
     row = _row(where, str(name))
     place = f"{where}.{name}"

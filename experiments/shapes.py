@@ -223,9 +223,7 @@ def range_test(t: Array, total: float, *, start: float = 1e-7, end: float = 10.0
 
 def _rising_ends(where: str, settings: dict[str, Any]) -> dict[str, Any]:
     if settings["start"] >= settings["end"]:
-        raise InputError(
-            f"{where}: expected start below end, got {settings['start']:g} and {settings['end']:g}"
-        )
+        raise InputError(f"{where}: expected start below end, got {settings['start']:g} and {settings['end']:g}")
     return settings
 
 

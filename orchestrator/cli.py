@@ -5,6 +5,7 @@ damaged; 130 interrupted.
 """
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -17,13 +18,12 @@ import click
 from rich.console import Console
 
 from experiments.checks import InputError
-from orchestrator import document, outline, plan, standing, sweep
-from orchestrator.files import StoreError
+from orchestrator import document, outline, plan, report, standing, sweep
+from orchestrator.files import DamagedError, LocalFiles, StoreError
 from orchestrator.plan import Plan
 from orchestrator.progress import Display, counting
 from orchestrator.store import Store
 
-FORMATS = ("terminal", "markdown", "csv", "json", "latex", "html", "parquet")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -72,9 +72,7 @@ def _common(command: F) -> F:
     return command
 
 
-def _open(
-    file: Path, overrides: tuple[str, ...], results: str | None, share: bool = True
-) -> tuple[Plan, Store]:
+def _open(file: Path, overrides: tuple[str, ...], results: str | None, share: bool = True) -> tuple[Plan, Store]:
     """The plan of a sweep file against its store."""
     checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
     store = Store.at(results or checked.results)
@@ -99,9 +97,7 @@ def cli() -> None:
 @_common
 @click.option("--curves", is_flag=True, help="Draw every schedule's learning rates.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def plan_command(
-    file: Path, overrides: tuple[str, ...], results: str | None, curves: bool, as_json: bool
-) -> None:
+def plan_command(file: Path, overrides: tuple[str, ...], results: str | None, curves: bool, as_json: bool) -> None:
     """Show what would run: trials, epochs, how many of them are new."""
     planned, store = _open(file, overrides, results)
     if as_json:
@@ -156,8 +152,10 @@ def status_command(file: Path, overrides: tuple[str, ...], results: str | None, 
 
 @cli.command("report")
 @_common
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="A file, or for csv and parquet a folder.")
+@click.option("--format", "kind", type=click.Choice(report.FORMATS), default="terminal", show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="A file; for svg, png and parquet a folder, for csv either."
+)
 @click.option(
     "--target", type=float, help="The validation accuracy to reach.  [default: the median of the finals]"
 )
@@ -177,14 +175,18 @@ def report_command(
     planned, store = _open(file, overrides, results)
     _refuse_damaged(planned)
     kind = "json" if as_json else kind
-    if kind == "terminal" and output is None:
-        _report_terminal(planned, store, full, target)
-        return
-    from orchestrator import report
-
-    written = report.write(kind, standing.comparison(planned, store, target), output)
-    if written is not None:
-        click.echo(written, nl=not written.endswith("\n"))
+    if kind == "terminal":
+        _report_terminal(planned, store, full, target, output)
+    elif output is None and kind not in report.TEXTS:
+        raise click.UsageError(f"--format {kind} writes several files: give --output FOLDER")
+    elif output is None:
+        click.echo(report.render(kind, standing.comparison(planned, store, target)))
+    elif kind in report.FOLDERS and (kind not in report.TEXTS or not output.suffix):
+        for name, content in report.files(kind, standing.comparison(planned, store, target)).items():
+            LocalFiles(output).write(name, content)
+    else:
+        text = report.render(kind, standing.comparison(planned, store, target))
+        LocalFiles(output.parent).write(output.name, text.encode())
 
 
 @cli.command("clean")
@@ -204,16 +206,22 @@ def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, a
         click.echo(f"freed {freed / 1e6:,.1f} MB in {count} checkpoints")
 
 
-def _report_terminal(planned: Plan, store: Store, full: bool, target: float | None = None) -> None:
+def _report_terminal(
+    planned: Plan, store: Store, full: bool, target: float | None = None, output: Path | None = None
+) -> None:
     from orchestrator.report import terminal
 
-    terminal.render(standing.comparison(planned, store, target), Console(), full=full)
+    comparison = standing.comparison(planned, store, target)
+    if output is None:
+        terminal.render(comparison, Console(), full=full)
+        return
+    text = io.StringIO()
+    terminal.render(comparison, Console(file=text, width=120), full=full)
+    LocalFiles(output.parent).write(output.name, text.getvalue().encode())
 
 
 def _refuse_damaged(planned: Plan) -> None:
     if planned.damaged:
-        from orchestrator.files import DamagedError
-
         names = "; ".join(d.reason for d in planned.damaged[:3])
         raise DamagedError(f"{names}. `sweep run` sets it aside and trains its epochs again")
 

@@ -19,6 +19,7 @@ _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's: what is written is whole at any instant
     "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # the store is the truth, Ray's own state is not needed
     "TUNE_WARN_THRESHOLD_S": "1000",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
 }
 

@@ -70,9 +70,7 @@ def run(plan: Plan, store: Store, listener: Listener, address: str | None = None
     return books.outcome
 
 
-def prepare(
-    plan: Plan, counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-) -> None:
+def prepare(plan: Plan, counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]) -> None:
     """Decode what the plan's unfinished trials train on, so that bad images are found before anything is written.
 
     `counting` gives a progress callback (done, total) for a label. Raises InputError naming the image.

@@ -62,9 +62,7 @@ def recipes(sweep: Sweep) -> list[Recipe]:
 
 def trials(sweep: Sweep) -> list[Trial]:
     """Every trial of the sweep, in the order of the file. Raises InputError for what cannot work together."""
-    return [
-        Trial(f"{recipe.label}-s{seed}", recipe, seed) for recipe in recipes(sweep) for seed in sweep.seeds
-    ]
+    return [Trial(f"{recipe.label}-s{seed}", recipe, seed) for recipe in recipes(sweep) for seed in sweep.seeds]
 
 
 def _points(sweep: Sweep, pair: Pair) -> Iterator[Recipe]:

@@ -51,9 +51,7 @@ def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> 
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
     there = datasets.describe(settings.data, cache_folder())
-    console.print(
-        f"[bold]{sweep.name}[/bold]: {len(plan.trials)} trials, {epochs.total} epochs, store {store}"
-    )
+    console.print(f"[bold]{sweep.name}[/bold]: {len(plan.trials)} trials, {epochs.total} epochs, store {store}")
     console.print(
         f"{settings.model.name} x {settings.model.width:g}, {there.train} + {there.validation} images "
         f"({', '.join(there.classes[:4])}{', …' if len(there.classes) > 4 else ''}) "
@@ -80,11 +78,7 @@ def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> 
     console.print(table)
     console.print(
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + [bold]{epochs.new} new[/bold]"
-        + (
-            f"; {epochs.again} known ones are computed again, their checkpoints are gone"
-            if epochs.again
-            else ""
-        ),
+        + (f"; {epochs.again} known ones are computed again, their checkpoints are gone" if epochs.again else ""),
         highlight=False,
     )
     for line in _starting_over(plan):
@@ -126,9 +120,7 @@ def _time(plan: Plan) -> str:
     if not left:
         return "time: nothing is left to train"
     seconds = [
-        float(plan.known.row(key)["seconds"])
-        for walk in list(plan.walks.values())[:200]
-        for key in walk.keys[:20]
+        float(plan.known.row(key)["seconds"]) for walk in list(plan.walks.values())[:200] for key in walk.keys[:20]
     ]
     if not seconds:
         return "time: not known before the first epoch has been trained"

@@ -163,9 +163,7 @@ def _chains(sweep: Sweep, found: list[Trial]) -> dict[str, Chain]:
     return chains
 
 
-def _rates(
-    recipe: Recipe, description: datasets.Description
-) -> tuple[schedules.Schedule, float, int, int, float]:
+def _rates(recipe: Recipe, description: datasets.Description) -> tuple[schedules.Schedule, float, int, int, float]:
     """What `schedules.table` is made from: schedule, learning rate, epochs, steps, decay."""
     steps = -(-description.train // batch_size(recipe, description))
     optimizer = recipe.optimizer
@@ -201,4 +199,4 @@ def _facts(recipe: Recipe, description: datasets.Description, trainer: str) -> d
 @cache
 def library_versions(backend_name: str) -> dict[str, str]:
     """The versions of the installed libraries whose arithmetic decides the numbers."""
-    return {name: metadata.version(name) for name in ("keras", "numpy", *_LIBRARIES[backend_name])}
+    return {name: metadata.version(name) for name in ("keras", "numpy", "pillow", *_LIBRARIES[backend_name])}

@@ -1,5 +1,6 @@
 """The live display of a run: bars and running trials in a terminal, one plain line an epoch elsewhere."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def sparkline(
     >>> sparkline([0.0, 0.5, 1.0])
     '▁▅█'
     """
-    shown = [v for v in values if v == v and abs(v) != float("inf")]
+    shown = [v for v in values if math.isfinite(v)]
     if not shown:
         return ""
     if len(shown) > width:
@@ -85,9 +86,7 @@ class Display:
     def __init__(self, plan: Plan, console: Console) -> None:
         """A display of `plan`; live where `console` is a terminal."""
         self._plan, self._console = plan, console
-        self._live = (
-            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        )
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._running: dict[str, Trial] = {}
         self._curves: dict[str, list[float]] = {}
         self._last: dict[str, Row] = {}
@@ -121,9 +120,7 @@ class Display:
         self._estimate.add(row["seconds"])
         self._curves.setdefault(trial.id, []).append(row["val_accuracy"])
         self._last[trial.id] = row
-        if row["val_accuracy"] == row["val_accuracy"] and (
-            not self._best or row["val_accuracy"] > self._best[0]
-        ):
+        if row["val_accuracy"] == row["val_accuracy"] and (not self._best or row["val_accuracy"] > self._best[0]):
             self._best = (row["val_accuracy"], trial.id)
         if self._live:
             self._refresh()
@@ -187,9 +184,7 @@ class Display:
         line.add_row(
             Text(f" {self._estimate.trained}/{self._estimate.epochs} epochs"),
             ProgressBar(total=total, completed=self._estimate.trained, width=30),
-            Text(
-                f"{elapsed}{self._left()}" if self._estimate.trained else f"{elapsed}, workers are starting"
-            ),
+            Text(f"{elapsed}{self._left()}" if self._estimate.trained else f"{elapsed}, workers are starting"),
         )
         yield line
         if self._best:

@@ -42,9 +42,7 @@ def table(rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=HISTORY)
 
 
-def for_trial(
-    row: Row, sweep: str, trial_id: str, optimizer: str, schedule: str, seed: int
-) -> dict[str, Any]:
+def for_trial(row: Row, sweep: str, trial_id: str, optimizer: str, schedule: str, seed: int) -> dict[str, Any]:
     """`row`, trained for some other trial, as a row of this one: taken, not trained."""
     labels = {
         "sweep": sweep,

@@ -71,7 +71,7 @@ def first_rates(plan: Plan, trial: Trial) -> list[float]:
 
 
 def status(plan: Plan, store: Store) -> dict[str, Any]:
-    """`sweep status --json`: trials by status (the stopped are among the completed), epochs done of those planned."""
+    """`sweep status --json`: trials by status (the stopped are among the completed), and epochs."""
     counts = Counter(trial.status for trial in trials(plan, store))
     counts["completed"] += counts["stopped"]
     epochs = plan.epochs

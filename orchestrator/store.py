@@ -126,7 +126,9 @@ class Store:
 
     def read_all(self) -> tuple["Histories", list[Damage]]:
         """Everything recorded in any sweep, and the files that are damaged and left out."""
-        current, superseded, damaged = {}, [], []
+        current: dict[str, dict[str, pa.Table]] = {}
+        superseded: list[pa.Table] = []
+        damaged: list[Damage] = []
         for sweep in self.sweeps():
             current[sweep], bad = self.history(sweep)
             old, old_bad = self._tables(sweep, "superseded")
@@ -327,9 +329,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StoreError(
-                f"{path}: cannot be written ({error.strerror}); give another --results"
-            ) from None
+            raise StoreError(f"{path}: cannot be written ({error.strerror}); give another --results") from None
         try:
             until = time.monotonic() + patience
             while not (ours := _try_lock(descriptor)) and time.monotonic() < until:
@@ -376,9 +376,7 @@ def _encode(history: pa.Table) -> bytes:
 def _decode(name: str, content: bytes) -> pa.Table:
     """The table in a Parquet file of ours. Raises DamagedError unless it is whole and as written."""
     try:
-        table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read(
-            use_threads=False
-        )
+        table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{name}: damaged ({str(error).splitlines()[0][:120]})") from None
     if not table.schema.equals(records.HISTORY):

@@ -82,7 +82,7 @@ class Sweep:
     document: Document
 
     def with_settings(self, changes: Mapping[str, Any]) -> "Sweep":
-        """This sweep with dotted settings changed: what a pair's overrides or one point of the grid mean."""
+        """The same sweep with dotted settings changed: what a pair's overrides or one point of the grid mean."""
         document = self.document
         for key, value in changes.items():
             document = put(document, key, value)
@@ -119,9 +119,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
     }
     known_schedules = {
         label: schedules.check(f"schedules.{label}", label, given)
-        for label, given in _labelled(
-            "schedules", document.get("schedules"), needed="recipes" not in document
-        )
+        for label, given in _labelled("schedules", document.get("schedules"), needed="recipes" not in document)
     }
     pairs, inline = _pairs(document, known_optimizers, known_schedules)
     sweep = Sweep(
@@ -175,7 +173,8 @@ def _pairs(
     recipes = document["recipes"]
     if not isinstance(recipes, list) or not recipes:
         raise InputError("recipes: expected a list of at least one {optimizer, schedule}, got an empty grid")
-    pairs, inline = [], {}
+    pairs = []
+    inline: dict[str, schedules.Schedule] = {}
     for number, given in enumerate(recipes):
         where = f"recipes.{number}"
         recipe = dict(_mapping(where, given))
@@ -197,9 +196,7 @@ def _pairs(
         elif isinstance(schedule, str):
             raise unknown(f"{where}.schedule", "schedule", schedule, {*known_schedules, *schedules.SHAPES})
         else:
-            raise InputError(
-                f"{where}.schedule: expected a label or a mapping with its name, got {schedule!r}"
-            )
+            raise InputError(f"{where}.schedule: expected a label or a mapping with its name, got {schedule!r}")
         published = _mapping(f"{where}.published", recipe.pop("published", {}))
         for metric in published:
             if metric not in rules.METRICS:
@@ -309,7 +306,5 @@ def _resources(given: Mapping[str, Any]) -> Resources:
     resources = Resources(**{key: kinds[key](value) for key, value in given.items()})
     gpus = resources.gpus_per_trial
     if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-        raise InputError(
-            f"resources.gpus_per_trial: expected 0, a fraction of 1 or a whole number, got {gpus}"
-        )
+        raise InputError(f"resources.gpus_per_trial: expected 0, a fraction of 1 or a whole number, got {gpus}")
     return resources

@@ -1,4 +1,4 @@
-"""One trial on one worker: Ray Tune's class Trainable, one `step()` is one epoch. The only bridge to `experiments`.
+"""One trial on one worker: Ray Tune's class Trainable, one `step()` is one epoch.
 
 A trial finds its own way from the store, so a retried one, a resumed one and a new one are the same: read the
 trial's history, load the newest checkpoint on its chain, train the next epoch, write its checkpoint, write its
@@ -31,7 +31,7 @@ from orchestrator.store import Store
 
 
 class Trainer(Protocol):
-    """What trains. The default is `experiments.trainer:Trainer`; a sweep's `trainer: module:Class` names another."""
+    """What trains: `experiments.trainer:Trainer`, or what a sweep's `trainer: module:Class` names."""
 
     device: str
 
@@ -232,6 +232,12 @@ class WorkerTrainable(Trainable):
         self._run = None
         self._trial_id = new_config["trial_id"]
         return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: checkpoints lie in the store."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: checkpoints lie in the store."""
 
     def step(self) -> dict[str, Any]:
         """Train one epoch of the trial."""

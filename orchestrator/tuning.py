@@ -1,10 +1,16 @@
 """Ray Tune's side of a run: it asks the books which trial is next and tells them what happened."""
 
+import io
+import logging
+import os
 import tempfile
+from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 from ray.tune import (
     Callback,
+    CheckpointConfig,
     FailureConfig,
     PlacementGroupFactory,
     RunConfig,
@@ -17,6 +23,7 @@ from ray.tune.search import Searcher
 
 from orchestrator.driver import Books
 from orchestrator.files import StoreError
+from orchestrator.grid import Trial
 from orchestrator.plan import Plan, cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Assignment, Context, WorkerTrainable
@@ -24,7 +31,16 @@ from orchestrator.trainable import Assignment, Context, WorkerTrainable
 _CRASHED = "the worker died"
 
 
-class _Next(Searcher):
+class _Bookkept:
+    """Has the books; leaves them out where Tune pickles itself for a restore that is never made."""
+
+    _books: Books
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Next(_Bookkept, Searcher):
     """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk."""
 
     def __init__(self, books: Books) -> None:
@@ -42,9 +58,7 @@ class _Next(Searcher):
         resources = trial.recipe.settings.resources
         return {"trial_id": trial.id, "cpus": resources.cpus_per_trial, "gpus": resources.gpus_per_trial}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the callback below hears of it with more detail."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -54,8 +68,8 @@ class _Next(Searcher):
         """Nothing: the store is the truth."""
 
 
-class _Events(Callback):
-    """Tells the books what Tune saw. Tune schedules a trial's next step only after `on_trial_result` returned."""
+class _Events(_Bookkept, Callback):
+    """Tells the books what Tune saw. A trial's next step is scheduled only after `on_trial_result` returned."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -84,15 +98,24 @@ def _reason(trial: Any) -> str:
     return f"{kind}: {lines[-1].strip() if lines else 'no message'}"
 
 
+def _located(trial: Trial) -> Trial:
+    """The trial with the absolute path of its data: workers run in other folders."""
+    settings = trial.recipe.settings
+    if settings.data.path is None:
+        return trial
+    data = replace(settings.data, path=os.path.abspath(settings.data.path))
+    return replace(trial, recipe=replace(trial.recipe, settings=replace(settings, data=data)))
+
+
 def fan_out(plan: Plan, store: Store, books: Books) -> None:
     """Run every unfinished trial of `plan` on the Ray cluster that is connected. Raises StoreError."""
     context = Context(
         sweep=plan.sweep.name,
-        results=str(store),
+        results=os.path.abspath(str(store)),
         cache=str(cache_folder()),
         trainer=plan.sweep.trainer,
         save_best=plan.sweep.save_best,
-        assignments={t.id: Assignment(t, plan.walks[t.id].chain) for t in plan.unfinished},
+        assignments={t.id: Assignment(_located(t), plan.walks[t.id].chain) for t in plan.unfinished},
     )
     with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
         tuner = Tuner(
@@ -109,11 +132,14 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
             run_config=RunConfig(
                 name=plan.sweep.name,
                 storage_path=scratch,
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
                 callbacks=[_Events(books)],
                 verbose=0,
             ),
         )
-        tuner.fit()
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        with redirect_stdout(io.StringIO()):  # Tune prints tables even where it is told not to
+            tuner.fit()
     if books.fatal:
         raise StoreError(books.fatal)

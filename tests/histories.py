@@ -14,10 +14,7 @@ COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("sweep", "trial_id", "optimizer", "schedule")]
     + [("seed", pa.int64()), ("epoch", pa.int64())]
     + [(name, pa.float64()) for name in ("loss", "accuracy", "val_loss", "val_accuracy")]
-    + [
-        (name, pa.float64())
-        for name in ("learning_rate", "learning_rate_end", "seconds", "images_per_second")
-    ]
+    + [(name, pa.float64()) for name in ("learning_rate", "learning_rate_end", "seconds", "images_per_second")]
     + [("epoch_key", pa.string()), ("reused", pa.bool_()), ("host", pa.string()), ("device", pa.string())]
     + [("started_at", pa.timestamp("us", tz="UTC"))]
 )

@@ -65,9 +65,7 @@ CASES: list[tuple[str, dict[str, Any], int, list[float]]] = [
 
 
 @pytest.mark.parametrize(("name", "given", "epochs", "expected"), CASES)
-def test_against_numbers_written_out(
-    name: str, given: dict[str, Any], epochs: int, expected: list[float]
-) -> None:
+def test_against_numbers_written_out(name: str, given: dict[str, Any], epochs: int, expected: list[float]) -> None:
     settings = ROWS[name].check(name, given)
     values = ROWS[name].function(times(epochs, 1), float(epochs), **settings)
     np.testing.assert_allclose(values[:, 0], expected, rtol=3e-7)

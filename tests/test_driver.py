@@ -63,9 +63,7 @@ def test_a_run_records_every_epoch_and_its_best_model(store: Store) -> None:
     assert set(listener.endings.values()) == {"completed"}
     assert after.epochs.known == after.epochs.total == 32
     rows = numbers(store)
-    assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted(
-        (t.id, e) for t in after.trials for e in range(4)
-    )
+    assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted((t.id, e) for t in after.trials for e in range(4))
     assert set(store.models("small")) == {t.id for t in after.trials}
     needed = {k for w in after.walks.values() for k in w.needed("val_accuracy")}
     assert store.checkpoints() == needed

@@ -97,9 +97,7 @@ def test_unknown_setting_of_it(module: str) -> None:
 def test_what_it_gives_is_checked(module: str) -> None:
     with pytest.raises(InputError, match=r":scalar: expected an array of shape \(2, 3\) from it, got \(\)$"):
         table(check("s", "mine", {"name": f"{module}:scalar"}), 1.0, 2, 3)
-    with pytest.raises(
-        InputError, match=r":below: expected learning rates of 0 or more, all finite, got -0\.5$"
-    ):
+    with pytest.raises(InputError, match=r":below: expected learning rates of 0 or more, all finite, got -0\.5$"):
         table(check("s", "mine", {"name": f"{module}:below"}), 1.0, 2, 1)
 
 

@@ -158,9 +158,7 @@ def test_formulas_of_the_epoch_alone_go_on(
 
 def test_the_tail_goes_on_halving_every_four_epochs() -> None:
     rates = table(check("s", "published-one-cycle", {"peak": 0.1}), 1.0, 44, 1)[:, 0]
-    np.testing.assert_allclose(
-        rates[40:], [8.211879e-06, 6.905340e-06, 5.806675e-06, 4.8828125e-06], rtol=5e-7
-    )
+    np.testing.assert_allclose(rates[40:], [8.211879e-06, 6.905340e-06, 5.806675e-06, 4.8828125e-06], rtol=5e-7)
 
 
 def test_examples() -> None:

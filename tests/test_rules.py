@@ -147,9 +147,7 @@ def test_checked_settings() -> None:
     given = {"monitor": "val_accuracy", "factor": 0.15, "patience": 3}
     assert check_plateau("s", given) == Plateau(monitor="val_accuracy", factor=0.15, patience=3)
     given = {"monitor": "val_accuracy", "min_delta": 0.001, "patience": 5}
-    assert check_early_stopping("e", given) == EarlyStopping(
-        monitor="val_accuracy", min_delta=0.001, patience=5
-    )
+    assert check_early_stopping("e", given) == EarlyStopping(monitor="val_accuracy", min_delta=0.001, patience=5)
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,7 @@ def test_peak_is_the_optimizers_rate_unless_given() -> None:
     rates = table(check("s", "linear", {}), 0.2, 2, 1)
     np.testing.assert_allclose(rates, [[0.2], [0.1]], rtol=1e-7)
     assert rates.dtype == np.float32
-    np.testing.assert_allclose(
-        table(check("s", "linear", {"peak": 0.4}), 0.2, 2, 1), [[0.4], [0.2]], rtol=1e-7
-    )
+    np.testing.assert_allclose(table(check("s", "linear", {"peak": 0.4}), 0.2, 2, 1), [[0.4], [0.2]], rtol=1e-7)
 
 
 def test_learning_rates_themselves_have_no_peak() -> None:
@@ -75,9 +73,7 @@ def test_warm_up_and_then_the_shape_in_what_is_left() -> None:
 
 def test_warm_up_of_a_part_of_an_epoch() -> None:
     rates = table(check("s", "linear", {"warmup": {"epochs": 0.5}}), 1.0, 2, 4)
-    np.testing.assert_allclose(
-        rates, [[0, 0.5, 1, 0.8333333], [0.6666667, 0.5, 0.3333333, 0.1666667]], rtol=2e-7
-    )
+    np.testing.assert_allclose(rates, [[0, 0.5, 1, 0.8333333], [0.6666667, 0.5, 0.3333333, 0.1666667]], rtol=2e-7)
 
 
 def test_warm_up_in_front_of_learning_rates_ends_at_the_first_of_them() -> None:
@@ -90,6 +86,8 @@ def test_warm_up_longer_than_the_run_is_its_beginning() -> None:
     """A table may be asked for fewer epochs than `require` would let run."""
     schedule = check("s", "cosine", {"warmup": {"epochs": 4}})
     np.testing.assert_allclose(table(schedule, 1.0, 2, 2), [[0, 0.125], [0.25, 0.375]], rtol=1e-7)
+    with np.errstate(all="raise"):
+        assert table(schedule, 1.0, 4, 1).tolist() == [[0], [0.25], [0.5], [0.75]]
 
 
 def test_one_warm_up_with_four_tails_is_one_beginning() -> None:

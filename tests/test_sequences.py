@@ -46,9 +46,13 @@ def test_against_numbers_written_out(parts: list[Any], epochs: int, expected: li
 
 def test_a_part_may_begin_inside_an_epoch() -> None:
     rates = table(_sequence({"constant": 0.5}, {"linear": "rest"}), 1.0, 2, 4)
-    np.testing.assert_allclose(
-        rates, [[1, 1, 1, 0.8333333], [0.6666667, 0.5, 0.3333333, 0.1666667]], rtol=3e-7
-    )
+    np.testing.assert_allclose(rates, [[1, 1, 1, 0.8333333], [0.6666667, 0.5, 0.3333333, 0.1666667]], rtol=3e-7)
+
+
+def test_an_epoch_that_two_parts_share() -> None:
+    rates = table(_sequence({"linear": 1.5}, {"constant": "rest"}), 1.0, 3, 4)
+    expected = [[1.0, 0.8333333, 0.6666667, 0.5], [0.3333333, 0.1666667, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
+    np.testing.assert_allclose(rates, expected, rtol=3e-7)
 
 
 def test_its_warm_up_is_the_warm_up_of_every_other_schedule() -> None:

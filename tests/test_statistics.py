@@ -127,9 +127,7 @@ def test_equals_share_a_rank_and_what_is_not_known_has_none():
 
 def test_medians_of_even_odd_and_infinite_groups():
     values, groups = flat([4.0, 1.0], [5.0, 9.0, 6.0], [2.0, np.inf, np.inf])
-    assert statistics.medians(values, groups, 4).tolist() == pytest.approx(
-        [2.5, 6.0, np.inf, np.nan], nan_ok=True
-    )
+    assert statistics.medians(values, groups, 4).tolist() == pytest.approx([2.5, 6.0, np.inf, np.nan], nan_ok=True)
     assert np.isnan(statistics.medians(np.zeros(0), np.zeros(0, np.int64), 2)).all()
 
 

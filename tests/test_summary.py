@@ -198,9 +198,7 @@ def test_stages_show_rank_and_who_overtakes_whom():
     ranks = {(r["stage"], r["recipe"]): r["rank"] for r in found.stages.to_pylist()}
     assert [ranks[s, "slow + x"] for s in ("25%", "50%", "75%", "100%")] == [3, 2, 1, 1]
     assert [ranks[s, "fast + x"] for s in ("25%", "50%", "75%", "100%")] == [1, 1, 2, 2]
-    values = {
-        (r["stage"], r["recipe"]): (r["epoch"], r["val_accuracy_mean"]) for r in found.stages.to_pylist()
-    }
+    values = {(r["stage"], r["recipe"]): (r["epoch"], r["val_accuracy_mean"]) for r in found.stages.to_pylist()}
     assert values["50%", "slow + x"] == (4.0, 0.5)
     assert values["75%", "early + x"] == (3.0, 0.4)
     passed = [(r["from"], r["to"], r["recipe"], r["overtakes"]) for r in found.overtakes.to_pylist()]
@@ -231,9 +229,7 @@ def test_time_to_target_counts_epochs_and_seconds_and_never_is_infinite():
     assert (fast["recipe"], fast["reached"]) == ("fast + x", 2)
     assert (fast["epochs_median"], fast["epochs_slowest"], fast["seconds_slowest"]) == (1.5, 2.0, 4.0)
     assert (slow["reached"], slow["epochs_median"], slow["seconds_slowest"]) == (1, math.inf, math.inf)
-    steps = [
-        (r["recipe"], r["ratio"], r["share"]) for r in found.profile.to_pylist() if r["measure"] == "epochs"
-    ]
+    steps = [(r["recipe"], r["ratio"], r["share"]) for r in found.profile.to_pylist() if r["measure"] == "epochs"]
     assert steps == [("fast + x", 1.0, 1.0), ("slow + x", 1.0, 0.0), ("slow + x", 2.0, 0.5)]
 
 

@@ -5,6 +5,7 @@ rest (fresh starts, states, files) is the same code for both.
 """
 
 import importlib
+import importlib.util
 import os
 from typing import Any, NamedTuple, Protocol
 
@@ -88,8 +89,8 @@ def start(threads: int, deterministic: bool = True) -> tuple[Backend, str]:
     same = deterministic == _started["deterministic"] or _started["device"] == "cpu"
     if threads != _started["threads"] or not same:
         raise InputError(
-            f"trainer: this process runs with {_started['threads']} threads and deterministic="
-            f"{_started['deterministic']} and cannot change to {threads} and {deterministic}; start another process"
+            f"trainer: this process has {_started['threads']} threads and deterministic="
+            f"{_started['deterministic']} and cannot change to {threads} and {deterministic}; start another one"
         )
     return _started["module"], _started["device"]
 

@@ -1,6 +1,7 @@
 """Training steps on TensorFlow: a loop inside one tf.function, one trace for every schedule."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.backends import Measured, Pending
@@ -23,6 +24,8 @@ def start(threads: int, deterministic: bool) -> str:
         raise InputError(
             f"trainer: TensorFlow already runs in this process, not with {threads} threads"
         ) from None
+    # It counts the traces of different programs as one function's.
+    tf.get_logger().setLevel("ERROR")
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -47,7 +50,7 @@ def program(network: "Network", optimizer: Any, several_parts: bool) -> "Program
 
 
 class Network:
-    """A Keras network with its forward and backward pass, traced once for all optimizers."""
+    """A Keras network with its forward and backward pass, traced once for all optimizers and batch sizes."""
 
     def __init__(self, model: Any, jit: bool) -> None:
         import keras
@@ -56,16 +59,15 @@ class Network:
         self.keras = model
         self.columns = _columns(model.input_shape[1:])
         self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
-        # The inner function is shared, so that a new optimizer traces little more than its own update; XLA, where
-        # it pays, compiles this part, whose shapes never change.
+        # A function of its own: the next optimizer traces little more than its update, and XLA, which pays on a
+        # GPU, is asked to compile this part alone.
         self.gradients = tf.function(self._gradients, autograph=False, jit_compile=jit)
         self._forward = tf.function(self._losses, autograph=False, jit_compile=jit)
-        self._evaluate = tf.function(self._evaluation, autograph=False, input_signature=self.columns[:3])
+        self._evaluate = tf.function(self._evaluation, autograph=False, input_signature=[self.columns])
 
     def evaluate(self, chunk: Chunk) -> Pending:
         """Losses and correct predictions, without dropout and without learning."""
-        rows = chunk.rows
-        return _pending(self._evaluate(chunk.images[:rows], chunk.labels[:rows], chunk.mask[:rows]))
+        return _pending(self._evaluate(chunk.used()))
 
     def _losses(self, images: Any, labels: Any, mask: Any, training: bool = False) -> tuple[Any, Any]:
         import tensorflow as tf
@@ -85,10 +87,12 @@ class Network:
             scaled = loss / count * scale
         return loss, correct, tape.gradient(scaled, weights)
 
-    def _evaluation(self, images: Any, labels: Any, mask: Any) -> Any:
-        import tensorflow as tf
+    def _evaluation(self, columns: Mapping[str, Any]) -> Any:
+        def part(images: Any, labels: Any, mask: Any, **_: Any) -> tuple[Any, Any]:
+            loss, correct = self._forward(images, labels, mask)
+            return loss, correct
 
-        return _loop(tf.shape(labels)[0], lambda part: self._forward(images[part], labels[part], mask[part]))
+        return _loop(columns, part)
 
 
 class Program:
@@ -98,66 +102,68 @@ class Program:
         import tensorflow as tf
 
         self._network, self._optimizer = network, optimizer
-        weights = network.keras.trainable_variables
-        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in weights]
+        self._weights = network.keras.trainable_variables
+        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self._weights]
         self._sums = [tf.Variable(zero, trainable=False) for zero in zeros] if several_parts else []
-        self._train = tf.function(self._training, autograph=False, input_signature=network.columns)
+        self._train = tf.function(self._training, autograph=False, input_signature=[network.columns])
 
     def train(self, chunk: Chunk) -> Pending:
         """One weight step for each batch in `chunk`."""
-        rows = chunk.rows
-        columns = (chunk.images, chunk.labels, chunk.mask, chunk.counts, chunk.learning_rates)
-        return _pending(self._train(*(a[:rows] for a in (*columns, chunk.first, chunk.last))))
+        return _pending(self._train(chunk.used()))
 
-    def _training(
-        self, images: Any, labels: Any, mask: Any, counts: Any, rates: Any, first: Any, last: Any
-    ) -> Any:
+    def _training(self, columns: Mapping[str, Any]) -> Any:
+        return _loop(columns, self._part)
+
+    def _part(
+        self, images: Any, labels: Any, mask: Any, *, counts: Any, learning_rates: Any, first: Any, last: Any
+    ) -> tuple[Any, Any]:
         import tensorflow as tf
 
-        optimizer, weights = self._optimizer, self._network.keras.trainable_variables
-
-        def apply(rate: Any, gradients: Any) -> None:
-            optimizer.learning_rate.assign(rate)
-            optimizer.apply(gradients, weights)
-
-        def step(part: Any) -> tuple[Any, Any]:
-            scale = tf.cast(optimizer.scale_loss(tf.constant(1.0)), tf.float32)
-            loss, correct, gradients = self._network.gradients(
-                images[part], labels[part], mask[part], counts[part], scale
-            )
-            if not self._sums:
-                apply(rates[part], gradients)
-                return loss, correct
-            for total, gradient in zip(self._sums, gradients, strict=True):
-                total.assign(tf.where(first[part], gradient, total + gradient))
-            tf.cond(last[part], lambda: apply(rates[part], list(self._sums)), lambda: None)
+        scale = tf.cast(self._optimizer.scale_loss(tf.constant(1.0)), tf.float32)
+        loss, correct, gradients = self._network.gradients(images, labels, mask, counts, scale)
+        if not self._sums:
+            self._step(learning_rates, gradients)
             return loss, correct
+        for total, gradient in zip(self._sums, gradients, strict=True):
+            total.assign(tf.where(first, gradient, total + gradient))
+        tf.cond(last, lambda: self._step(learning_rates, list(self._sums)), lambda: None)
+        return loss, correct
 
-        return _loop(tf.shape(labels)[0], step)
+    def _step(self, learning_rate: Any, gradients: Any) -> None:
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._optimizer.apply(gradients, self._weights)
 
 
-def _columns(image: tuple[int, int, int]) -> list[Any]:
+def _columns(image: tuple[int, int, int]) -> dict[str, Any]:
     """The types of a chunk's columns; neither the number of parts nor their size is in the trace."""
     import tensorflow as tf
 
-    shapes = (((None, None, *image), "uint8"), ((None, None), "int32"), ((None, None), "float32"))
-    flat = (((None,), "float32"), ((None,), "float32"), ((None,), "bool"), ((None,), "bool"))
-    return [tf.TensorSpec(shape, kind) for shape, kind in (*shapes, *flat)]
+    parts, size = None, None
+    return {
+        "images": tf.TensorSpec((parts, size, *image), tf.uint8),
+        "labels": tf.TensorSpec((parts, size), tf.int32),
+        "mask": tf.TensorSpec((parts, size), tf.float32),
+        "counts": tf.TensorSpec((parts,), tf.float32),
+        "learning_rates": tf.TensorSpec((parts,), tf.float32),
+        "first": tf.TensorSpec((parts,), tf.bool),
+        "last": tf.TensorSpec((parts,), tf.bool),
+    }
 
 
-def _loop(parts: Any, compute: Any) -> Any:
+def _loop(columns: Mapping[str, Any], compute: Any) -> Any:
     """`compute` for one part after the other, until one gives a loss that is not finite."""
     import tensorflow as tf
 
+    parts = tf.shape(columns["mask"])[0]
+
     def body(part: Any, _: Any, losses: Any, correct: Any) -> tuple[Any, ...]:
-        loss, hits = compute(part)
+        loss, hits = compute(**{name: column[part] for name, column in columns.items()})
         return part + 1, tf.math.is_finite(loss), losses.write(part, loss), correct.write(part, hits)
 
-    columns = [tf.TensorArray(tf.float32, parts, element_shape=()) for _ in range(2)]
     done, _, losses, correct = tf.while_loop(
         lambda part, finite, *_: (part < parts) & finite,
         body,
-        (tf.constant(0), tf.constant(True), *columns),
+        (0, True, *(tf.TensorArray(tf.float32, parts, element_shape=()) for _ in range(2))),
         # Each step reads the weights that the one before has written.
         parallel_iterations=1,
     )

@@ -21,10 +21,10 @@ _OPENING = r"""% Compile with \usepackage{booktabs,longtable}; to stand alone, p
 
 
 def escaped(text: str) -> str:
-    """`text` with every character that LaTeX would take as a command made harmless; no line breaks.
+    r"""`text` with every character that LaTeX would take as a command made harmless; no line breaks.
 
     >>> escaped("100% of sgd_small & ~{x}")
-    '100\\\\% of sgd\\\\_small \\\\& $\\\\sim$\\\\{x\\\\}'
+    '100\\% of sgd\\_small \\& $\\sim$\\{x\\}'
     """
     return "".join(_ESCAPES.get(letter, letter) for letter in " ".join(text.split()))
 
@@ -75,8 +75,7 @@ def _table(sheet: layout.Sheet) -> str:
     ]
     for row in sheet.rows:
         cells = [
-            _figure(c.text) if numeric else escaped(c.text)
-            for c, numeric in zip(row, sheet.numeric, strict=True)
+            _figure(c.text) if numeric else escaped(c.text) for c, numeric in zip(row, sheet.numeric, strict=True)
         ]
         lines.append(" & ".join(cells) + r" \\")
     lines.append(r"\end{longtable}")

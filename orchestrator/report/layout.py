@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from orchestrator.summary.comparison import Comparison
+from orchestrator.summary.trials import METRICS
 
 MARKS = {"winner": "*", "not distinguishable": "~", "different": "", "not tested": "?", "no result": ""}
-LEGEND = "* the winner   ~ cannot be told apart from it   ? not tested against it   ! a seed diverged"
+LEGEND = "* the winner; ~ cannot be told apart from it; ? not tested against it; ! a seed diverged"
 Row = Mapping[str, Any]
 
 
@@ -70,6 +71,11 @@ def amount(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def chance(p: float | None) -> str:
+    """A p-value: three digits, never a zero."""
+    return "<0.001" if p is not None and p < 0.0005 else number(p)
+
+
 def between(low: float | None, high: float | None) -> str:
     """An interval, or "" where there is none."""
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
@@ -123,7 +129,7 @@ def ranking(c: Comparison) -> Sheet:
             (f"final {short[c.monitor]}", True, _as(number, f"final_{c.monitor}_mean")),
             ("95 % interval", True, lambda r: Cell(between(r[interval[0]], r[interval[1]]), r[interval[0]])),
             ("behind winner", True, lambda r: Cell(number(_behind(c, r)), _behind(c, r))),
-            ("p", True, _as(number, "p")),
+            ("p", True, _as(chance, "p")),
             (f"final {short[other]}", True, _as(number, f"final_{other}_mean")),
             (f"best {short[c.monitor]}", True, _as(number, f"best_{c.monitor}_mean")),
             (f"its {short[other]}", True, _as(number, f"best_{other}_mean")),
@@ -131,7 +137,8 @@ def ranking(c: Comparison) -> Sheet:
             ("seconds", True, _as(amount, "seconds")),
             ("seeds", True, lambda r: Cell(ended(r), r["n"])),
         ],
-        LEGEND,
+        f"{LEGEND}. p: paired t-test against the winner over common seeds, Holm-corrected; its: in the best "
+        "epoch; seconds: training time of one trial.",
     )
 
 
@@ -152,9 +159,7 @@ def grids(c: Comparison) -> tuple[Grid, ...]:
         cells = {}
         for row in mine:
             lost = "!" if row["diverged"] else ""
-            mean = (
-                "-" if row["final_mean"] is None else number(row["final_mean"]) + MARKS[row["verdict"]] + lost
-            )
+            mean = "-" if row["final_mean"] is None else number(row["final_mean"]) + MARKS[row["verdict"]] + lost
             cells[row["optimizer"], row["schedule"]] = Field(mean, row["shade"])
         result.append(
             Grid(
@@ -168,27 +173,21 @@ def grids(c: Comparison) -> tuple[Grid, ...]:
 
 
 def matrix_sheets(c: Comparison) -> tuple[Sheet, ...]:
-    """The matrices as sheets: an optimizer a row, a schedule a column, an empty cell where no recipe is."""
-    return tuple(
-        Sheet(
-            "matrix",
-            grid.title,
-            ("optimizer", *grid.schedules),
-            (False, *(True for _ in grid.schedules)),
-            tuple(
-                (
-                    Cell(o, o),
-                    *(
-                        Cell(f.text, f.shade) if (f := grid.cells.get((o, s))) else Cell("", None)
-                        for s in grid.schedules
-                    ),
-                )
-                for o in grid.optimizers
-            ),
-            LEGEND,
-        )
-        for grid in grids(c)
-    )
+    """The matrices as sheets, the longer axis downwards, an empty cell where no recipe is."""
+    return tuple(_matrix(grid) for grid in grids(c))
+
+
+def _matrix(grid: Grid) -> Sheet:
+    flip = len(grid.schedules) > len(grid.optimizers)
+    down, across = (grid.schedules, grid.optimizers) if flip else (grid.optimizers, grid.schedules)
+
+    def cell(row: str, column: str) -> Cell:
+        field = grid.cells.get((column, row) if flip else (row, column))
+        return Cell(field.text, field.shade) if field else Cell("", None)
+
+    rows = tuple((Cell(row, row), *(cell(row, column) for column in across)) for row in down)
+    heads = ("schedule" if flip else "optimizer", *across)
+    return Sheet("matrix", grid.title, heads, (False, *(True for _ in across)), rows, LEGEND)
 
 
 def stages(c: Comparison) -> Sheet:
@@ -265,7 +264,7 @@ def published(c: Comparison) -> Sheet:
         c.published,
         [
             ("recipe", False, _text("recipe")),
-            ("metric", False, _text("metric")),
+            ("metric", False, _as(METRICS.__getitem__, "metric")),
             ("published", True, _as(number, "published")),
             ("measured", True, _as(number, "measured_mean")),
             (
@@ -281,8 +280,9 @@ def published(c: Comparison) -> Sheet:
 
 
 def cost(c: Comparison) -> Sheet:
-    """Question 7, by optimizer, the whole sweep in the last row."""
-    rows = [*c.cost.to_pylist(), {"optimizer": "all"} | c.totals.to_pylist()[0]]
+    """Question 7, by optimizer; the whole sweep in the last row, where it stays however the page is sorted."""
+    whole = {"optimizer": "all"} | c.totals.to_pylist()[0]
+    rows = [*c.cost.to_pylist(), whole]
     shown = ["trials", "completed", "stopped", "diverged", "failed"]
     shown += [k for k in ("running", "waiting") if rows[-1][k]] + ["epochs_trained", "epochs_taken"]
     shown += [k for k in ("core_hours", "gpu_hours", "core_hours_saved", "gpu_hours_saved") if rows[-1][k]]
@@ -292,7 +292,11 @@ def cost(c: Comparison) -> Sheet:
         ("optimizer", *(k.replace("_", " ").replace("gpu", "GPU") for k in shown)),
         (False, *(True for _ in shown)),
         tuple(
-            (Cell(r["optimizer"], r["optimizer"]), *(Cell(amount(r[k]), r[k]) for k in shown)) for r in rows
+            (
+                Cell(r["optimizer"], None if r is whole else r["optimizer"]),
+                *(Cell(amount(r[k]), None if r is whole else r[k]) for k in shown),
+            )
+            for r in rows
         ),
     )
 

@@ -57,7 +57,7 @@ def _narrow(sheet: layout.Sheet) -> layout.Sheet:
         tuple(_HEADS.get(sheet.heads[i], sheet.heads[i]) for i in kept),
         tuple(sheet.numeric[i] for i in kept),
         rows,
-        sheet.note,
+        layout.LEGEND,
     )
 
 
@@ -111,15 +111,13 @@ def _matrix(console: Console, grid: layout.Grid) -> None:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         table.add_column("schedule" if flip else "optimizer", width=label, overflow="fold")
         for head in block:
-            table.add_column(
-                Text(head), width=max(min(len(head), WIDEST), 7), justify="right", overflow="fold"
-            )
+            table.add_column(Text(head), width=max(min(len(head), WIDEST), 7), justify="right", overflow="fold")
         for row in down:
             fields = [grid.cells.get((head, row) if flip else (row, head)) for head in block]
             table.add_row(Text(row), *(_field(field) for field in fields))
         console.print(table)
         console.print()
-    console.print(Text(f"{layout.LEGEND}   . not in the sweep   - no result", style="dim"))
+    console.print(Text(f"{layout.LEGEND}; . not in the sweep; - no result", style="dim"))
     console.print()
 
 

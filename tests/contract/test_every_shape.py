@@ -60,6 +60,15 @@ def test_longer_runs(name: str, common: dict[str, Any], decay: float) -> None:
         assert same is not uses_total(schedule)
 
 
+def test_runs_that_end_inside_the_warm_up(name: str) -> None:
+    """No shape has begun by then, so none can make a difference."""
+    schedule = _schedule(name, warmup={"epochs": 3, "start": 0.1})
+    for short in (1, 2, 3):
+        beginning = table(schedule, 0.1, 9, 5)[:short]
+        with np.errstate(all="raise"):
+            assert beginning.tobytes() == table(schedule, 0.1, short, 5).tobytes()
+
+
 def test_by_epoch_is_constant_inside_the_epoch(name: str) -> None:
     rates = table(_schedule(name, by="epoch"), 0.1, 8, 5)
     assert (rates == rates[:, :1]).all()

@@ -1,0 +1,225 @@
+"""A warm Keras trainer: compiled once per optimizer, started afresh in place, one epoch at a time.
+
+What an epoch gives depends only on the state before it, its learning rates, and the job: weights, batch order,
+augmentation and dropout are drawn from (seed, epoch), never from global state. The loss is Keras's sparse
+categorical cross-entropy, the mean over a batch's images, of the logits in float32.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments import backends, datasets, optimizers, variables, vgg
+from experiments.checks import InputError
+from experiments.feeding import chunks, cut
+from experiments.totals import run
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+WHOLE_BATCH = 256  # images; a larger batch is computed in parts and applied at once
+PART_PIXELS = 2**20  # of a part's images together
+
+MODELS, PROGRAMS, DATASETS = 2, 8, 4  # kept warm; the programs of each model
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained: everything that decides the numbers but the learning rates.
+
+    `batch_size` counts images, "full" is all of them; `precision` is one of PRECISIONS.
+    """
+
+    data: datasets.Data
+    model: vgg.Model
+    optimizer: optimizers.Optimizer
+    batch_size: int | Literal["full"]
+    seed: int
+    precision: str
+    deterministic: bool
+
+
+class Trainer:
+    """One per process. Call `reset` first; then `epoch` in order, or `restore` and go on from there.
+
+    `device` is "cpu" or the GPU's name, known from the first `reset` on. `losses`, float32 [steps], is the mean
+    loss of each batch in the last epoch, as it was before that batch's weight step; NaN where none was made.
+    """
+
+    device: str
+    losses: NDArray[np.float32]
+
+    def __init__(self, threads: int, cache: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        self._threads, self._cache, self._progress = threads, cache, progress
+        self._datasets = _Recent[datasets.Dataset](DATASETS)
+        self._networks = _Recent[tuple[backends.Network, _Programs]](MODELS)
+
+    def reset(self, job: Job) -> None:
+        """Begin `job`: fresh weights of its seed, a fresh optimizer. What is compiled for it is used again.
+
+        Raises InputError for data that cannot be loaded, and for a number of threads or a determinism that
+        this process can no longer have.
+        """
+        self._backend, self.device = backends.start(self._threads, job.deterministic)
+        self._job = job
+        self._data = self._datasets.get(job.data, lambda: datasets.load(job.data, self._cache, self._progress))
+        shape, classes = self._data.images.shape[1:], len(self._data.description.classes)
+        images = len(self._data.train)
+        self._batch = images if job.batch_size == "full" else min(job.batch_size, images)
+        self._largest = max(1, min(WHOLE_BATCH, PART_PIXELS // (shape[0] * shape[1])))
+        self._network, programs = self._networks.get(
+            (job.model, shape, classes, job.precision),
+            lambda: (self._new_network(shape, classes), _Recent(PROGRAMS)),
+        )
+        several = self._batch > WHOLE_BATCH
+        self._program, self._optimizer, self._start = programs.get(
+            (*_identity(job.optimizer), several), lambda: self._new_program(several)
+        )
+        fresh = vgg.initial_weights(self._network.keras, job.model, job.seed)
+        for variable, value in zip(self._network.keras.weights, fresh, strict=True):
+            variable.assign(value)
+        self._start.restore()
+
+    @property
+    def steps(self) -> int:
+        """Weight steps in an epoch: batches, the last one may be smaller."""
+        return -(-len(self._data.train) // self._batch)
+
+    def epoch(self, n: int, learning_rates: NDArray[np.float32]) -> dict[str, float | int]:
+        """Train epoch `n` with `learning_rates`, float32 [steps], then validate.
+
+        Gives loss, accuracy (means over the epoch, each image as the model was before learning from its batch),
+        val_loss, val_accuracy (with the averaged weights, where the optimizer keeps an average) and images (how
+        many were trained on). Training ends with the first batch whose loss is not finite; then loss is not
+        finite either and the validation metrics are NaN.
+
+        Raises InputError for a wrong number of learning rates.
+        """
+        if learning_rates.shape != (self.steps,) or learning_rates.dtype != np.float32:
+            raise InputError(
+                f"epoch {n}: expected {self.steps} learning rates as float32, one a step, "
+                f"got {learning_rates.dtype} {learning_rates.shape}"
+            )
+        job, data = self._job, self._data
+        self._seed_random_layers(n)
+        drawn = datasets.order(len(data.train), job.seed, n)
+        images = data.train[drawn]
+
+        def gather(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+            batch = data.images[images[positions]]
+            return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
+
+        parts = cut(len(images), self._batch, self._batch if self._batch <= WHOLE_BATCH else self._largest)
+        trained = run(self._program.train, chunks(parts, gather, data.labels[images], learning_rates), parts)
+        self.losses = trained.by_step
+        result: dict[str, float | int] = {"loss": trained.loss, "accuracy": trained.accuracy}
+        result |= {"val_loss": np.nan, "val_accuracy": np.nan, "images": trained.images}
+        if np.isfinite(trained.loss):
+            with self._averaged_weights():
+                result |= self._validate()
+        return result
+
+    def _validate(self) -> dict[str, float]:
+        data = self._data
+        parts = cut(len(data.validation), self._largest, self._largest)
+        unused = np.zeros(len(parts.step), np.float32)
+        images, labels = data.validation, data.labels[data.validation]
+        cut_up = chunks(parts, lambda positions: data.images[images[positions]], labels, unused)
+        measured = run(self._network.evaluate, cut_up, parts)
+        return {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
+
+    def state(self) -> variables.State:
+        """All that `restore` needs to go on to the bit: weights, slots and counters by name, copied."""
+        return variables.read(self._variables())
+
+    def restore(self, state: variables.State) -> None:
+        """Go on from `state`, taken from a trainer of the same job.
+
+        Raises InputError, and changes nothing, when names, shapes or types differ.
+        """
+        variables.write(self._variables(), state)
+
+    def save(self, path: Path) -> None:
+        """Write the model, with its weights as they are now, as a .keras file that Keras opens by itself.
+
+        It takes images as float in 0..1 and has a loss and a metric, so that `evaluate` works. Not atomic.
+        """
+        network = self._network.keras
+        network.compile(
+            optimizer=optimizers.build(self._job.optimizer),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        with self._averaged_weights():
+            network.save(path)
+
+    def _variables(self) -> dict[str, Any]:
+        return variables.named(self._network.keras, self._optimizer)
+
+    def _new_network(self, shape: tuple[int, int, int], classes: int) -> backends.Network:
+        job = self._job
+        return self._backend.network(vgg.build(job.model, shape, classes, job.precision))
+
+    def _new_program(self, several_parts: bool) -> tuple[backends.Program, Any, variables.Start]:
+        from keras.optimizers import LossScaleOptimizer
+
+        job, network = self._job, self._network
+        optimizer = optimizers.build(job.optimizer)
+        if job.precision == "mixed_float16" and job.optimizer.settings["loss_scale_factor"] is None:
+            optimizer = LossScaleOptimizer(optimizer, name="loss_scale")
+        optimizer.build(network.keras.trainable_variables)
+        start = variables.Start(network.keras, optimizer)
+        return self._backend.program(network, optimizer, several_parts), optimizer, start
+
+    def _seed_random_layers(self, epoch: int) -> None:
+        layers = [layer for layer in self._network.keras.layers if hasattr(layer, "seed_generator")]
+        for index, layer in enumerate(layers):
+            words = np.random.SeedSequence((self._job.seed, epoch, index)).generate_state(2)
+            state = layer.seed_generator.state
+            state.assign(words.astype(state.dtype))
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Within, the weights are their moving averages, where the optimizer keeps them (use_ema)."""
+        if not self._job.optimizer.settings["use_ema"]:
+            yield
+            return
+        network = self._network.keras
+        own = [np.array(variable) for variable in network.trainable_variables]
+        self._optimizer.finalize_variable_values(network.trainable_variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(network.trainable_variables, own, strict=True):
+                variable.assign(value)
+
+
+def _identity(optimizer: optimizers.Optimizer) -> tuple[Hashable, ...]:
+    """What a compiled program depends on; the learning rate and its decay are data to it."""
+    return optimizer.class_name, tuple(sorted(optimizer.settings.items()))
+
+
+class _Recent(Generic[T]):
+    """The values used last, at most `size` of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        if key not in self._values:
+            while len(self._values) >= self._size:
+                self._values.popitem(last=False)
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+_Programs = _Recent[tuple[backends.Program, Any, variables.Start]]

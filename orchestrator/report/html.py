@@ -1,0 +1,188 @@
+"""The comparison as one page that needs nothing else: no network, no other file, light and dark."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files as packaged
+from string import Template
+
+from orchestrator.report import layout, plots
+from orchestrator.summary.comparison import Comparison
+
+Drawn = Mapping[str, tuple[str, str]]
+# Narrow pictures are not blown up to the width of the page.
+_PIXELS_A_POINT = 4 / 3
+
+
+def render(comparison: Comparison) -> str:
+    """The whole page: the answer, then question by question tables that sort and pictures, then the notes."""
+    drawn = plots.inline(comparison)
+    sections = _sections(comparison, drawn)
+    return Template(_part("page.html")).substitute(
+        title=escape(comparison.sweep or "sweep"),
+        style=_part("page.css"),
+        script=_part("page.js"),
+        better=escape(_better(comparison)),
+        answer="\n".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.answer),
+        tiles=_tiles(comparison),
+        links="\n".join(f'<a href="#{name}">{escape(head)}</a>' for name, head, _ in sections),
+        sections="\n".join(
+            f'<section id="{name}">\n<h2>{escape(head)}</h2>\n{body}\n</section>' for name, head, body in sections
+        ),
+    )
+
+
+def _part(name: str) -> str:
+    return packaged("orchestrator.report").joinpath(name).read_text(encoding="utf-8").rstrip("\n")
+
+
+def _better(c: Comparison) -> str:
+    way = "higher" if c.direction == "max" else "lower"
+    return f"They are compared by {c.monitor_label} in the last epoch, on images not trained on: {way} is better."
+
+
+def _tiles(c: Comparison) -> str:
+    total = c.totals.to_pylist()[0]
+    tiles = []
+    if c.ranking.num_rows and (first := c.ranking.to_pylist()[0])["rank"] is not None:
+        interval = layout.between(first[f"final_{c.monitor}_low"], first[f"final_{c.monitor}_high"])
+        sure = f"95 % interval {interval}" if interval else "one seed: no interval"
+        value = layout.number(first[f"final_{c.monitor}_mean"])
+        tiles.append(("First in the ranking", first["recipe"], f"seeds: {layout.ended(first)}"))
+        tiles.append((f"Its final {c.monitor_label}", value, sure))
+        tiles.append(
+            (
+                "One trial of it takes",
+                f"{layout.amount(first['seconds'])} s",
+                f"{layout.amount(first['epochs'])} epochs; best epoch {layout.amount(first['best_epoch'])}",
+            )
+        )
+    unit, hours = ("GPU", total["gpu_hours"]) if total["gpu_hours"] else ("core", total["core_hours"])
+    trials = f"{total['recipes']:,} recipes, {total['trials']:,} trials, {total['epochs_trained']:,} epochs"
+    tiles.append(("The whole sweep cost", f"{layout.amount(hours)} {unit} hours", trials))
+    return "\n".join(
+        f"<div><dt>{escape(head)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
+        for head, value, more in tiles
+    )
+
+
+def _table(sheet: layout.Sheet) -> str:
+    if not sheet.rows:
+        return ""
+    kinds = [_kind(sheet, place) for place in range(len(sheet.heads))]
+    plain = [' class="name"' if head == "recipe" else "" for head in sheet.heads]
+    side = [' class="right"' if n else p for n, p in zip(sheet.numeric, plain, strict=True)]
+    heads = "".join(
+        f'<th scope="col" data-kind="{kind}"{at}><button type="button">{escape(head.strip())}</button></th>'
+        for head, kind, at in zip(sheet.heads, kinds, side, strict=True)
+    )
+    rows = "\n".join(
+        f"<tr{_row_class(sheet, row)}>" + "".join(_cell(c, at) for c, at in zip(row, side, strict=True)) + "</tr>"
+        for row in sheet.rows
+    )
+    note = f'\n<p class="note">{escape(sheet.note)}</p>' if sheet.note else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table id="table-{sheet.name}" aria-label="{escape(sheet.title)}">\n'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>{note}"
+    )
+
+
+def _kind(sheet: layout.Sheet, place: int) -> str:
+    values = [row[place].value for row in sheet.rows]
+    return "text" if any(isinstance(value, str) for value in values) else "number"
+
+
+def _row_class(sheet: layout.Sheet, row: Sequence[layout.Cell]) -> str:
+    return ' class="winner"' if sheet.name == "ranking" and "*" in row[0].text else ""
+
+
+def _cell(cell: layout.Cell, side: str) -> str:
+    value = cell.value
+    if isinstance(value, float) and math.isinf(value):
+        value = "Infinity"
+    data = "" if value is None or value == "" else f' data-value="{escape(str(value))}"'
+    return f"<td{side}{data}>{escape(cell.text)}</td>"
+
+
+def _figure(drawn: Drawn, name: str) -> str:
+    if name not in drawn:
+        return ""
+    picture, caption = drawn[name]
+    wide = float(picture.split('viewBox="0 0 ', 1)[1].split(" ", 1)[0]) * _PIXELS_A_POINT
+    label = f'<svg role="img" aria-label="{escape(caption)}" style="max-width:{wide:.0f}px"'
+    picture = picture.replace("<svg", label, 1)
+    return f'<figure id="picture-{name}">\n{picture}\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
+
+
+def _folded(summary: str, body: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>" if body else ""
+
+
+def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
+    """Identifier, heading and body of each section that has something to say."""
+    matrices = [name for name in drawn if name.startswith("matrix")]
+    tables = "\n".join(_table(sheet) for sheet in layout.matrix_sheets(c))
+    cut = f" The first {len(matrices)} of them are drawn." if len(layout.grids(c)) > len(matrices) else ""
+    rate = "Every recipe was run at one peak learning rate, so nothing is known about touchiness."
+
+    troubles = layout.troubles(c)
+    parts = [
+        ("ranking", "Which recipe wins, and is it sure?", [_figure(drawn, "forest"), _table(layout.ranking(c))]),
+        ("curves-first", "How did the first ones learn?", [_figure(drawn, "leaders")]),
+        (
+            "matrix",
+            "Which optimizer with which schedule?",
+            [*(_figure(drawn, name) for name in matrices), _folded(f"The same as a table.{cut}", tables)],
+        ),
+        (
+            "stages",
+            "Who leads at which stage of training?",
+            [
+                _figure(drawn, "stages"),
+                _table(layout.stages(c)),
+                _folded("Who overtakes whom", _table(layout.overtakes(c))),
+            ],
+        ),
+        (
+            "targets",
+            f"How fast to {c.monitor_label} {layout.number(c.target)}?",
+            [_figure(drawn, "profile"), _table(layout.targets(c))],
+        ),
+        (
+            "sensitivity",
+            "How touchy is it to the peak learning rate?",
+            [_figure(drawn, "sensitivity"), _table(layout.sensitivity(c)) or f"<p>{rate}</p>"],
+        ),
+        ("published", "Against what was published", [_table(layout.published(c))]),
+        (
+            "cost",
+            "What did it cost, and what went wrong?",
+            [
+                f"<p>{escape(layout.bill(c))}</p>",
+                _table(layout.cost(c)),
+                f"<h3>{escape(troubles.title)}</h3>\n{_table(troubles)}"
+                if troubles.rows
+                else "<p>Every trial completed.</p>",
+            ],
+        ),
+        (
+            "curves",
+            "Every learning curve",
+            [
+                f"<h3>{escape(c.monitor_label.capitalize())}</h3>" if "curves" in drawn else "",
+                _figure(drawn, "curves"),
+                f"<h3>{'Validation loss' if c.monitor != 'val_loss' else 'Validation accuracy'}</h3>"
+                if "losses" in drawn
+                else "",
+                _figure(drawn, "losses"),
+            ],
+        ),
+        ("schedules", "Every learning rate", [_figure(drawn, "schedules")]),
+        (
+            "notes",
+            "How to read these figures",
+            ['<ul class="notes">' + "".join(f"\n<li>{escape(note)}</li>" for note in c.notes) + "\n</ul>"],
+        ),
+    ]
+    bodies = [(name, head, "\n".join(piece for piece in pieces if piece)) for name, head, pieces in parts]
+    return [part for part in bodies if part[2]]
