@@ -82,9 +82,9 @@ class Chunk:
     first: NDArray[np.bool_]
     last: NDArray[np.bool_]
 
-    def used(self) -> dict[str, NDArray[np.generic]]:
-        """The columns by name, of the parts that are to be computed."""
-        return {column.name: getattr(self, column.name)[: self.rows] for column in fields(self)[1:]}
+    def columns(self) -> dict[str, NDArray[np.generic]]:
+        """All but `rows`, by name."""
+        return {column.name: getattr(self, column.name) for column in fields(self)[1:]}
 
 
 def chunks(

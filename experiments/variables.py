@@ -40,8 +40,9 @@ def write(variables: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> No
     missing, foreign = variables.keys() - state.keys(), state.keys() - variables.keys()
     if missing or foreign:
         raise InputError(
-            f"state: of another model or optimizer: {len(missing)} values are missing "
-            f"({', '.join(sorted(missing)[:3])}), {len(foreign)} are unknown ({', '.join(sorted(foreign)[:3])})"
+            "state: of another model or optimizer: "
+            f"missing are {len(missing)} values ({', '.join(sorted(missing)[:3])}), "
+            f"unknown are {len(foreign)} ({', '.join(sorted(foreign)[:3])})"
         )
     for name, variable in variables.items():
         expected, got = _kind(variable), _kind(state[name])

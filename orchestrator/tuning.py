@@ -6,8 +6,11 @@ import os
 import tempfile
 from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
+from ray.exceptions import RayActorError
 from ray.tune import (
     Callback,
     CheckpointConfig,
@@ -27,8 +30,6 @@ from orchestrator.grid import Trial
 from orchestrator.plan import Plan, cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Assignment, Context, WorkerTrainable
-
-_CRASHED = "the worker died"
 
 
 class _Bookkept:
@@ -88,14 +89,16 @@ class _Events(_Bookkept, Callback):
 
 
 def _reason(trial: Any) -> str:
-    """Why a Tune trial failed, in one line."""
-    error = trial.get_error()
+    """Why a Tune trial failed last, in one line, from the file that Tune has just written on this machine."""
+    try:
+        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    except (OSError, TypeError):
+        return "it failed without saying why"
+    if isinstance(error, RayActorError):
+        return "its worker process died (killed, out of memory, or its node is gone)"
     cause = getattr(error, "cause", None) or error
-    kind = type(cause).__name__
-    if "Actor" in kind or "Died" in kind or "Crashed" in kind:
-        return _CRASHED
     lines = [line for line in str(cause).splitlines() if line.strip()]
-    return f"{kind}: {lines[-1].strip() if lines else 'no message'}"
+    return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no message'}"
 
 
 def _located(trial: Trial) -> Trial:

@@ -79,9 +79,7 @@ def start(threads: int, deterministic: bool = True) -> tuple[Backend, str]:
         raise unknown("KERAS_BACKEND", "backend", name, BACKENDS)
     if not _started:
         if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f"KERAS_BACKEND: {name} is not installed; install it or choose another of {BACKENDS}"
-            )
+            raise InputError(f"KERAS_BACKEND: {name} is not installed; install it or choose another of {BACKENDS}")
         module: Any = importlib.import_module(f"experiments.backends.{name}")
         device = module.start(threads, deterministic)
         _independent_of_user_configuration()
@@ -89,8 +87,8 @@ def start(threads: int, deterministic: bool = True) -> tuple[Backend, str]:
     same = deterministic == _started["deterministic"] or _started["device"] == "cpu"
     if threads != _started["threads"] or not same:
         raise InputError(
-            f"trainer: this process has {_started['threads']} threads and deterministic="
-            f"{_started['deterministic']} and cannot change to {threads} and {deterministic}; start another one"
+            f"trainer: this process has threads={_started['threads']}, deterministic="
+            f"{_started['deterministic']} and cannot change to {threads}, {deterministic}; start another one"
         )
     return _started["module"], _started["device"]
 

@@ -21,9 +21,7 @@ def start(threads: int, deterministic: bool) -> str:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        raise InputError(
-            f"trainer: TensorFlow already runs in this process, not with {threads} threads"
-        ) from None
+        raise InputError(f"trainer: TensorFlow already runs in this process, not with {threads} threads") from None
     # It counts the traces of different programs as one function's.
     tf.get_logger().setLevel("ERROR")
     gpus = tf.config.list_physical_devices("GPU")
@@ -59,15 +57,15 @@ class Network:
         self.keras = model
         self.columns = _columns(model.input_shape[1:])
         self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
-        # A function of its own: the next optimizer traces little more than its update, and XLA, which pays on a
-        # GPU, is asked to compile this part alone.
+        # A function of its own: the next optimizer traces little more than its update, and XLA, which pays on
+        # a GPU, compiles this part alone.
         self.gradients = tf.function(self._gradients, autograph=False, jit_compile=jit)
         self._forward = tf.function(self._losses, autograph=False, jit_compile=jit)
         self._evaluate = tf.function(self._evaluation, autograph=False, input_signature=[self.columns])
 
     def evaluate(self, chunk: Chunk) -> Pending:
         """Losses and correct predictions, without dropout and without learning."""
-        return _pending(self._evaluate(chunk.used()))
+        return _pending(self._evaluate(_used(chunk)))
 
     def _losses(self, images: Any, labels: Any, mask: Any, training: bool = False) -> tuple[Any, Any]:
         import tensorflow as tf
@@ -109,7 +107,7 @@ class Program:
 
     def train(self, chunk: Chunk) -> Pending:
         """One weight step for each batch in `chunk`."""
-        return _pending(self._train(chunk.used()))
+        return _pending(self._train(_used(chunk)))
 
     def _training(self, columns: Mapping[str, Any]) -> Any:
         return _loop(columns, self._part)
@@ -148,6 +146,10 @@ def _columns(image: tuple[int, int, int]) -> dict[str, Any]:
         "first": tf.TensorSpec((parts,), tf.bool),
         "last": tf.TensorSpec((parts,), tf.bool),
     }
+
+
+def _used(chunk: Chunk) -> dict[str, Any]:
+    return {name: column[: chunk.rows] for name, column in chunk.columns().items()}
 
 
 def _loop(columns: Mapping[str, Any], compute: Any) -> Any:

@@ -122,7 +122,8 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
     """Identifier, heading and body of each section that has something to say."""
     matrices = [name for name in drawn if name.startswith("matrix")]
     tables = "\n".join(_table(sheet) for sheet in layout.matrix_sheets(c))
-    cut = f" The first {len(matrices)} of them are drawn." if len(layout.grids(c)) > len(matrices) else ""
+    all_of_them = len(layout.grids(c))
+    cut = f" Drawn: {len(matrices)} of {all_of_them}; all are here." if all_of_them > len(matrices) else ""
     rate = "Every recipe was run at one peak learning rate, so nothing is known about touchiness."
 
     troubles = layout.troubles(c)

@@ -44,8 +44,8 @@ def _captions(c: Comparison) -> dict[str, str]:
         "are not named.",
         "sensitivity": f"Final {c.monitor_label} against peak learning rate, mean over seeds with 95 % "
         "interval: a flat line forgives a wrong rate.",
-        "schedules": "The learning rate at the first step of each epoch, logarithmic; zero is not drawn. Blue: the "
-        "best ranked optimizer that uses the schedule; grey: the others.",
+        "schedules": "The learning rate at the first step of each epoch, logarithmic; zero is not drawn. Blue: "
+        "the best ranked optimizer that uses the schedule; grey: the others.",
     }
 
 

@@ -1,0 +1,172 @@
+"""Training steps on jax, for GPUs: a loop inside one compiled function. Needs no TensorFlow."""
+
+import os
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.backends import Measured, Pending
+from experiments.feeding import Chunk
+
+
+def start(threads: int, deterministic: bool) -> str:
+    """Set up jax for this process; return the device: "cpu" or the GPU's name."""
+    flags = [os.environ.get("XLA_FLAGS", "")]
+    if deterministic:
+        flags.append("--xla_gpu_deterministic_ops=true")
+    if threads == 1:
+        flags.append("--xla_cpu_multi_thread_eigen=false")
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+    # XLA sizes its pool of CPU threads by this.
+    os.environ["NPROC"] = str(threads)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import jax
+
+    device = jax.devices()[0]
+    return "cpu" if device.platform == "cpu" else str(device.device_kind)
+
+
+class Network:
+    """A Keras network as a function of its values."""
+
+    def __init__(self, model: Any) -> None:
+        import jax
+        import keras
+
+        self.keras = model
+        self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
+        self._evaluate = jax.jit(self._evaluation)
+
+    def evaluate(self, chunk: Chunk) -> Pending:
+        """Losses and correct predictions, without dropout and without learning."""
+        return _pending(self._evaluate(chunk.rows, chunk.columns(), *self.values()))
+
+    def values(self) -> tuple[list[Any], list[Any]]:
+        """The trainable and the other values, as they are in the Keras variables now."""
+        return _values(self._logits.trainable_variables), _values(self._logits.non_trainable_variables)
+
+    def assign(self, trainable: list[Any], others: list[Any]) -> None:
+        """Put values back into the Keras variables."""
+        _assign(self._logits.trainable_variables, trainable)
+        _assign(self._logits.non_trainable_variables, others)
+
+    def losses(self, trainable: Any, others: Any, part: Any, training: bool) -> tuple[Any, Any, Any]:
+        """The sum of the losses, how many are classified correctly, and the other values after that."""
+        import jax
+        from jax import numpy as jnp
+
+        images = part["images"].astype(jnp.float32) * (1 / 255)
+        logits, others = self._logits.stateless_call(trainable, others, images, training=training)
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), part["labels"][:, None], -1)[:, 0]
+        hits = jnp.argmax(logits, -1) == part["labels"]
+        return -jnp.sum(chosen * part["mask"]), jnp.sum(hits * part["mask"]), others
+
+    def _evaluation(self, rows: Any, columns: Any, trainable: Any, others: Any) -> Any:
+        def part(_: None, columns: Any) -> tuple[Any, Any, None]:
+            loss, correct, _others = self.losses(trainable, others, columns, training=False)
+            return loss, correct, None
+
+        return _loop(rows, columns, part, None)[:3]
+
+
+class _Values(NamedTuple):
+    trainable: list[Any]
+    others: list[Any]
+    optimizer: list[Any]
+    sums: list[Any]
+
+
+class Program:
+    """A network and an optimizer: one compiled loop over the parts of a chunk."""
+
+    def __init__(self, network: Network, optimizer: Any, several_parts: bool) -> None:
+        import jax
+        from jax import numpy as jnp
+
+        self._network, self._optimizer = network, optimizer
+        self._rate = next(index for index, v in enumerate(optimizer.variables) if v is optimizer.learning_rate)
+        weights = network.keras.trainable_variables if several_parts else []
+        self._sums = [jnp.zeros(variable.shape, variable.dtype) for variable in weights]
+        # What goes in is replaced by what comes out, so one copy of it is enough on the device.
+        self._train = jax.jit(self._training, donate_argnames="values")
+
+    def train(self, chunk: Chunk) -> Pending:
+        """One weight step for each batch in `chunk`."""
+        values = _Values(*self._network.values(), _values(self._optimizer.variables), self._sums)
+        *result, values = self._train(chunk.rows, chunk.columns(), values=values)
+        self._network.assign(values.trainable, values.others)
+        _assign(self._optimizer.variables, values.optimizer)
+        self._sums = values.sums
+        return _pending(result)
+
+    def _training(self, rows: Any, columns: Any, values: _Values) -> Any:
+        return _loop(rows, columns, self._part, values)
+
+    def _part(self, values: _Values, part: Any) -> tuple[Any, Any, _Values]:
+        import jax
+        from jax import numpy as jnp
+
+        optimizer = list(values.optimizer)
+        optimizer[self._rate] = part["learning_rates"]
+        scale = self._scale(optimizer)
+
+        def scaled(trainable: Any) -> tuple[Any, Any]:
+            loss, correct, others = self._network.losses(trainable, values.others, part, training=True)
+            return loss / part["counts"] * scale, (loss, correct, others)
+
+        gradients, (loss, correct, others) = jax.grad(scaled, has_aux=True)(values.trainable)
+        apply = partial(self._optimizer.stateless_apply, optimizer)
+        if not self._sums:
+            trainable, optimizer = apply(gradients, values.trainable)
+            return loss, correct, _Values(trainable, others, optimizer, [])
+        pairs = zip(values.sums, gradients, strict=True)
+        sums = [jnp.where(part["first"], gradient, total + gradient) for total, gradient in pairs]
+        trainable, optimizer = jax.lax.cond(
+            part["last"], lambda: apply(sums, values.trainable), lambda: (values.trainable, optimizer)
+        )
+        return loss, correct, _Values(trainable, others, optimizer, sums)
+
+    def _scale(self, optimizer: list[Any]) -> Any:
+        from jax import numpy as jnp
+        from keras import StatelessScope
+
+        with StatelessScope(zip(self._optimizer.variables, optimizer, strict=True)):
+            return jnp.asarray(self._optimizer.scale_loss(1.0), jnp.float32)
+
+
+network, program = Network, Program
+
+
+def _loop(rows: Any, columns: Any, compute: Any, values: Any) -> Any:
+    """`compute` for one part after the other, until one gives a loss that is not finite."""
+    import jax
+    from jax import numpy as jnp
+
+    def body(carry: Any) -> Any:
+        part, _, losses, hits, values = carry
+        loss, correct, values = compute(values, {name: column[part] for name, column in columns.items()})
+        return part + 1, jnp.isfinite(loss), losses.at[part].set(loss), hits.at[part].set(correct), values
+
+    empty = jnp.zeros(columns["mask"].shape[0], jnp.float32)
+    done, _, losses, hits, values = jax.lax.while_loop(
+        lambda carry: (carry[0] < rows) & carry[1], body, (0, True, empty, empty, values)
+    )
+    return done, losses, hits, values
+
+
+def _values(variables: list[Any]) -> list[Any]:
+    return [variable.value for variable in variables]
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _pending(result: Any) -> Pending:
+    def wait() -> Measured:
+        done, losses, correct = (np.asarray(array) for array in result)
+        return Measured(losses[:done], correct[:done])
+
+    return wait

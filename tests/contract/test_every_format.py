@@ -1,0 +1,104 @@
+"""Whatever a sweep looks like, every format shows it: the same figures, nothing invented, the same text twice."""
+
+import io
+import re
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from orchestrator import report
+from orchestrator.report import layout, terminal
+from orchestrator.summary import Planned, summarize
+from tests.histories import PUBLISHED, article, history, rows, square, trial, worked
+
+
+def all_diverged():
+    trials = [Planned(f"t{s}", "sgd", "high", s, 3, 1.0, status="diverged", reason="loss is NaN") for s in (0, 1)]
+    nan = float("nan")
+    parts = [rows(t, [0.5, nan], loss=[1, nan], accuracy=[0.5, nan], val_loss=[nan, nan]) for t in trials]
+    return summarize(pa.concat_tables(parts), trials)
+
+
+def rates():
+    trials = [
+        Planned(f"{rate}-{b}-{s}", "sgd", "cosine", s, 2, rate, {"peak": f"{rate}", "batch_size": b})
+        for rate in (0.1, 0.01)
+        for b in ("16", "64")
+        for s in (0, 1)
+    ]
+    return summarize(*history([(t, [0.5, 0.6 + t.learning_rate + t.seed / 50]) for t in trials]))
+
+
+def under_way():
+    table, trials = worked({"adam + cosine": [0.9, 0.8, 0.7]})
+    running = trial("sgd + step", 0, status="running")
+    failed = trial("sgd + step", 1, status="failed", reason="worker died")
+    return summarize(pa.concat_tables([table, rows(running, [0.3])]), [*trials, running, failed])
+
+
+def nothing_ended():
+    running = trial("sgd + step", 0, status="running")
+    return summarize(rows(running, [0.3, 0.4]), [running, trial("sgd + step", 1, status="waiting")])
+
+
+CASES = {
+    "article": lambda: summarize(*article(epochs=8), published=PUBLISHED),
+    "grid": lambda: summarize(*square(5, epochs=4)),
+    "by loss": lambda: summarize(*article(seeds=2, epochs=4), monitor="val_loss", target=0.5),
+    "one seed": lambda: summarize(*worked({"a + x": [0.9], "b + x": [0.8]})),
+    "one recipe": lambda: summarize(*worked({"a + x": [0.9, 0.8]})),
+    "one epoch": lambda: summarize(*worked({"a + x": [0.9, 0.8], "b + x": [0.7, 0.5]}, epochs=1)),
+    "ties": lambda: summarize(*worked({"a + x": [0.9, 0.8], "b + x": [0.9, 0.8]})),
+    "all diverged": all_diverged,
+    "several rates": rates,
+    "under way": under_way,
+    "nothing ended": nothing_ended,
+    "nothing planned": lambda: summarize(history([])[0], [], sweep="empty"),
+}
+
+
+def terminal_text(found):
+    out = io.StringIO()
+    terminal.render(found, Console(file=out, width=200), full=True)
+    return out.getvalue()
+
+
+def text_of(name, found):
+    return terminal_text(found) if name == "terminal" else report.render(name, found)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", ["terminal", *report.TEXTS])
+def test_every_text_shows_every_recipe_and_figure(case, name):
+    found = CASES[case]()
+    text = text_of(name, found)
+    assert not re.search(r"\b(nan|None|null)\b", text) or name in ("json", "html")
+    assert not re.search(r"(?i)\bnan\b", re.sub("loss is NaN", "", text)) or name == "html"
+    for row in found.ranking.to_pylist():
+        assert row["optimizer"] in text
+        mean = row[f"final_{found.monitor}_mean"]
+        if mean is not None:
+            full = name in ("csv", "json")
+            shown = layout.number(mean) if not full else "inf" if mean == float("inf") else repr(mean)
+            assert (shown if name != "latex" else shown.replace("inf", "$\\infty$")) in text
+    if name not in ("csv", "json", "latex", "markdown", "html"):
+        for sentence in found.answer:
+            assert sentence in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", report.TEXTS)
+def test_every_text_is_the_same_twice(name):
+    assert text_of(name, CASES["article"]()) == text_of(name, CASES["article"]())
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", report.FOLDERS)
+def test_every_folder_has_its_files(case, name):
+    found = CASES[case]()
+    files = report.files(name, found)
+    assert all(file.endswith(f".{name}") and content for file, content in files.items())
+    if name in ("csv", "parquet"):
+        assert {file.removesuffix(f".{name}") for file in files} == set(found.tables)
+    elif found.ranking.num_rows and found.ranking.column("rank")[0].as_py():
+        assert {f"curves.{name}", f"schedules.{name}", f"matrix.{name}"} <= set(files)
