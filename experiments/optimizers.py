@@ -101,9 +101,7 @@ def _check_together(where: str, class_name: str, settings: Mapping[str, Any]) ->
     if not settings["use_ema"]:
         for name in ("ema_momentum", "ema_overwrite_frequency"):
             if settings[name] != settings_of(common)[name].default:
-                raise InputError(
-                    f"{where}.{name}: changes nothing without use_ema: true, got {settings[name]}"
-                )
+                raise InputError(f"{where}.{name}: changes nothing without use_ema: true, got {settings[name]}")
     if class_name == "SGD" and settings["nesterov"] and settings["momentum"] == 0:
         raise InputError(f"{where}.nesterov: needs a momentum above 0, got momentum 0.0")
     if class_name == "ScheduleFreeAdamW":

@@ -125,11 +125,11 @@ def run_command(
     talk = Console(stderr=True)
     planned, store = _open(file, overrides, results, share=not no_share)
     driver.prepare(planned, lambda what: counting(talk, what))
-    with store.lock(planned.sweep.name):
+    with driver.session(planned, address), store.lock(planned.sweep.name):
         planned = plan.make(planned.sweep, store, share=not no_share)
         with Display(planned, talk) as display:
-            outcome = driver.run(planned, store, display, address)
-    after = plan.make(planned.sweep, store)
+            outcome = driver.run(planned, store, display)
+    after = plan.make(planned.sweep, store) if outcome.trained else planned
     if as_json:
         _print_json(outline.outcome_json(after, store, outcome))
     else:

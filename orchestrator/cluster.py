@@ -1,6 +1,7 @@
 """Ray: starting it here or joining a cluster, and what there is to run on."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -33,13 +34,15 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address is None:
-        _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
+    if address is not None:
+        _refuse_silent(address)
     import ray
 
-    if ray.is_initialized():  # somebody's own session, in a notebook or a test: use it and leave it
-        yield _checked_resources(needs)
+    if address is None and ray.is_initialized():  # a notebook's or a test's own: use it and leave it
+        yield _checked_resources(needs, "this machine")
         return
+    if address is None:
+        _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
     options = {"address": address} if address else {"num_cpus": available_cpus(), "include_dashboard": False}
     environment = {**WORKER_ENVIRONMENT, **_passed_on()}
     try:
@@ -55,22 +58,36 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
             raise
         raise InputError(f"--address {address}: no Ray cluster answers there: {error}") from None
     try:
-        yield _checked_resources(needs)
+        yield _checked_resources(needs, "the cluster" if address else "this machine")
     finally:
         ray.shutdown()
 
 
-def _checked_resources(needs: Mapping[str, float]) -> Mapping[str, float]:
+def _checked_resources(needs: Mapping[str, float], where: str) -> Mapping[str, float]:
     import ray
 
     there: Mapping[str, float] = ray.cluster_resources()
-    _refuse_too_large(needs, {"CPU": there.get("CPU", 0), "GPU": there.get("GPU", 0)}, "the cluster")
+    _refuse_too_large(needs, {"CPU": there.get("CPU", 0), "GPU": there.get("GPU", 0)}, where)
     return there
 
 
 def available_cpus() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise InputError unless something listens at `address`: Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("auto", "local") or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError(
+            f"--address {address}: no Ray cluster answers there ({error.strerror or error}); "
+            "start one with `ray start --head` or give its address"
+        ) from None
 
 
 def _passed_on() -> dict[str, str]:

@@ -4,8 +4,8 @@ Ray's own experiment state is never needed: whatever dies, running the same swee
 """
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,8 +48,8 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def run(plan: Plan, store: Store, listener: Listener, address: str | None = None) -> Outcome:
-    """Train what `plan` leaves to do. The caller holds the sweep's lock. Raises StoreError, InputError.
+def run(plan: Plan, store: Store, listener: Listener) -> Outcome:
+    """Train what `plan` leaves to do. The caller holds the sweep's lock and a `session`. Raises StoreError.
 
     A trial that fails does not end the run; a store that cannot be written does.
     """
@@ -57,17 +57,34 @@ def run(plan: Plan, store: Store, listener: Listener, address: str | None = None
     books = Books(plan, store, listener)
     books.open()
     if plan.unfinished:
-        needs = {
-            "CPU": max(t.recipe.settings.resources.cpus_per_trial for t in plan.unfinished),
-            "GPU": max(t.recipe.settings.resources.gpus_per_trial for t in plan.unfinished),
-        }
         from orchestrator.tuning import fan_out
 
-        with connected(address, needs):
-            fan_out(plan, store, books)
+        fan_out(plan, store, books)
     books.close()
     books.outcome.seconds = time.monotonic() - started
     return books.outcome
+
+
+@contextmanager
+def session(plan: Plan, address: str | None) -> Iterator[None]:
+    """Ray for a run of `plan`, at `address` or on this machine; none where nothing is left to do.
+
+    Raises InputError, before anything is written, for more CPUs or GPUs a trial than there are, for an address
+    where no cluster answers, and for a trainer that cannot be imported.
+    """
+    if not plan.unfinished:
+        yield
+        return
+    from orchestrator.trainable import trainer_class
+
+    trainer_class(plan.sweep.trainer)
+    resources = [t.recipe.settings.resources for t in plan.unfinished]
+    needs = {
+        "CPU": max(r.cpus_per_trial for r in resources),
+        "GPU": max(r.gpus_per_trial for r in resources),
+    }
+    with connected(address, needs):
+        yield
 
 
 def prepare(plan: Plan, counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]) -> None:

@@ -1,6 +1,7 @@
 """The store: records and checkpoints under one results folder. Every file name, every write, every verified read.
 
 <results>/format.json                            what wrote this folder
+<results>/lock                                   shared by all who run a sweep here, held alone while it is tidied
 <results>/checkpoints/<epoch key>.safetensors    weights and optimizer state after that epoch, shared by all
 <results>/checkpoints/<epoch key>.json           its manifest, written last: without it there is no checkpoint
 <results>/<sweep>/sweep.json                     the sweep as last run
@@ -14,12 +15,8 @@
 <results>/<sweep>/run.json, lock                 who runs the sweep now, and what is running
 """
 
-import fcntl
 import hashlib
 import json
-import os
-import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,10 +27,9 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from orchestrator import records
-from orchestrator.files import DamagedError, Files, HeldError, LocalFiles, StoreError
+from orchestrator import locks, records, sealed
+from orchestrator.files import DamagedError, Files, HeldError, LocalFiles
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
@@ -72,6 +68,7 @@ class Store:
     def __init__(self, files: Files) -> None:
         """The store in `files`. Raises DamagedError when another version of this program wrote it."""
         self.files = files
+        self._shared: locks.Lock | None = None
         try:
             written = _json_object(files.read("format.json"))["format"]
         except FileNotFoundError:
@@ -104,13 +101,13 @@ class Store:
 
     def write_history(self, sweep: str, trial_id: str, rows: Sequence[records.Row]) -> None:
         """The trial's history is now `rows`, one per epoch. Raises StoreError; then the old history stands."""
-        self.files.write(_history(sweep, trial_id), _encode(records.table(rows)))
+        self.files.write(_history(sweep, trial_id), sealed.table_bytes(records.table(rows)))
 
     def read_trial(self, sweep: str, trial_id: str) -> list[records.Row]:
         """The trial's rows in order of epoch, as last written for it alone. Raises DamagedError."""
         name = _history(sweep, trial_id)
         try:
-            rows: list[records.Row] = _decode(name, self.files.read(name)).to_pylist()
+            rows: list[records.Row] = _table(name, self.files.read(name)).to_pylist()
         except FileNotFoundError:
             return []
         return rows
@@ -122,7 +119,7 @@ class Store:
         result: dict[str, pa.Table] = {}
         if finished is not None:
             result = {t: rows for t, rows in _by_trial(finished) if t not in tables}
-        return {**result, **tables}, damaged
+        return {**result, **{t: rows for t, rows in tables.items() if len(rows)}}, damaged
 
     def read_all(self) -> tuple["Histories", list[Damage]]:
         """Everything recorded in any sweep, and the files that are damaged and left out."""
@@ -147,10 +144,16 @@ class Store:
         return to
 
     def supersede(self, sweep: str, trial_id: str, rows: pa.Table) -> None:
-        """The trial's history `rows` belongs to settings it no longer has: known still, but not in the sweep."""
+        """The trial's history `rows` belongs to settings it no longer has: known still, but not in the sweep.
+
+        Where there is a merged file, an empty one of the trial's own hides the rows in it until it is merged anew.
+        """
         last_key = rows["epoch_key"][-1].as_py()
-        self.files.write(f"{sweep}/superseded/{trial_id}-{last_key[:16]}.parquet", _encode(rows))
-        self.files.delete(_history(sweep, trial_id))
+        self.files.write(f"{sweep}/superseded/{trial_id}-{last_key[:16]}.parquet", sealed.table_bytes(rows))
+        if self.files.size(_history(sweep, FINISHED)):
+            self.write_history(sweep, trial_id, [])
+        else:
+            self.files.delete(_history(sweep, trial_id))
 
     def compact(self, sweep: str, finished: set[str]) -> None:
         """Merge the histories of `finished` trials into one file, where there are many or one is outdated.
@@ -159,15 +162,17 @@ class Store:
         """
         single = {n.removesuffix(".parquet") for n in self.files.names(f"{sweep}/history", ".parquet")}
         merged_before = FINISHED in single
-        movable = single & finished
-        if len(single) <= COMPACT_ABOVE and not (merged_before and movable):
+        single.discard(FINISHED)
+        if not single or (len(single) < COMPACT_ABOVE and not merged_before):
             return
         by_trial, damaged = self.history(sweep)
-        keep = [rows for trial_id, rows in by_trial.items() if trial_id in finished]
-        if damaged or not keep:
+        unfinished = (single & by_trial.keys()) - finished
+        if damaged or single == unfinished:
             return
-        self.files.write(_history(sweep, FINISHED), _encode(pa.concat_tables(keep)))
-        for trial_id in movable:
+        keep = [rows for trial_id, rows in by_trial.items() if trial_id not in unfinished]
+        merged = pa.concat_tables([records.HISTORY.empty_table(), *keep])
+        self.files.write(_history(sweep, FINISHED), sealed.table_bytes(merged))
+        for trial_id in single - unfinished:
             self.files.delete(_history(sweep, trial_id))
 
     def sweeps(self) -> list[str]:
@@ -180,7 +185,7 @@ class Store:
         def read(name: str) -> pa.Table | Damage | None:
             path = f"{sweep}/{folder}/{name}"
             try:
-                return _decode(path, self.files.read(path))
+                return _table(path, self.files.read(path))
             except FileNotFoundError:
                 return None
             except DamagedError as error:
@@ -248,106 +253,114 @@ class Store:
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
         self.files.write(f"{sweep}/models/{trial_id}.keras", content)
-        self.files.write(f"{sweep}/models/{trial_id}.json", _json_bytes(record))
+        seen = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        self.files.write(f"{sweep}/models/{trial_id}.json", sealed.json_bytes({**record, **seen}))
 
-    def models(self, sweep: str) -> dict[str, str]:
-        """Trial to epoch key, for the best models that are kept."""
-        found = {}
+    def models(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
+        """Trial to epoch key, for the best models that are kept, and the files that are damaged.
+
+        A model is hashed only where it was changed after its record was written.
+        """
+        found, damaged = {}, []
         for name in self.files.names(f"{sweep}/models", ".json"):
+            record_name = f"{sweep}/models/{name}"
             try:
-                key = str(_json_object(self.files.read(f"{sweep}/models/{name}"))["epoch_key"])
-            except (ValueError, KeyError):
+                record = sealed.read_json(self.files.read(record_name))
+            except ValueError as error:
+                damaged.append(Damage(record_name, f"{record_name}: damaged, {error}"))
                 continue
-            found[name.removesuffix(".json")] = key
-        return found
+            trial_id = name.removesuffix(".json")
+            model = f"{sweep}/models/{trial_id}.keras"
+            size = self.files.size(model)
+            changed = self.files.modified(model) > self.files.modified(record_name)
+            if size == record["bytes"] and (not changed or self._sha256(model) == record["sha256"]):
+                found[trial_id] = record["epoch_key"]
+            elif self.files.modified(model):
+                damaged.append(Damage(model, f"{model}: damaged, its sha256 is not the one on record"))
+        return found, damaged
+
+    def _sha256(self, name: str) -> str:
+        return hashlib.sha256(self.files.read(name)).hexdigest()
 
     def write_failure(self, sweep: str, trial_id: str, reason: str) -> None:
         """Keep why a trial failed. Raises StoreError."""
-        self.files.write(f"{sweep}/failures/{trial_id}.json", _json_bytes({"reason": reason}))
+        self.files.write(f"{sweep}/failures/{trial_id}.json", sealed.json_bytes({"reason": reason}))
 
     def clear_failure(self, sweep: str, trial_id: str) -> None:
         """The trial failed no longer."""
         self.files.delete(f"{sweep}/failures/{trial_id}.json")
 
-    def failures(self, sweep: str) -> dict[str, str]:
-        """Trial to reason, for the trials that failed when last tried."""
+    def failures(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
+        """Trial to reason, for the trials that failed when last tried, and the files that are damaged."""
         return self._reasons(sweep, "failures")
-
-    def _reasons(self, sweep: str, folder: str) -> dict[str, str]:
-        found = {}
-        for name in self.files.names(f"{sweep}/{folder}", ".json"):
-            try:
-                reason = str(_json_object(self.files.read(f"{sweep}/{folder}/{name}"))["reason"])
-            except (ValueError, KeyError):
-                reason = f"unknown: {sweep}/{folder}/{name} is damaged"
-            found[name.removesuffix(".json")] = reason
-        return found
 
     def write_note(self, sweep: str, trial_id: str, note: str) -> None:
         """Keep something about a trial that people should know. Raises StoreError."""
-        self.files.write(f"{sweep}/notes/{trial_id}.json", _json_bytes({"reason": note}))
+        self.files.write(f"{sweep}/notes/{trial_id}.json", sealed.json_bytes({"reason": note}))
 
-    def notes(self, sweep: str) -> dict[str, str]:
-        """Trial to what people should know about it."""
+    def notes(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
+        """Trial to what people should know about it, and the files that are damaged."""
         return self._reasons(sweep, "notes")
+
+    def _reasons(self, sweep: str, folder: str) -> tuple[dict[str, str], list[Damage]]:
+        found, damaged = {}, []
+        for name in self.files.names(f"{sweep}/{folder}", ".json"):
+            path = f"{sweep}/{folder}/{name}"
+            try:
+                found[name.removesuffix(".json")] = sealed.read_json(self.files.read(path))["reason"]
+            except ValueError as error:
+                damaged.append(Damage(path, f"{path}: damaged, {error}"))
+        return found, damaged
 
     def write_run(self, sweep: str, state: Mapping[str, Any]) -> None:
         """Keep what the run is doing now, for `sweep status` elsewhere. Raises StoreError."""
-        self.files.write(f"{sweep}/run.json", _json_bytes(state))
+        self.files.write(f"{sweep}/run.json", sealed.json_bytes(state))
 
     def read_run(self, sweep: str) -> dict[str, Any]:
         """What the last run said it was doing; empty when there is none or it cannot be read."""
         try:
-            return _json_object(self.files.read(f"{sweep}/run.json"))
+            return sealed.read_json(self.files.read(f"{sweep}/run.json"))
         except (FileNotFoundError, ValueError):
             return {}
 
     @contextmanager
     def lock(self, sweep: str) -> Iterator[None]:
-        """Hold the sweep for this process. Raises StoreError saying who has it. Released by death, too."""
-        with self._flock(sweep, patience=2.0) as holder:
-            if holder is not None:
+        """Hold the sweep for this process. Raises HeldError saying who has it. Released by death, too."""
+        with locks.opened(self._lock_path(f"{sweep}/lock")) as own, locks.opened(self._lock_path("lock")) as shared:
+            if not own.alone(patience=2.0):  # outlasts a look by `held`
                 raise HeldError(
-                    f"sweep {sweep!r} in {self.files} is being run by {holder}; "
+                    f"sweep {sweep!r} in {self.files} is being run by {own.holder}; "
                     "wait for it, watch it with `sweep status`, or stop it first"
                 )
-            yield
+            own.sign()
+            if not shared.shared(patience=60.0):
+                raise HeldError(f"{self.files} is being tidied by another process; try again in a minute")
+            self._shared = shared
+            try:
+                yield
+            finally:
+                self._shared = None
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""
-        if not self.files.size(f"{sweep}/lock"):
+        path = self._lock_path(f"{sweep}/lock")
+        if not path.exists():
             return False
-        with self._flock(sweep) as holder:
-            return holder is not None
+        with locks.opened(path) as lock:
+            return not lock.shared()
 
     @contextmanager
-    def _flock(self, sweep: str, patience: float = 0.0) -> Iterator[str | None]:
-        """None while the lock is ours, else who has it. `patience` in seconds outlasts a look by `held`."""
-        assert isinstance(self.files, LocalFiles)
-        path = self.files.path(f"{sweep}/lock")
+    def alone(self) -> Iterator[bool]:
+        """Within `lock`: whether no other sweep is run in this store. None can begin before the end of this."""
+        assert self._shared is not None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written ({error.strerror}); give another --results") from None
-        try:
-            until = time.monotonic() + patience
-            while not (ours := _try_lock(descriptor)) and time.monotonic() < until:
-                time.sleep(0.1)
-            if ours:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-            yield None if ours else os.pread(descriptor, 1000, 0).decode(errors="replace")
+            yield self._shared.alone()
         finally:
-            os.close(descriptor)
+            self._shared.shared(patience=60.0)
 
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    def _lock_path(self, name: str) -> Path:
+        assert isinstance(self.files, LocalFiles)
+        return self.files.path(name)
 
 
 def _history(sweep: str, trial_id: str) -> str:
@@ -365,18 +378,10 @@ def _by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start = end
 
 
-def _encode(history: pa.Table) -> bytes:
-    """Parquet with a checksum in every page; readable by anything that reads Parquet."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(history, sink, compression="zstd", write_page_checksum=True, write_statistics=False)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def _decode(name: str, content: bytes) -> pa.Table:
-    """The table in a Parquet file of ours. Raises DamagedError unless it is whole and as written."""
+def _table(name: str, content: bytes) -> pa.Table:
+    """The table in a history file. Raises DamagedError unless it is as it was written."""
     try:
-        table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read(use_threads=False)
+        table = sealed.read_table(content)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{name}: damaged ({str(error).splitlines()[0][:120]})") from None
     if not table.schema.equals(records.HISTORY):

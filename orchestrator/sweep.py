@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from experiments import datasets, optimizers, rules, schedules, vgg
 from experiments.checks import InputError, converted, unknown
@@ -44,7 +44,7 @@ class Settings:
 
     data: datasets.Data
     model: vgg.Model
-    batch_size: int | str
+    batch_size: int | Literal["full"]
     epochs: int
     early_stopping: rules.EarlyStopping | None
     reduce_on_plateau: rules.Plateau | None
@@ -278,7 +278,7 @@ def _one_of(where: str, value: Any, known: Sequence[str]) -> str:
     return str(value)
 
 
-def _batch_size(value: Any) -> int | str:
+def _batch_size(value: Any) -> int | Literal["full"]:
     if value == "full":
         return "full"
     if not isinstance(value, int):

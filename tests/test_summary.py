@@ -153,7 +153,7 @@ def test_nothing_ended_and_nothing_planned():
     waiting = trial("sgd + step", 0, status="waiting")
     found = summarize(history([])[0], [waiting], sweep="mine")
     assert found.sweep == "mine"
-    assert found.answer == ("No trial has ended with a result: of 1 trial 1 have not ended.",)
+    assert found.answer == ("No trial has ended with a result: of 1 trial 1 has not ended.",)
     assert column(found.ranking, "rank") == [None]
     assert found.target is None
     assert summarize(history([])[0], []).answer == ("No trial has ended with a result: nothing was planned.",)
@@ -162,6 +162,17 @@ def test_nothing_ended_and_nothing_planned():
 def test_a_trial_that_ended_without_a_row_is_listed():
     found = summarize(history([])[0], [trial("sgd + step", 0)])
     assert column(found.troubles, "reason") == ["no epoch is recorded"]
+
+
+def test_a_trial_that_gave_no_reason_gets_the_one_its_rows_show():
+    nan = float("nan")
+    lost = Planned("lost", "sgd", "high", 0, 4, 1.0, status="diverged")
+    early = Planned("early", "sgd", "high", 1, 4, 1.0, status="stopped")
+    table = pa.concat_tables([rows(lost, [0.5, 0.1], loss=[1, nan]), rows(early, [0.5])])
+    assert column(summarize(table, [lost, early]).troubles, "reason") == [
+        "the loss of epoch 2 is not a number",
+        "early stopping",
+    ]
 
 
 def test_best_is_the_epoch_of_the_best_monitored_value():

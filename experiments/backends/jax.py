@@ -1,6 +1,7 @@
 """Training steps on jax, for GPUs: a loop inside one compiled function. Needs no TensorFlow."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ import numpy as np
 
 from experiments.backends import Measured, Pending
 from experiments.feeding import Chunk
+
+Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
 def start(threads: int, deterministic: bool) -> str:
@@ -31,16 +34,16 @@ class Network:
     """A Keras network as a function of its values."""
 
     def __init__(self, model: Any) -> None:
-        import jax
         import keras
 
         self.keras = model
         self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
-        self._evaluate = jax.jit(self._evaluation)
+        self._evaluate = _compiled(self._evaluation, replaces=False)
 
     def evaluate(self, chunk: Chunk) -> Pending:
         """Losses and correct predictions, without dropout and without learning."""
-        return _pending(self._evaluate(chunk.rows, chunk.columns(), *self.values()))
+        *result, _values = self._evaluate(chunk.rows, chunk.columns(), self.values())
+        return _pending(result)
 
     def values(self) -> tuple[list[Any], list[Any]]:
         """The trainable and the other values, as they are in the Keras variables now."""
@@ -62,12 +65,9 @@ class Network:
         hits = jnp.argmax(logits, -1) == part["labels"]
         return -jnp.sum(chosen * part["mask"]), jnp.sum(hits * part["mask"]), others
 
-    def _evaluation(self, rows: Any, columns: Any, trainable: Any, others: Any) -> Any:
-        def part(_: None, columns: Any) -> tuple[Any, Any, None]:
-            loss, correct, _others = self.losses(trainable, others, columns, training=False)
-            return loss, correct, None
-
-        return _loop(rows, columns, part, None)[:3]
+    def _evaluation(self, values: tuple[Any, Any], part: Any) -> tuple[Any, Any, Any]:
+        loss, correct, _others = self.losses(*values, part, training=False)
+        return loss, correct, values
 
 
 class _Values(NamedTuple):
@@ -81,27 +81,22 @@ class Program:
     """A network and an optimizer: one compiled loop over the parts of a chunk."""
 
     def __init__(self, network: Network, optimizer: Any, several_parts: bool) -> None:
-        import jax
         from jax import numpy as jnp
 
         self._network, self._optimizer = network, optimizer
         self._rate = next(index for index, v in enumerate(optimizer.variables) if v is optimizer.learning_rate)
         weights = network.keras.trainable_variables if several_parts else []
         self._sums = [jnp.zeros(variable.shape, variable.dtype) for variable in weights]
-        # What goes in is replaced by what comes out, so one copy of it is enough on the device.
-        self._train = jax.jit(self._training, donate_argnames="values")
+        self._train = _compiled(self._part, replaces=True)
 
     def train(self, chunk: Chunk) -> Pending:
         """One weight step for each batch in `chunk`."""
         values = _Values(*self._network.values(), _values(self._optimizer.variables), self._sums)
-        *result, values = self._train(chunk.rows, chunk.columns(), values=values)
+        *result, values = self._train(chunk.rows, chunk.columns(), values)
         self._network.assign(values.trainable, values.others)
         _assign(self._optimizer.variables, values.optimizer)
         self._sums = values.sums
         return _pending(result)
-
-    def _training(self, rows: Any, columns: Any, values: _Values) -> Any:
-        return _loop(rows, columns, self._part, values)
 
     def _part(self, values: _Values, part: Any) -> tuple[Any, Any, _Values]:
         import jax
@@ -138,8 +133,35 @@ class Program:
 network, program = Network, Program
 
 
-def _loop(rows: Any, columns: Any, compute: Any, values: Any) -> Any:
-    """`compute` for one part after the other, until one gives a loss that is not finite."""
+def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
+    """`compute` for one part after the other, until one gives a loss that is not finite.
+
+    Takes the number of parts, their columns and the values to begin with; gives how many parts were computed,
+    their losses and correct predictions, and the values afterwards, which need no second place on the device
+    where they replace the first.
+    """
+    import jax
+
+    donated = 2 if replaces else ()
+    if jax.default_backend() != "cpu":
+        return jax.jit(partial(_loop, compute), donate_argnums=donated)
+    # XLA's convolutions on a CPU are ten times slower inside a loop.
+    step = jax.jit(compute, donate_argnums=0 if replaces else ())
+
+    def one_by_one(parts: int, columns: Any, values: Any) -> Any:
+        losses, hits = [], []
+        for part in range(parts):
+            loss, correct, values = step(values, {name: column[part] for name, column in columns.items()})
+            losses.append(np.float32(loss))
+            hits.append(np.float32(correct))
+            if not np.isfinite(losses[-1]):
+                break
+        return len(losses), np.array(losses), np.array(hits), values
+
+    return one_by_one
+
+
+def _loop(compute: Compute, parts: Any, columns: Any, values: Any) -> Any:
     import jax
     from jax import numpy as jnp
 
@@ -150,7 +172,7 @@ def _loop(rows: Any, columns: Any, compute: Any, values: Any) -> Any:
 
     empty = jnp.zeros(columns["mask"].shape[0], jnp.float32)
     done, _, losses, hits, values = jax.lax.while_loop(
-        lambda carry: (carry[0] < rows) & carry[1], body, (0, True, empty, empty, values)
+        lambda carry: (carry[0] < parts) & carry[1], body, (0, True, empty, empty, values)
     )
     return done, losses, hits, values
 

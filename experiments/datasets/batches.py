@@ -10,9 +10,7 @@ ORDER, CHANGES = 0, 1  # separate streams of random numbers
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """A permutation of `count` positions, int64 [count], the same for the same (count, seed, epoch)."""
-    return (
-        np.random.default_rng(_sequence(seed, epoch, ORDER)).permutation(count).astype(np.int64, copy=False)
-    )
+    return np.random.default_rng(_sequence(seed, epoch, ORDER)).permutation(count).astype(np.int64, copy=False)
 
 
 def augment(

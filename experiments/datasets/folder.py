@@ -96,9 +96,7 @@ def _grouped(root: Path) -> dict[str, list[str]]:
     if not any(grouped.values()):
         raise InputError(f"data.path: no images in {root}; expected files ending in {', '.join(SUFFIXES)}")
     if len(grouped) == 1:
-        raise InputError(
-            f"data.path: {root} holds one class only ({next(iter(grouped))}); expected two or more"
-        )
+        raise InputError(f"data.path: {root} holds one class only ({next(iter(grouped))}); expected two or more")
     return grouped
 
 

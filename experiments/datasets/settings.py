@@ -57,8 +57,7 @@ def check(where: str, given: Mapping[str, Any]) -> Data:
         _at_least(f"{where}.limit", settings["limit"], 1, "images")
     if not 0 < settings["validation"] < 1:
         raise InputError(
-            f"{where}.validation: expected a fraction between 0 and 1, both excluded, "
-            f"got {settings['validation']}"
+            f"{where}.validation: expected a fraction between 0 and 1, both excluded, got {settings['validation']}"
         )
     inside = f"{where}.augmentation"
     augmentation = Augmentation(**checked(inside, settings["augmentation"] or {}, _augmentation))

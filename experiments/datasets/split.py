@@ -73,9 +73,7 @@ def apportion(total: int, sizes: Indices, least: int, left: int) -> Indices:
 
 def _first(names: Sequence[str], labels: Indices, counts: Indices, seed: int, purpose: str) -> Indices:
     """The first counts[c] images of every class c, in the order drawn for `seed` and `purpose`; ascending."""
-    drawn = np.array(
-        sorted(range(len(names)), key=lambda index: _draw(names[index], seed, purpose)), np.int64
-    )
+    drawn = np.array(sorted(range(len(names)), key=lambda index: _draw(names[index], seed, purpose)), np.int64)
     kinds = labels[drawn]
     return np.sort(np.concatenate([drawn[kinds == kind][:count] for kind, count in enumerate(counts)]))
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.report import colours, layout, theme
+from orchestrator.report import colours, layout, numbers, theme
 from orchestrator.report.theme import DASHES, FAINT, INK, SERIES, SOFT, WIDTH
 from orchestrator.summary.comparison import Comparison
 
@@ -51,9 +51,9 @@ def forest(c: Comparison) -> "Figure | None":
             label=None if verdict in seen else MEANS[verdict],
         )
         seen.add(verdict)
-        interval = layout.between(low, high)
+        interval = numbers.between(low, high)
         axes.annotate(
-            f"{layout.number(mean)}  {f'({interval})' if interval else '(no interval)'}",
+            f"{numbers.number(mean)}  {f'({interval})' if interval else '(no interval)'}",
             (1.0, place),
             xycoords=("axes fraction", "data"),
             xytext=(8, 0),

@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files as packaged
 from string import Template
 
-from orchestrator.report import layout, plots
+from orchestrator.report import layout, numbers, plots
 from orchestrator.summary.comparison import Comparison
 
 Drawn = Mapping[str, tuple[str, str]]
@@ -45,28 +45,28 @@ def _tiles(c: Comparison) -> str:
     total = c.totals.to_pylist()[0]
     tiles = []
     if c.ranking.num_rows and (first := c.ranking.to_pylist()[0])["rank"] is not None:
-        interval = layout.between(first[f"final_{c.monitor}_low"], first[f"final_{c.monitor}_high"])
+        interval = numbers.between(first[f"final_{c.monitor}_low"], first[f"final_{c.monitor}_high"])
         sure = f"95 % interval {interval}" if interval else "one seed: no interval"
-        value = layout.number(first[f"final_{c.monitor}_mean"])
+        value = numbers.number(first[f"final_{c.monitor}_mean"])
         tiles.append(("First in the ranking", first["recipe"], f"seeds: {layout.ended(first)}"))
         tiles.append((f"Its final {c.monitor_label}", value, sure))
         tiles.append(
             (
                 "One trial of it takes",
-                f"{layout.amount(first['seconds'])} s",
-                f"{layout.amount(first['epochs'])} epochs; best epoch {layout.amount(first['best_epoch'])}",
+                f"{numbers.amount(first['seconds'])} s",
+                f"{numbers.amount(first['epochs'])} epochs; best epoch {numbers.amount(first['best_epoch'])}",
             )
         )
-    unit, hours = ("GPU", total["gpu_hours"]) if total["gpu_hours"] else ("core", total["core_hours"])
     trials = f"{total['recipes']:,} recipes, {total['trials']:,} trials, {total['epochs_trained']:,} epochs"
-    tiles.append(("The whole sweep cost", f"{layout.amount(hours)} {unit} hours", trials))
+    tiles.append(("The whole sweep cost", layout.price(c), trials))
     return "\n".join(
         f"<div><dt>{escape(head)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
         for head, value, more in tiles
     )
 
 
-def _table(sheet: layout.Sheet) -> str:
+def table(sheet: layout.Sheet) -> str:
+    """A sheet as an HTML table with every row and a button in each heading; "" where there are no rows."""
     if not sheet.rows:
         return ""
     kinds = [_kind(sheet, place) for place in range(len(sheet.heads))]
@@ -121,14 +121,14 @@ def _folded(summary: str, body: str) -> str:
 def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
     """Identifier, heading and body of each section that has something to say."""
     matrices = [name for name in drawn if name.startswith("matrix")]
-    tables = "\n".join(_table(sheet) for sheet in layout.matrix_sheets(c))
+    tables = "\n".join(table(sheet) for sheet in layout.matrix_sheets(c))
     all_of_them = len(layout.grids(c))
     cut = f" Drawn: {len(matrices)} of {all_of_them}; all are here." if all_of_them > len(matrices) else ""
     rate = "Every recipe was run at one peak learning rate, so nothing is known about touchiness."
 
     troubles = layout.troubles(c)
     parts = [
-        ("ranking", "Which recipe wins, and is it sure?", [_figure(drawn, "forest"), _table(layout.ranking(c))]),
+        ("ranking", "Which recipe wins, and is it sure?", [_figure(drawn, "forest"), table(layout.ranking(c))]),
         ("curves-first", "How did the first ones learn?", [_figure(drawn, "leaders")]),
         (
             "matrix",
@@ -140,28 +140,28 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
             "Who leads at which stage of training?",
             [
                 _figure(drawn, "stages"),
-                _table(layout.stages(c)),
-                _folded("Who overtakes whom", _table(layout.overtakes(c))),
+                table(layout.stages(c)),
+                _folded("Who overtakes whom", table(layout.overtakes(c))),
             ],
         ),
         (
             "targets",
-            f"How fast to {c.monitor_label} {layout.number(c.target)}?",
-            [_figure(drawn, "profile"), _table(layout.targets(c))],
+            f"How fast to {c.monitor_label} {numbers.number(c.target)}?",
+            [_figure(drawn, "profile"), table(layout.targets(c))],
         ),
         (
             "sensitivity",
             "How touchy is it to the peak learning rate?",
-            [_figure(drawn, "sensitivity"), _table(layout.sensitivity(c)) or f"<p>{rate}</p>"],
+            [_figure(drawn, "sensitivity"), table(layout.sensitivity(c)) or f"<p>{rate}</p>"],
         ),
-        ("published", "Against what was published", [_table(layout.published(c))]),
+        ("published", "Against what was published", [table(layout.published(c))]),
         (
             "cost",
             "What did it cost, and what went wrong?",
             [
                 f"<p>{escape(layout.bill(c))}</p>",
-                _table(layout.cost(c)),
-                f"<h3>{escape(troubles.title)}</h3>\n{_table(troubles)}"
+                table(layout.cost(c)),
+                f"<h3>{escape(troubles.title)}</h3>\n{table(troubles)}"
                 if troubles.rows
                 else "<p>Every trial completed.</p>",
             ],

@@ -2,18 +2,19 @@
 cells.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from orchestrator.report.numbers import amount, between, chance, hours, number
 from orchestrator.summary.comparison import Comparison
 from orchestrator.summary.trials import METRICS
 
 MARKS = {"winner": "*", "not distinguishable": "~", "different": "", "not tested": "?", "no result": ""}
 LEGEND = "* the winner; ~ cannot be told apart from it; ? not tested against it; ! a seed diverged"
+SIDE_BY_SIDE = 30
 Row = Mapping[str, Any]
 
 
@@ -51,34 +52,6 @@ class Grid:
     optimizers: tuple[str, ...]
     schedules: tuple[str, ...]
     cells: Mapping[tuple[str, str], Field]
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A metric: fixed digits, "" for what is not known, `inf` for what has no bound."""
-    if value is None:
-        return ""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "inf"
-
-
-def amount(value: float | None) -> str:
-    """A count, a duration or hours: three figures, thousands apart, `never` for infinite."""
-    if value is None:
-        return ""
-    if math.isinf(value):
-        return "never"
-    if value >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def chance(p: float | None) -> str:
-    """A p-value: three digits, never a zero."""
-    return "<0.001" if p is not None and p < 0.0005 else number(p)
-
-
-def between(low: float | None, high: float | None) -> str:
-    """An interval, or "" where there is none."""
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def _sheet(
@@ -150,26 +123,32 @@ def _behind(c: Comparison, row: Row) -> float | None:
 
 
 def grids(c: Comparison) -> tuple[Grid, ...]:
-    """Question 2: one matrix for each combination of further settings."""
+    """Question 2: one matrix; where there are further settings, these too side by side, or a matrix for each."""
     rows = c.matrix.to_pylist()
     title = f"Optimizer x schedule: final {c.monitor_label}, mean over seeds"
-    result = []
-    for settings in dict.fromkeys(row["settings"] for row in rows):
-        mine = [row for row in rows if row["settings"] == settings]
-        cells = {}
-        for row in mine:
-            lost = "!" if row["diverged"] else ""
-            mean = "-" if row["final_mean"] is None else number(row["final_mean"]) + MARKS[row["verdict"]] + lost
-            cells[row["optimizer"], row["schedule"]] = Field(mean, row["shade"])
-        result.append(
-            Grid(
-                f"{title} ({settings})" if settings else title,
-                tuple(dict.fromkeys(row["optimizer"] for row in mine)),
-                tuple(dict.fromkeys(row["schedule"] for row in mine)),
-                cells,
-            )
-        )
-    return tuple(result)
+    settings = list(dict.fromkeys(row["settings"] for row in rows))
+    columns = {(row["schedule"], row["settings"]) for row in rows}
+    if len(settings) > 1 and len(columns) <= SIDE_BY_SIDE:
+        named = [row | {"schedule": ", ".join(filter(None, (row["schedule"], row["settings"])))} for row in rows]
+        return (_grid(title, sorted(named, key=lambda row: row["schedule"])),)
+    return tuple(
+        _grid(f"{title} ({one})" if one else title, [row for row in rows if row["settings"] == one])
+        for one in settings
+    )
+
+
+def _grid(title: str, rows: Sequence[Row]) -> Grid:
+    cells = {}
+    for row in rows:
+        lost = "!" if row["diverged"] else ""
+        mean = "-" if row["final_mean"] is None else number(row["final_mean"]) + MARKS[row["verdict"]] + lost
+        cells[row["optimizer"], row["schedule"]] = Field(mean, row["shade"])
+    return Grid(
+        title,
+        tuple(dict.fromkeys(row["optimizer"] for row in rows)),
+        tuple(dict.fromkeys(row["schedule"] for row in rows)),
+        cells,
+    )
 
 
 def matrix_sheets(c: Comparison) -> tuple[Sheet, ...]:
@@ -301,15 +280,19 @@ def cost(c: Comparison) -> Sheet:
     )
 
 
+def price(c: Comparison) -> str:
+    """GPU hours where GPUs were used, else core hours."""
+    total = c.totals.to_pylist()[0]
+    used = ("GPU", total["gpu_hours"]) if total["gpu_hours"] else ("core", total["core_hours"])
+    return hours(used[1], used[0])
+
+
 def bill(c: Comparison) -> str:
     """The cost in one sentence."""
     total = c.totals.to_pylist()[0]
-    hours = f"{amount(total['core_hours'])} core hours"
-    if total["gpu_hours"]:
-        hours = f"{amount(total['gpu_hours'])} GPU hours"
     taken = f", {total['epochs_taken']:,} more taken without training" if total["epochs_taken"] else ""
     where = f" on {total['devices']}" if total["devices"] else ""
-    return f"{total['trials']:,} trials, {total['epochs_trained']:,} epochs trained{taken}: {hours}{where}."
+    return f"{total['trials']:,} trials, {total['epochs_trained']:,} epochs trained{taken}: {price(c)}{where}."
 
 
 def troubles(c: Comparison) -> Sheet:

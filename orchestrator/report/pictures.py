@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.report import layout, theme
+from orchestrator.report import layout, numbers, theme
 from orchestrator.report.theme import DASHES, FAINT, INK, SERIES, SOFT, WIDTH
 from orchestrator.summary.comparison import Comparison
 from orchestrator.summary.trials import METRICS
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LEADERS = len(SERIES)
 PANELS = 16
 BUMPED = 10
+SCHEDULES = 24
 Rows = dict[str, Any]
 
 
@@ -46,7 +47,7 @@ def leaders(c: Comparison) -> "Figure | None":
         return None
     figure, axes = theme.single(4.4)
     for row, colour, dashes in zip(rows, SERIES, DASHES, strict=False):
-        text = f"{layout.ranked(row)}  {row['recipe']}  {layout.number(row[f'final_{c.monitor}_mean'])}"
+        text = f"{layout.ranked(row)}  {row['recipe']}  {numbers.number(row[f'final_{c.monitor}_mean'])}"
         _band(axes, curves[row["recipe"]], c.monitor, colour, linestyle=dashes, label=text)
     axes.set_xlabel("epochs trained")
     axes.set_ylabel(f"{c.monitor_label}, mean over seeds")
@@ -76,7 +77,7 @@ def curves(c: Comparison, metric: str) -> "Figure | None":
             trained = every[first["recipe"]]
             axes.plot(trained["epoch"], trained[f"{metric[4:]}_mean"], color=SOFT, lw=1.0, ls=DASHES[2])
         _band(axes, every[first["recipe"]], metric, SERIES[0])
-        final = layout.number(first[f"final_{metric}_mean"])
+        final = numbers.number(first[f"final_{metric}_mean"])
         name = first["recipe"] if len(group) == 1 else f"{first['optimizer']}\nbest: {first['schedule']}"
         axes.set_title(f"{layout.ranked(first)}  {_folded(name, 30)}\n{final}", loc="left", fontsize=9)
         _whole_epochs(axes)
@@ -166,9 +167,10 @@ def schedules(c: Comparison) -> "Figure | None":
         lines.setdefault(curve["learning_rate"].tobytes(), curve)
     if not groups:
         return None
-    across = min(4, len(groups))
-    figure, grid = theme.panels(len(groups), across, 1.8, sharex=True)
-    for axes, (name, lines) in zip(grid, groups.items(), strict=True):
+    shown = list(groups.items())[:SCHEDULES]
+    across = min(4, len(shown))
+    figure, grid = theme.panels(len(shown), across, 1.8, sharex=True)
+    for axes, (name, lines) in zip(grid, shown, strict=True):
         for place, curve in enumerate(lines.values()):
             rate = np.where(curve["learning_rate"] > 0, curve["learning_rate"], np.nan)
             colour = SERIES[0] if place == 0 else FAINT

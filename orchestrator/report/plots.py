@@ -1,9 +1,9 @@
 """Which pictures there are, with a caption each; as SVG or PNG files, and as elements of a page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.report import charts, layout, pictures, theme
+from orchestrator.report import charts, layout, numbers, pictures, theme
 from orchestrator.summary.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def _captions(c: Comparison) -> dict[str, str]:
     panel = "One panel an optimizer, its best schedule in front" if several else "One panel a recipe, best first"
     optimizers = len(set(c.ranking.column("optimizer").to_pylist()))
     cut = f" ({pictures.PANELS} of {optimizers} optimizers)" if several and optimizers > pictures.PANELS else ""
+    named = len(set(c.schedules.column("schedule").to_pylist()))
+    some = f"{pictures.SCHEDULES} of {named} schedules. " if named > pictures.SCHEDULES else ""
     lines = (
         f"{panel}{cut}; its number is the rank. Line: mean over seeds; band: lowest to highest seed; dots: the "
         f"same on training data; grey: {'its other schedules' if several else 'the other recipes'}."
@@ -34,18 +36,19 @@ def _captions(c: Comparison) -> dict[str, str]:
     return {
         "forest": f"{first}Final {c.monitor_label}: mean over seeds with 95 % interval. The blue band is the "
         "winner's interval; what is told apart is decided by the paired test, not by overlap.",
-        "leaders": f"The first {pictures.LEADERS} recipes; line: mean over seeds, band: lowest to highest.",
+        "leaders": f"The first {min(pictures.LEADERS, ranked)} of {ranked} recipes. Line: mean over seeds; "
+        "band: lowest to highest seed.",
         "curves": lines,
         "losses": lines,
-        "stages": f"Rank of the first {pictures.BUMPED} recipes at each stage; thick: the winner, dashed: those "
-        "that led at some stage.",
-        "profile": f"Share of seeds that reached {c.monitor_label} {layout.number(c.target)} within a multiple "
+        "stages": f"Rank of the first {min(pictures.BUMPED, ranked)} recipes at each stage; thick: the "
+        "winner, dashed: those that led at some stage.",
+        "profile": f"Share of seeds that reached {c.monitor_label} {numbers.number(c.target)} within a multiple "
         "of the fastest recipe's training time; further left and up is better. Grey: recipes that reach it but "
         "are not named.",
         "sensitivity": f"Final {c.monitor_label} against peak learning rate, mean over seeds with 95 % "
         "interval: a flat line forgives a wrong rate.",
-        "schedules": "The learning rate at the first step of each epoch, logarithmic; zero is not drawn. Blue: "
-        "the best ranked optimizer that uses the schedule; grey: the others.",
+        "schedules": f"{some}The learning rate at the first step of each epoch, logarithmic; zero is not "
+        "drawn. Blue: the best ranked optimizer that uses the schedule; grey: the others.",
     }
 
 
@@ -78,11 +81,11 @@ def files(comparison: Comparison, kind: str) -> dict[str, bytes]:
     return result
 
 
-def inline(comparison: Comparison) -> dict[str, tuple[str, str]]:
-    """Each picture as an <svg> element that takes the page's colours, with its caption, by name."""
+def inline(comparison: Comparison, only: Collection[str] | None = None) -> dict[str, tuple[str, str]]:
+    """Each picture (or those in `only`) as an <svg> that takes the page's colours, with its caption, by name."""
     result = {}
     with theme.styled("none"):
         for picture in pictures_of(comparison):
-            if (figure := picture.make()) is not None:
+            if (only is None or picture.name in only) and (figure := picture.make()) is not None:
                 result[picture.name] = (theme.inlined(figure, picture.name), picture.caption)
     return result

@@ -11,7 +11,7 @@ from orchestrator.report import colours, layout
 from orchestrator.summary.comparison import Comparison
 
 SHOWN = 20
-LABEL, WIDEST = 16, 12
+LABEL, WIDEST = 32, 12
 _HEADS = {
     "final val. accuracy": "final acc.",
     "final val. loss": "final loss",

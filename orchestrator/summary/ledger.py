@@ -47,6 +47,16 @@ def cost(runs: Runs) -> tuple[pa.Table, pa.Table]:
     return table("Cost by optimizer", by), table("Cost of the sweep", whole)
 
 
+def _reason(runs: Runs, trial: int) -> str:
+    """What can be said of a trial that gave no reason of its own."""
+    status, last = runs.planned[trial].status, runs.first[trial] + runs.count[trial] - 1
+    if status == "stopped":
+        return "early stopping"
+    if status == "diverged" and runs.count[trial] and np.isinf(runs.metrics["loss"][last]):
+        return f"the loss of epoch {runs.count[trial]} is not a number"
+    return ""
+
+
 def troubles(runs: Runs) -> pa.Table:
     """Each trial that stopped early, diverged, failed or has not ended, with its reason, the worst first."""
     rows = [i for i, t in enumerate(runs.planned) if t.status != "completed" or not runs.count[i]]
@@ -55,7 +65,7 @@ def troubles(runs: Runs) -> pa.Table:
 
     def why(i: int) -> str:
         missing = "" if runs.count[i] or runs.planned[i].status == "waiting" else "no epoch is recorded"
-        return "; ".join(part for part in (runs.planned[i].reason, missing) if part)
+        return "; ".join(part for part in (runs.planned[i].reason or _reason(runs, i), missing) if part)
 
     columns = {
         "trial": Column(pa.array([t.id for t in trials], pa.string())),

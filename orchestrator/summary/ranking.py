@@ -85,12 +85,8 @@ def stand(runs: Runs, monitor: str, sign: int, level: float) -> Standing:
     count, trials = len(runs.recipes), runs.results
     groups = runs.recipe[trials]
     last, best = runs.first[trials] + runs.count[trials] - 1, best_rows(runs, monitor, sign)
-    final_of = {
-        m: statistics.intervals(v[last], groups, count, bounds(m), level) for m, v in runs.metrics.items()
-    }
-    best_of = {
-        m: statistics.intervals(v[best], groups, count, bounds(m), level) for m, v in runs.metrics.items()
-    }
+    final_of = {m: statistics.intervals(v[last], groups, count, bounds(m), level) for m, v in runs.metrics.items()}
+    best_of = {m: statistics.intervals(v[best], groups, count, bounds(m), level) for m, v in runs.metrics.items()}
     epochs = (best - runs.first[trials] + 1).astype(np.float64)
     n, score = final_of[monitor].n, sign * final_of[monitor].mean
     rank = statistics.ranks(score)
@@ -132,9 +128,7 @@ def ranking(runs: Runs, at: Standing, monitor: str) -> pa.Table:
     order, trials, count = at.order, runs.results, len(runs.recipes)
     groups = runs.recipe[trials]
     rows = runs.rows(trials)
-    seconds = np.bincount(
-        np.repeat(np.arange(len(trials)), runs.count[trials]), runs.seconds[rows], len(trials)
-    )
+    seconds = np.bincount(np.repeat(np.arange(len(trials)), runs.count[trials]), runs.seconds[rows], len(trials))
     n = np.bincount(groups, minlength=count)
     with np.errstate(invalid="ignore", divide="ignore"):
         epochs = np.bincount(groups, runs.count[trials], count) / n
@@ -178,9 +172,7 @@ def matrix(runs: Runs, at: Standing, monitor: str, sign: int) -> pa.Table:
         top, middle = np.nanmax(score), np.nanmedian(score)
         bottom = max(float(np.nanmin(score)), 2 * middle - top)
         wide = max(top - bottom, 1e-12)
-        shade = np.where(
-            np.isnan(score), shade, np.clip((score - bottom) / wide, 0, 1) if top > bottom else 1.0
-        )
+        shade = np.where(np.isnan(score), shade, np.clip((score - bottom) / wide, 0, 1) if top > bottom else 1.0)
     everyone = np.arange(len(runs.recipes))
     columns = names(runs.recipes) | spread("final", found, everyone, f"final {METRICS[monitor]}")
     columns |= {

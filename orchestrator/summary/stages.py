@@ -71,6 +71,4 @@ def _overtakes(runs: Runs, order: Ints, scores: list[Floats], ranks: list[Ints])
     heads = ["from", "to", "recipe", "overtakes", "rank", "rank_of_overtaken"]
     columns = zip(*rows, strict=True) if rows else [()] * len(heads)
     title = f"Who overtakes whom, among the first {WATCHED}"
-    return table(
-        title, {h: Column(pa.array(list(c), k)) for h, c, k in zip(heads, columns, kinds, strict=True)}
-    )
+    return table(title, {h: Column(pa.array(list(c), k)) for h, c, k in zip(heads, columns, kinds, strict=True)})

@@ -35,9 +35,7 @@ def _reach(runs: Runs, monitor: str, sign: int, target: float) -> tuple[Floats, 
     return epochs[runs.results], seconds[runs.results]
 
 
-def targets(
-    runs: Runs, at: Standing, monitor: str, sign: int, target: float | None
-) -> tuple[pa.Table, pa.Table]:
+def targets(runs: Runs, at: Standing, monitor: str, sign: int, target: float | None) -> tuple[pa.Table, pa.Table]:
     """Epochs and seconds until `monitor` first reaches `target`, and the performance profiles.
 
     Over the seeds of a recipe: the median and the slowest; infinite where a seed never gets there. A seed is
@@ -68,9 +66,7 @@ def targets(
         "reached": Column(reached[order], "seeds that reached it"),
     }
     for name, unit in (("epochs", "epochs"), ("seconds", "s")):
-        columns[f"{name}_median"] = Column(
-            found[f"{name}_median"][order], f"{name} to the target, median", unit
-        )
+        columns[f"{name}_median"] = Column(found[f"{name}_median"][order], f"{name} to the target, median", unit)
         columns[f"{name}_slowest"] = Column(found[f"{name}_slowest"][order], f"{name}, slowest seed", unit)
     columns["score"] = Column(score[order], "area under the profile up to ratio 4")
     goal = "no target" if target is None else f"{METRICS[monitor]} {target:.3f}"

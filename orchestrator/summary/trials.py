@@ -110,9 +110,7 @@ def _check(trials: Sequence[Planned]) -> None:
     recipes: set[tuple[Recipe, int]] = set()
     for trial in trials:
         if trial.status not in STATUSES:
-            raise ValueError(
-                f"trial {trial.id}: expected a status of {', '.join(STATUSES)}; got {trial.status!r}"
-            )
+            raise ValueError(f"trial {trial.id}: expected a status of {', '.join(STATUSES)}; got {trial.status!r}")
         if trial.id in ids:
             raise ValueError(f"trial {trial.id}: planned twice")
         if (trial.recipe, trial.seed) in recipes:

@@ -23,7 +23,9 @@ def _counted(number: int, one: str, many: str = "") -> str:
 def _unfinished(runs: Runs) -> str:
     waiting = sum(t.status in ("running", "waiting") for t in runs.planned)
     failed = sum(t.status == "failed" for t in runs.planned)
-    parts = ([f"{waiting} have not ended"] if waiting else []) + ([f"{failed} failed"] if failed else [])
+    parts = ([f"{waiting} {'has' if waiting == 1 else 'have'} not ended"] if waiting else []) + (
+        [f"{failed} failed"] if failed else []
+    )
     return f"of {_counted(len(runs.planned), 'trial')} {' and '.join(parts)}" if parts else ""
 
 
@@ -69,11 +71,8 @@ def _certainty(runs: Runs, at: Standing, n: int, ended: int) -> list[str]:
     if same:
         result.append(f"Its lead over {_some(same)} may be chance (paired test over seeds, Holm-corrected).")
     if others:
-        which = (
-            _counted(others, "other recipe")
-            if same or untested
-            else f"all {_counted(others, 'other recipe')}"
-        )
+        every = "the other recipe" if others == 1 else f"all {others} other recipes"
+        which = _counted(others, "other recipe") if same or untested else every
         result.append(f"It is better than {which} by more than chance explains.")
     if untested:
         lost = sum(bool(at.diverged[r]) for r in untested)
@@ -84,9 +83,7 @@ def _certainty(runs: Runs, at: Standing, n: int, ended: int) -> list[str]:
             if lost
             else ""
         )
-        result.append(
-            f"{_counted(len(untested), 'recipe was', 'recipes were')} not tested against it{because}."
-        )
+        result.append(f"{_counted(len(untested), 'recipe was', 'recipes were')} not tested against it{because}.")
     return result
 
 

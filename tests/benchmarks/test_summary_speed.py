@@ -53,8 +53,8 @@ def write(path: Path) -> None:
         "schedule": [f"schedule-{n // 3 % 100}" for n in trial],
         "seed": trial % 3,
         "epoch": epoch,
-        **{name: accuracy for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")},
-        **{name: accuracy for name in ("learning_rate_end", "seconds", "images_per_second")},
+        **dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), accuracy),
+        **dict.fromkeys(("learning_rate_end", "seconds", "images_per_second"), accuracy),
         "epoch_key": [hashlib.sha256(str(n).encode()).hexdigest() for n in range(len(trial))],
         "reused": [False] * len(trial),
         "host": ["node"] * len(trial),
@@ -71,8 +71,6 @@ def test_ten_thousand_trials(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "history.parquet"), root]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     imported, took, written, peak = map(float, done.stdout.split())
-    print(
-        f"\nimport {imported:.2f} s, summarize {took:.2f} s, JSON {written:.2f} s, peak {peak / 2**20:.0f} MiB"
-    )
+    print(f"\nimport {imported:.2f} s, summarize {took:.2f} s, JSON {written:.2f} s, peak {peak / 2**20:.0f} MiB")
     assert took < LIMIT_SECONDS
     assert peak < LIMIT_BYTES

@@ -101,9 +101,7 @@ def test_another_split_seed_holds_out_others_of_the_same_images(source, cache):
 
 def test_a_limit_that_leaves_a_class_out_is_refused(source, cache):
     classes = len(datasets.describe(data_of(source), cache).classes)
-    with pytest.raises(
-        InputError, match=rf"data\.limit: expected at least {2 * classes} .*got {2 * classes - 1}"
-    ):
+    with pytest.raises(InputError, match=rf"data\.limit: expected at least {2 * classes} .*got {2 * classes - 1}"):
         datasets.describe(data_of(source, limit=2 * classes - 1), cache)
     assert datasets.describe(data_of(source, limit=2 * classes), cache).train == classes
 

@@ -1,0 +1,65 @@
+"""Locks on a file that die with the process that holds them, and that say who that is."""
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from orchestrator.files import StoreError
+
+
+class Lock:
+    """An open lock file: held by nobody, by several that share it, or by one alone."""
+
+    def __init__(self, descriptor: int) -> None:
+        """The lock of an open file; nothing is held yet."""
+        self._descriptor = descriptor
+
+    def alone(self, patience: float = 0.0) -> bool:
+        """Hold it alone, waiting at most `patience` seconds. What was shared before is given up if that fails."""
+        return self._take(fcntl.LOCK_EX, patience)
+
+    def shared(self, patience: float = 0.0) -> bool:
+        """Hold it together with others, waiting at most `patience` seconds for one who holds it alone."""
+        return self._take(fcntl.LOCK_SH, patience)
+
+    def sign(self) -> None:
+        """Say in the file who holds it; on a full disk nobody is told."""
+        text = f"process {os.getpid()} on {socket.gethostname()}".encode()
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text, 0)
+
+    @property
+    def holder(self) -> str:
+        """Who signed last."""
+        return os.pread(self._descriptor, 1000, 0).decode(errors="replace") or "another process"
+
+    def _take(self, kind: int, patience: float) -> bool:
+        until = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(0.1)
+            else:
+                return True
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Lock]:
+    """The lock file at `path`, made where it is missing; let go of at the end. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); give another --results") from None
+    try:
+        yield Lock(descriptor)
+    finally:
+        os.close(descriptor)

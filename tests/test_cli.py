@@ -1,0 +1,216 @@
+"""The command line as a person meets it: what it prints, and how it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from orchestrator import cli
+from tests.conftest import ROOT, small
+
+LIGHT = ("tensorflow", "keras", "ray", "jax")
+
+
+def sweep(*arguments: str | Path, capture: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `sweep` with these arguments."""
+    before = sys.argv
+    sys.argv = ["sweep", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    finally:
+        sys.argv = before
+    captured = capture.readouterr()
+    return int(left.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A small sweep file."""
+    return written(tmp_path)
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    """A small sweep file with changes."""
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(small(**changes).document, sort_keys=False))
+    return path
+
+
+def photos(folder: Path, names: Sequence[str]) -> Path:
+    """A folder of plain pictures."""
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (number * 20 % 255, 90, 30)).save(path)
+    return folder
+
+
+def test_plan_says_what_would_run_and_writes_nothing(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = sweep("plan", file, "--results", tmp_path / "r", capture=capsys)
+    assert (code, err) == (0, "")
+    assert "8 trials, 32 epochs" in out
+    assert "epochs: 32 = 0 known + 0 shared + 32 new" in out
+    assert not (tmp_path / "r").exists()
+
+
+def test_plan_json_has_the_stable_keys(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = sweep("plan", file, "--json", "-S", "epochs=2", "--results", tmp_path / "r", capture=capsys)
+    plan = json.loads(out)
+    assert plan["sweep"] == "small"
+    assert plan["epochs"] == {"total": 16, "known": 0, "shared": 0, "new": 16, "again": 0}
+    first = plan["trials"][0]
+    assert {k: first[k] for k in ("id", "optimizer", "schedule", "seed", "epochs")} == {
+        "id": "sgd-constant-s0",
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "seed": 0,
+        "epochs": 2,
+    }
+    assert first["learning_rate"] == pytest.approx([0.01, 0.01])
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_run_status_report_and_clean_tell_one_story(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = ("--results", tmp_path / "r")
+    code, out, err = sweep("run", file, *results, "--json", capture=capsys)
+    run = json.loads(out)
+    assert code == 0
+    assert run["trials"] == {"total": 8, "completed": 8, "diverged": 0, "failed": 0}
+    assert run["epochs"] == {"total": 32, "trained": 32, "reused": 0}
+    assert len([line for line in err.splitlines() if " epoch " in line]) == 32
+
+    code, out, _ = sweep("status", file, *results, "--json", capture=capsys)
+    status = json.loads(out)
+    assert (status["trials"]["completed"], status["trials"]["waiting"]) == (8, 0)
+    assert status["epochs"] == {"total": 32, "done": 32}
+
+    code, out, _ = sweep("report", file, *results, "--json", capture=capsys)
+    report = json.loads(out)
+    assert len(report["recipes"]) == 4
+    assert {r["n"] for r in report["recipes"]} == {2}
+
+    code, out, _ = sweep("report", file, *results, capture=capsys)
+    assert code == 0
+    assert "adam" in out
+
+    code, out, _ = sweep("clean", file, *results, "--json", capture=capsys)
+    assert json.loads(out)["checkpoints"] == 0
+
+    code, out, err = sweep("run", file, *results, "--json", capture=capsys)
+    assert json.loads(out)["epochs"] == {"total": 32, "trained": 0, "reused": 32}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_failed_trials_leave_with_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, trainer="tests.fakes:FailingTrainer", retries=0)
+    code, out, err = sweep("run", file, "--results", tmp_path / "r", "--json", capture=capsys)
+    assert code == 1
+    assert json.loads(out)["trials"]["failed"] == 4
+    assert "sgd-constant-s1: failed: RuntimeError: the weights caught fire" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "{tmp}/none.yaml"], "none.yaml: no such sweep file"),
+        (["run", "{file}", "-S", "epoch=3"], "did you mean 'epochs'?"),
+        (["run", "{file}", "-S", "epochs"], "expected key=value"),
+        (["run", "{file}", "-S", "epochs=[1"], "not valid YAML"),
+        (["run", "{file}", "-S", "optimizers.sgd.class=SDG"], "did you mean 'SGD'?"),
+        (["run", "{file}", "-S", "schedules.cosine.name=cosin"], "did you mean 'cosine'?"),
+        (["run", "{file}", "-S", "schedules.cosine.warmup={epochs: 9}"], "schedules.cosine"),
+        (["run", "{file}", "-S", "optimizers={}"], "the grid is empty"),
+        (["run", "{file}", "-S", "resources.cpus_per_trial=4000"], "a trial asks for 4000 CPU"),
+        (["run", "{file}", "-S", "resources.gpus_per_trial=1000"], "a trial asks for 1000 GPU"),
+        (["run", "{file}", "-S", "data={name: images, path: {tmp}/nowhere}"], "nowhere"),
+        (["run", "{file}", "-S", "data={name: images, path: {tmp}/empty}"], "no images"),
+        (["run", "{file}", "-S", "data={name: images, path: {tmp}/one, image_size: 32}"], "one class"),
+        (["run", "{file}", "-S", "data={name: images, path: {tmp}/few, image_size: 32}"], "dog"),
+        (["run", "{file}", "-S", "data={name: images, path: {tmp}/broken, image_size: 32}"], "cat.3.jpg"),
+        (["run", "{file}", "-S", "trainer=nobody:Home"], "nobody"),
+        (["run", "{file}", "--nonsense"], "No such option"),
+        (["report", "{file}", "--format", "pdf"], "pdf"),
+        (["report", "{file}", "--format", "png"], "--output FOLDER"),
+        (["dance"], "dance"),
+    ],
+)
+def test_bad_input_is_a_clear_error_with_exit_code_2_and_nothing_written(
+    arguments: list[str], message: str, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    photos(tmp_path / "one", ["cat.0.jpg", "cat.1.jpg"])
+    photos(tmp_path / "few", ["cat.0.jpg", "cat.1.jpg", "dog.0.jpg"])
+    photos(tmp_path / "broken", [f"{kind}.{n}.jpg" for kind in ("cat", "dog") for n in range(4)])
+    (tmp_path / "broken" / "cat.3.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    results = tmp_path / "results"
+    filled = [a.replace("{tmp}", str(tmp_path)).replace("{file}", str(file)) for a in arguments]
+    if filled[0] in ("run", "plan", "report"):
+        filled += ["--results", str(results)]
+    code, out, err = sweep(*filled, capture=capsys)
+    assert code == 2
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err
+    assert out == ""
+    assert not results.exists()
+
+
+def test_an_address_with_nothing_behind_it_is_refused(file: Path, tmp_path: Path) -> None:
+    arguments = ["run", str(file), "--results", str(tmp_path / "r"), "--address", "127.0.0.1:1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("verb", ["plan", "status", "report"])
+def test_looking_starts_neither_ray_nor_keras(verb: str, file: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from orchestrator.cli import cli\n"
+        f"cli.main([{verb!r}, {str(file)!r}, '--results', {str(tmp_path / 'r')!r}], standalone_mode=False)\n"
+        f"print([m for m in {LIGHT!r} if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ),
+        check=False,
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "[]"), done.stderr
+
+
+def test_a_held_sweep_says_who_has_it(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from orchestrator.store import Store
+
+    with Store.at(str(tmp_path / "r")).lock("small"):
+        code, _, err = sweep("run", file, "--results", tmp_path / "r", capture=capsys)
+    assert code == 2
+    assert f"being run by process {os.getpid()}" in err
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = sweep("--help", capture=capsys)
+    assert code == 0
+    for verb in ("plan", "run", "status", "report", "clean"):
+        assert f"\n  {verb} " in out
