@@ -88,16 +88,20 @@ class Chunk:
 
 
 def chunks(
-    parts: Parts, gather: Gather, labels: NDArray[np.int64], learning_rates: NDArray[np.float32]
+    parts: Parts,
+    gather: Gather,
+    labels: NDArray[np.int64],
+    learning_rates: NDArray[np.float32],
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Chunk]:
-    """The parts in chunks of about CHUNK_BYTES of images, all with the same K.
+    """The parts in chunks of at most `chunk_bytes` of images (or one part), all with the same K.
 
     `gather` gives the images at positions [n] as uint8 [n, H, W, C]; `labels` int64 [N] are in the epoch's
     order; `learning_rates` float32 [steps] has one rate a weight step.
     """
     total, size = parts.positions.shape
     one = gather(np.zeros(1, np.int64))
-    length = min(total, max(1, CHUNK_BYTES // (size * one.nbytes)))
+    length = min(total, max(1, chunk_bytes // (size * one.nbytes)))
     for start in range(0, total, length):
         here = slice(start, start + length)
         positions = np.maximum(parts.positions[here], 0)

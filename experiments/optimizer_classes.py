@@ -98,7 +98,12 @@ def adafactor(
     clip_threshold: float = 1.0,
     relative_step: bool = True,
 ) -> None:
-    """Shazeer & Stern 2018. It never uses a rate above 1/sqrt(step), whatever the schedule says."""
+    """Shazeer & Stern 2018. It never uses a rate above 1/sqrt(step), whatever the schedule says.
+
+    Between two channels that no image excites, Keras's second moment is the product of two numbers near
+    `epsilon_1`, which float32 cannot hold at the default: a VGG then learns nothing, or its weights become NaN.
+    `epsilon_1: 1.0e-12` avoids that.
+    """
 
 
 def ftrl(

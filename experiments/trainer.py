@@ -6,7 +6,7 @@ categorical cross-entropy, the mean over a batch's images, of the logits in floa
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,7 @@ class Trainer:
         """Weight steps in an epoch: batches, the last one may be smaller."""
         return -(-len(self._data.train) // self._batch)
 
-    def epoch(self, n: int, learning_rates: NDArray[np.float32]) -> dict[str, float | int]:
+    def epoch(self, n: int, learning_rates: NDArray[np.float32]) -> dict[str, float]:
         """Train epoch `n` with `learning_rates`, float32 [steps], then validate.
 
         Gives loss, accuracy (means over the epoch, each image as the model was before learning from its batch),
@@ -119,7 +119,7 @@ class Trainer:
         parts = cut(len(images), self._batch, self._batch if self._batch <= WHOLE_BATCH else self._largest)
         trained = run(self._program.train, chunks(parts, gather, data.labels[images], learning_rates), parts)
         self.losses = trained.by_step
-        result: dict[str, float | int] = {"loss": trained.loss, "accuracy": trained.accuracy}
+        result: dict[str, float] = {"loss": trained.loss, "accuracy": trained.accuracy}
         result |= {"val_loss": np.nan, "val_accuracy": np.nan, "images": trained.images}
         if np.isfinite(trained.loss):
             with self._averaged_weights():
@@ -139,7 +139,7 @@ class Trainer:
         """All that `restore` needs to go on to the bit: weights, slots and counters by name, copied."""
         return variables.read(self._variables())
 
-    def restore(self, state: variables.State) -> None:
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from `state`, taken from a trainer of the same job.
 
         Raises InputError, and changes nothing, when names, shapes or types differ.
@@ -149,16 +149,11 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write the model, with its weights as they are now, as a .keras file that Keras opens by itself.
 
-        It takes images as float in 0..1 and has a loss and a metric, so that `evaluate` works. Not atomic.
+        The weights are the averaged ones where the optimizer keeps an average. The model takes images as float
+        in 0..1 and is not compiled. Not atomic.
         """
-        network = self._network.keras
-        network.compile(
-            optimizer=optimizers.build(self._job.optimizer),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-        )
         with self._averaged_weights():
-            network.save(path)
+            self._network.keras.save(path)
 
     def _variables(self) -> dict[str, Any]:
         return variables.named(self._network.keras, self._optimizer)
@@ -192,7 +187,7 @@ class Trainer:
             yield
             return
         network = self._network.keras
-        own = [np.array(variable) for variable in network.trainable_variables]
+        own = [variables.value_of(variable) for variable in network.trainable_variables]
         self._optimizer.finalize_variable_values(network.trainable_variables)
         try:
             yield

@@ -29,7 +29,13 @@ def named(network: Any, optimizer: Any) -> dict[str, Any]:
 
 def read(variables: Mapping[str, Any]) -> State:
     """A copy of every value as a NumPy array."""
-    return {name: np.array(variable) for name, variable in variables.items()}
+    return {name: value_of(variable) for name, variable in variables.items()}
+
+
+def value_of(variable: Any) -> NDArray[Any]:
+    """A copy of a Keras variable's value as a NumPy array."""
+    # What the backend gives may be its own memory, which the next step overwrites.
+    return np.array(variable.numpy())
 
 
 def write(variables: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> None:
@@ -64,8 +70,8 @@ class Start:
     """
 
     def __init__(self, network: Any, optimizer: Any) -> None:
-        weights = [(variable, np.array(variable)) for variable in network.trainable_variables]
-        self._values = [(v, _source(np.array(v), weights)) for v in optimizer.variables]
+        weights = [(variable, value_of(variable)) for variable in network.trainable_variables]
+        self._values = [(v, _source(value_of(v), weights)) for v in optimizer.variables]
 
     def restore(self) -> None:
         """Set the optimizer's variables back. The network's weights must be fresh already."""

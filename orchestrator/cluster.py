@@ -1,7 +1,9 @@
 """Ray: starting it here or joining a cluster, and what there is to run on."""
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -45,6 +47,7 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
         _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
     options = {"address": address} if address else {"num_cpus": available_cpus(), "include_dashboard": False}
     environment = {**WORKER_ENVIRONMENT, **_passed_on()}
+    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             **options,
@@ -57,6 +60,8 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
         if address is None:
             raise
         raise InputError(f"--address {address}: no Ray cluster answers there: {error}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_termination)  # Ray puts its own in front, which kills without tidying up
     try:
         yield _checked_resources(needs, "the cluster" if address else "this machine")
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from orchestrator.frontier import Frontier
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan, cache_folder
 from orchestrator.records import Row
-from orchestrator.retention import Retention, held_by_others
+from orchestrator.retention import Retention, held_by_others, tidy
 from orchestrator.store import Store
 
 
@@ -104,6 +105,7 @@ class Books:
         """The books of one run of `plan`."""
         self.plan, self.store, self.listener = plan, store, listener
         self.sweep = plan.sweep.name
+        self.run = uuid4().hex
         self.outcome = Outcome()
         self.frontier = Frontier(plan)
         self.retention = Retention(plan, held_by_others(plan.known, self.sweep), store.delete_checkpoint)
@@ -115,16 +117,16 @@ class Books:
     def open(self) -> None:
         """Bring the store in line with the plan before anything is trained."""
         self.store.create()
+        self._write_run()
         for damage in self.plan.damaged:
             moved = self.store.set_aside(damage)
-            self.listener.say(f"{damage.reason}; set aside as {moved}, its epochs are trained again")
+            self.listener.say(f"{damage.reason}; set aside as {moved}, what it held is made again")
         self.store.write_sweep(self.sweep, self.plan.sweep.document)
         self._histories = dict(self.plan.history)
         for trial_id in sorted(self._histories.keys() - self.by_id.keys()):
             self.store.supersede(self.sweep, trial_id, self._histories[trial_id])
         for trial in self.plan.trials:
             self.take(trial)
-        self._write_run()
 
     def close(self) -> None:
         """Tidy up after a run that came to its end."""
@@ -132,6 +134,7 @@ class Books:
         self.store.compact(self.sweep, {t.id for t in self.plan.trials if walks[t.id].ending is not None})
         self._running.clear()
         self._write_run()
+        tidy(self.plan, self.store)
 
     def take(self, trial: Trial, for_worker: bool = False) -> None:
         """Write the trial's history as far as it is known, so that it says what was trained here and what taken.
@@ -176,16 +179,9 @@ class Books:
             self.listener.say(f"{trial.id}: {note}")
         row = result["row"]
         if row is not None:
-            self.outcome.trained += 1
+            self._catch_up(trial, row["epoch_key"])
             self.outcome.again += result["again"]
-            moved = [self.by_id[i] for i in self.frontier.learn(trial.id, row)]
-            self.retention.update(moved, written=row["epoch_key"])
-            self.listener.epoch(trial, row)
-            for follower in moved[1:]:
-                status = self.plan.walks[follower.id].ending
-                if status and not self.frontier.needs_start(follower.id):
-                    self.take(follower)
-                    self.listener.ended(follower, status, "")
+            self._learn(trial, row)
         if "failed" in result:
             self.end(trial, result["failed"])
             if result.get("store"):
@@ -193,10 +189,31 @@ class Books:
         elif result["done"]:
             self.end(trial, None)
 
+    def _learn(self, trial: Trial, row: Row) -> None:
+        self.outcome.trained += 1
+        moved = [self.by_id[i] for i in self.frontier.learn(trial.id, row)]
+        self.retention.update(moved, written=row["epoch_key"])
+        self.listener.epoch(trial, row)
+        for follower in moved[1:]:
+            status = self.plan.walks[follower.id].ending
+            if status and not self.frontier.needs_start(follower.id):
+                self.take(follower)
+                self.listener.ended(follower, status, "")
+
+    def _catch_up(self, trial: Trial, reported: str | None = None) -> None:
+        """Learn the epochs that a worker has recorded, but died before it could report them."""
+        walk = self.plan.walks[trial.id]
+        if walk.ending is not None or reported in (*walk.keys, walk.next_key):
+            return
+        for row in self.store.read_trial(self.sweep, trial.id):
+            if walk.ending is None and row["epoch_key"] == walk.next_key != reported:
+                self._learn(trial, row)
+
     def end(self, trial: Trial, failure: str | None) -> None:
         """The trial has left its worker."""
         if trial.id not in self._running:
             return
+        self._catch_up(trial)
         del self._running[trial.id]
         self.frontier.end(trial.id)
         self._write_run()
@@ -209,4 +226,4 @@ class Books:
         self.listener.ended(trial, self.plan.walks[trial.id].ending or "failed", "")
 
     def _write_run(self) -> None:
-        self.store.write_run(self.sweep, {"running": self._running, "at": time.time()})
+        self.store.write_run(self.sweep, {"run": self.run, "running": self._running, "at": time.time()})

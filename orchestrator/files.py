@@ -56,6 +56,9 @@ class Files(Protocol):
     def size(self, name: str) -> int:
         """Bytes in `name`; 0 if it is not there."""
 
+    def modified(self, name: str) -> int:
+        """When `name` was last changed, in nanoseconds; 0 if it is not there."""
+
     def temporaries(self) -> list[str]:
         """The names of files whose writing was cut off."""
 
@@ -87,7 +90,7 @@ class LocalFiles:
         path = self.path(name)
         temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(path.parent)
             with self._removed_on_error(temporary):
                 with open(temporary, "wb") as file:
                     file.write(content)
@@ -109,7 +112,7 @@ class LocalFiles:
     def move(self, name: str, to: str) -> None:
         """`name` is now called `to`. Raises FileNotFoundError."""
         target = self.path(to)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target.parent)
         os.replace(self.path(name), target)
         self._sync_folder(target.parent)
 
@@ -138,6 +141,13 @@ class LocalFiles:
         except FileNotFoundError:
             return 0
 
+    def modified(self, name: str) -> int:
+        """When `name` was last changed, in nanoseconds; 0 if it is not there."""
+        try:
+            return self.path(name).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def temporaries(self) -> list[str]:
         """The names of files whose writing was cut off."""
         return sorted(str(p.relative_to(self.root)) for p in self.root.rglob(f"{TEMPORARY}*") if p.is_file())
@@ -150,6 +160,14 @@ class LocalFiles:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make it with its parents and sync each entry: a file in a folder that is lost is lost."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self._sync_folder(folder.parent)
 
     @staticmethod
     def _sync_folder(folder: Path) -> None:

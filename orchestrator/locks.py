@@ -1,4 +1,4 @@
-"""Locks on a file that die with the process that holds them, and that say who that is."""
+"""Who runs what in a results folder: locks that die with the process that holds them."""
 
 import fcntl
 import os
@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from orchestrator.files import StoreError
+from orchestrator.files import HeldError, StoreError
+
+LOOK = 2.0
+"""Seconds that outlast somebody's look at a lock."""
+TIDYING = 60.0
+"""Seconds that outlast the tidying of a results folder."""
 
 
 class Lock:
@@ -63,3 +68,47 @@ def opened(path: Path) -> Iterator[Lock]:
         yield Lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Runs:
+    """The runs in a results folder: each holds its sweep alone, and all share one lock of the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """The runs in `folder`; none of them is this process's own yet."""
+        self._folder = folder
+        self._shared: Lock | None = None
+
+    @contextmanager
+    def lock(self, sweep: str) -> Iterator[None]:
+        """Hold the sweep for this process. Raises HeldError saying who has it, and StoreError."""
+        with opened(self._folder / sweep / "lock") as own, opened(self._folder / "lock") as shared:
+            if not own.alone(patience=LOOK):
+                raise HeldError(
+                    f"sweep {sweep!r} in {self._folder} is being run by {own.holder}; "
+                    "wait for it, watch it with `sweep status`, or stop it first"
+                )
+            own.sign()
+            if not shared.shared(patience=TIDYING):
+                raise HeldError(f"{self._folder}: another process tidies it up; run the same command again later")
+            self._shared = shared
+            try:
+                yield
+            finally:
+                self._shared = None
+
+    def held(self, sweep: str) -> bool:
+        """Whether some process runs the sweep now."""
+        path = self._folder / sweep / "lock"
+        if not path.exists():
+            return False
+        with opened(path) as lock:
+            return not lock.shared()
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this."""
+        assert self._shared is not None
+        try:
+            yield self._shared.alone()
+        finally:
+            self._shared.shared(patience=TIDYING)

@@ -103,6 +103,10 @@ def make(sweep: Sweep, store: Store, share: bool = True) -> Plan:
     found = trials(sweep)
     chains = _chains(sweep, found)
     histories, damaged = store.read_all()
+    models, damaged_models = store.read_models(sweep.name)
+    damaged += damaged_models
+    for folder in ("failures", "notes"):
+        damaged += store.read_reasons(sweep.name, folder)[1]
     known = KnownEpochs(histories.everything())
     own = histories.current.get(sweep.name, {})
     checkpoints = store.checkpoints()
@@ -119,22 +123,25 @@ def make(sweep: Sweep, store: Store, share: bool = True) -> Plan:
         history=own,
         checkpoints=frozenset(checkpoints),
         damaged=tuple(damaged),
-        to_export=frozenset(_to_export(sweep, found, walks, checkpoints, store)),
+        to_export=frozenset(_to_export(sweep, found, walks, checkpoints, models)),
         share=share,
     )
 
 
 def _to_export(
-    sweep: Sweep, found: list[Trial], walks: Mapping[str, Walk], checkpoints: set[str], store: Store
+    sweep: Sweep,
+    found: list[Trial],
+    walks: Mapping[str, Walk],
+    checkpoints: set[str],
+    models: Mapping[str, str],
 ) -> set[str]:
     """Finished trials whose best model is not there, but could be: its checkpoint is."""
     if not sweep.save_best:
         return set()
-    there = store.models(sweep.name)
     result = set()
     for trial in found:
         best = walks[trial.id].best_key(trial.recipe.settings.monitor)
-        if walks[trial.id].ending is not None and best in checkpoints and there.get(trial.id) != best:
+        if walks[trial.id].ending is not None and best in checkpoints and models.get(trial.id) != best:
             result.add(trial.id)
     return result
 

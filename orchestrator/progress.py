@@ -57,19 +57,32 @@ def duration(seconds: float) -> str:
 class Estimate:
     """How long a run will still take, from the epochs it has trained so far."""
 
+    RECOUNT_UP_TO = 200
+    """In larger plans the epochs are counted once, before the run: counting them takes a while."""
+
     def __init__(self, plan: Plan) -> None:
         """Nothing is trained yet."""
+        self._plan = plan
         self.epochs = plan.epochs.new + plan.epochs.again
         self.trained = 0
         self._first: float | None = None
-        self._seconds = 0.0
 
     def add(self, seconds: float) -> None:
         """One epoch was trained, in that many seconds on its worker."""
         if self._first is None:
             self._first = time.monotonic() - seconds
         self.trained += 1
-        self._seconds += seconds
+        self.epochs = max(self.epochs, self.trained)
+
+    def recount(self) -> None:
+        """Count what is left: rules that react to what was measured end trials early and part them from others."""
+        if len(self._plan.trials) <= self.RECOUNT_UP_TO:
+            walks = self._plan.walks.values()
+            left = {key for walk in walks for key in walk.foreseen()}
+            again = {key for walk in walks if walk.ending is None for key in walk.keys[walk.resume :]}
+            self.epochs = self.trained + (
+                len(left) + len(again) if self._plan.share else self.epochs - self.trained
+            )
 
     @property
     def left(self) -> float | None:
@@ -91,7 +104,6 @@ class Display:
         self._curves: dict[str, list[float]] = {}
         self._last: dict[str, Row] = {}
         self._estimate = Estimate(plan)
-        self._ended = 0
         self._best: tuple[float, str] | None = None
         self._began = time.monotonic()
 
@@ -131,7 +143,7 @@ class Display:
         """The trial is completed, stopped, diverged or failed."""
         self._running.pop(trial.id, None)
         self._curves.pop(trial.id, None)
-        self._ended += 1
+        self._estimate.recount()
         if status != "completed":
             self.say(f"{trial.id}: {status}{': ' + reason if reason else ''}")
         self._refresh()
@@ -162,7 +174,7 @@ class Display:
             table.add_column(name, justify="left" if name in ("trial", "curve") else "right", no_wrap=True)
         for trial in list(self._running.values())[:_SHOWN]:
             row = self._last.get(trial.id)
-            done = 0 if row is None else row["epoch"] + 1
+            done = len(self._curves.get(trial.id, ()))
             numbers = (
                 [
                     f"{row['val_accuracy']:.4f}",

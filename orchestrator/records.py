@@ -54,6 +54,17 @@ def for_trial(row: Row, sweep: str, trial_id: str, optimizer: str, schedule: str
     return {**row, **labels, "reused": True}
 
 
+def by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each trial of a table in which they stand together."""
+    if not len(merged):
+        return
+    runs = pc.run_end_encode(merged["trial_id"].combine_chunks())
+    start = 0
+    for end, trial_id in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
+        yield trial_id, merged.slice(start, end - start)
+        start = end
+
+
 class Known:
     """Every epoch that the store knows, by key. Rows that were trained are preferred over rows taken."""
 

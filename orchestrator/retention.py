@@ -7,8 +7,10 @@ extended) and the one of its best epoch. That is all: disk use does not grow wit
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from experiments import rules
+from orchestrator.files import HeldError
 from orchestrator.grid import Trial
-from orchestrator.plan import Plan
+from orchestrator.plan import Plan, make
 from orchestrator.records import Known
 from orchestrator.store import Store
 
@@ -50,34 +52,60 @@ class Retention:
 
 
 def held_by_others(known: Known, sweep: str) -> set[str]:
-    """The checkpoints that the other sweeps in the store hold: last and best epoch of each of their trials."""
+    """The checkpoints that the other sweeps in the store hold: the last epoch of each of their trials, and the
+    best by each metric, for any may be their monitor.
+    """
     last: dict[tuple[str, str], tuple[int, str]] = {}
-    best: dict[tuple[str, str], tuple[float, str]] = {}
-    for owner, trial_id, epoch, score, key in known.column_values(
-        "sweep", "trial_id", "epoch", "val_accuracy", "epoch_key"
+    best: dict[tuple[str, str, str], tuple[float, str]] = {}
+    for owner, trial_id, epoch, key, *values in known.column_values(
+        "sweep", "trial_id", "epoch", "epoch_key", *rules.METRICS
     ):
         if owner == sweep:
             continue
-        who = (owner, trial_id)
-        last[who] = max(last.get(who, (-1, "")), (epoch, key))
-        if score > best.get(who, (float("-inf"), ""))[0]:
-            best[who] = (score, key)
+        last[owner, trial_id] = max(last.get((owner, trial_id), (-1, "")), (epoch, key))
+        for metric, value in zip(rules.METRICS, values, strict=True):
+            score = value if rules.direction(metric) == "max" else -value
+            if score > best.get((owner, trial_id, metric), (float("-inf"), ""))[0]:
+                best[owner, trial_id, metric] = (score, key)
     return {key for _, key in (*last.values(), *best.values())}
 
 
 def clean(plan: Plan, store: Store) -> tuple[int, int]:
     """Free every checkpoint that neither `plan` nor another sweep in the store holds: how many, how many bytes.
 
-    Temporaries of writes that were cut off go too. The caller holds the sweep's lock; nothing is freed while
+    Temporaries of writes that were cut off go too. The caller holds the sweep's lock. Raises HeldError while
     another sweep is being run in the same store, for it may not have recorded what it has just written.
     """
-    others = [name for name in store.sweeps() if name != plan.sweep.name]
-    if any(store.held(name) for name in others):
-        return 0, 0
-    freed: list[int] = []
-    held = Retention(plan, held_by_others(plan.known, plan.sweep.name), store.delete_checkpoint)
-    for key in sorted(store.checkpoints()):
-        if key not in held:
-            freed.append(store.delete_checkpoint(key))
-    store.delete_leftovers()
+    with store.alone() as alone:
+        if not alone:
+            raise HeldError(f"{store}: another sweep is being run here; clean when it has ended")
+        fresh = make(plan.sweep, store, share=plan.share)  # `plan` may be older than the lock
+        held = Retention(fresh, held_by_others(fresh.known, fresh.sweep.name), store.delete_checkpoint)
+        freed = [store.delete_checkpoint(key) for key in sorted(store.checkpoints()) if key not in held]
+        store.delete_leftovers()
     return len(freed), sum(freed)
+
+
+def tidy(plan: Plan, store: Store) -> None:
+    """Clear away what runs that died have left behind, unless another sweep is being run in the same store.
+
+    That is: temporaries, weights without a manifest, and checkpoints that no trial of `plan` holds and that
+    nothing else in the store has on record. The caller holds the sweep's lock and `plan` is up to date.
+    """
+    with store.alone() as alone:
+        if not alone:
+            return
+        store.delete_leftovers()
+        held = Retention(plan, (), store.delete_checkpoint)
+        unheld = {key for key in store.checkpoints() if key not in held}
+        if unheld and plan.sweep.checkpoints == "needed":
+            for key in unheld - _recorded_elsewhere(store, plan.sweep.name):
+                store.delete_checkpoint(key)
+
+
+def _recorded_elsewhere(store: Store, sweep: str) -> set[str]:
+    """The keys of all epochs on record but those that are now in the history of `sweep`."""
+    histories, _ = store.read_all()
+    tables = [*histories.superseded]
+    tables += [rows for name, trials in histories.current.items() if name != sweep for rows in trials.values()]
+    return {key for table in tables for key in table["epoch_key"].to_pylist()}

@@ -19,17 +19,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from orchestrator import locks, records, sealed
-from orchestrator.files import DamagedError, Files, HeldError, LocalFiles
+from orchestrator.files import DamagedError, Files, LocalFiles
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
@@ -68,7 +67,8 @@ class Store:
     def __init__(self, files: Files) -> None:
         """The store in `files`. Raises DamagedError when another version of this program wrote it."""
         self.files = files
-        self._shared: locks.Lock | None = None
+        assert isinstance(files, LocalFiles)
+        self._runs = locks.Runs(files.root)
         try:
             written = _json_object(files.read("format.json"))["format"]
         except FileNotFoundError:
@@ -118,7 +118,7 @@ class Store:
         finished = tables.pop(FINISHED, None)
         result: dict[str, pa.Table] = {}
         if finished is not None:
-            result = {t: rows for t, rows in _by_trial(finished) if t not in tables}
+            result = {t: rows for t, rows in records.by_trial(finished) if t not in tables}
         return {**result, **{t: rows for t, rows in tables.items() if len(rows)}}, damaged
 
     def read_all(self) -> tuple["Histories", list[Damage]]:
@@ -180,20 +180,24 @@ class Store:
         return [name for name in self.files.folders() if name != CHECKPOINTS]
 
     def _tables(self, sweep: str, folder: str) -> tuple[dict[str, pa.Table], list[Damage]]:
-        names = self.files.names(f"{sweep}/{folder}", ".parquet")
-
         def read(name: str) -> pa.Table | Damage | None:
-            path = f"{sweep}/{folder}/{name}"
             try:
-                return _table(path, self.files.read(path))
+                return _table(name, self.files.read(name))
             except FileNotFoundError:
                 return None
             except DamagedError as error:
-                return Damage(path, str(error))
+                return Damage(name, str(error))
 
-        found = dict(zip(names, _all(read, names), strict=True))
-        tables = {n.removesuffix(".parquet"): t for n, t in found.items() if isinstance(t, pa.Table)}
-        return tables, [d for d in found.values() if isinstance(d, Damage)]
+        return self._read_each(f"{sweep}/{folder}", ".parquet", read)
+
+    def _read_each(
+        self, folder: str, suffix: str, read: Callable[[str], T | Damage | None]
+    ) -> tuple[dict[str, T], list[Damage]]:
+        """What `read` makes of each file in `folder`, by name without `suffix`, and the damages it finds."""
+        names = self.files.names(folder, suffix)
+        found = list(zip(names, _all(lambda name: read(f"{folder}/{name}"), names), strict=True))
+        good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, Damage)}
+        return good, [v for _, v in found if isinstance(v, Damage)]
 
     # Checkpoints
 
@@ -202,7 +206,7 @@ class Store:
         from safetensors.numpy import save
 
         content = save(dict(state))
-        manifest = {"key": key, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        manifest = {"key": key, "sha256": _sha256(content), "bytes": len(content)}
         self.files.write(f"{CHECKPOINTS}/{key}.safetensors", content)
         self.files.write(f"{CHECKPOINTS}/{key}.json", _json_bytes(manifest))
         return len(content)
@@ -217,7 +221,7 @@ class Store:
         except (ValueError, KeyError):
             raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged manifest") from None
         content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
-        if expected != (key, hashlib.sha256(content).hexdigest()):
+        if expected != (key, _sha256(content)):
             raise DamagedError(
                 f"{self.files}/{CHECKPOINTS}/{key}.safetensors: damaged, its sha256 is not its manifest's"
             )
@@ -253,34 +257,38 @@ class Store:
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
         self.files.write(f"{sweep}/models/{trial_id}.keras", content)
-        seen = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        seen = {"sha256": _sha256(content), "bytes": len(content)}
         self.files.write(f"{sweep}/models/{trial_id}.json", sealed.json_bytes({**record, **seen}))
 
-    def models(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
-        """Trial to epoch key, for the best models that are kept, and the files that are damaged.
+    def models(self, sweep: str) -> dict[str, str]:
+        """Trial to epoch key, for the best models that are kept."""
+        return self.read_models(sweep)[0]
 
-        A model is hashed only where it was changed after its record was written.
-        """
-        found, damaged = {}, []
-        for name in self.files.names(f"{sweep}/models", ".json"):
-            record_name = f"{sweep}/models/{name}"
-            try:
-                record = sealed.read_json(self.files.read(record_name))
-            except ValueError as error:
-                damaged.append(Damage(record_name, f"{record_name}: damaged, {error}"))
-                continue
-            trial_id = name.removesuffix(".json")
-            model = f"{sweep}/models/{trial_id}.keras"
-            size = self.files.size(model)
-            changed = self.files.modified(model) > self.files.modified(record_name)
-            if size == record["bytes"] and (not changed or self._sha256(model) == record["sha256"]):
-                found[trial_id] = record["epoch_key"]
-            elif self.files.modified(model):
-                damaged.append(Damage(model, f"{model}: damaged, its sha256 is not the one on record"))
-        return found, damaged
+    def read_models(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
+        """Trial to epoch key, for the best models that are kept, and the files that are damaged."""
+        return self._read_each(f"{sweep}/models", ".json", self._model)
 
-    def _sha256(self, name: str) -> str:
-        return hashlib.sha256(self.files.read(name)).hexdigest()
+    def has_model(self, sweep: str, trial_id: str, key: str) -> bool:
+        """Whether the trial's best model is kept and is that of the epoch `key`."""
+        return self._model(f"{sweep}/models/{trial_id}.json") == key
+
+    def _model(self, name: str) -> str | Damage | None:
+        """The epoch key in a model's record. The model is hashed if it was changed after that was written."""
+        try:
+            record = sealed.read_json(self.files.read(name))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            return Damage(name, f"{name}: damaged ({error})")
+        model = f"{name.removesuffix('.json')}.keras"
+        changed = self.files.modified(model)
+        if not changed:
+            return None
+        if self.files.size(model) == record["bytes"] and (
+            changed <= self.files.modified(name) or _sha256(self.files.read(model)) == record["sha256"]
+        ):
+            return str(record["epoch_key"])
+        return Damage(model, f"{model}: damaged (its sha256 is not the one on record)")
 
     def write_failure(self, sweep: str, trial_id: str, reason: str) -> None:
         """Keep why a trial failed. Raises StoreError."""
@@ -290,27 +298,30 @@ class Store:
         """The trial failed no longer."""
         self.files.delete(f"{sweep}/failures/{trial_id}.json")
 
-    def failures(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
-        """Trial to reason, for the trials that failed when last tried, and the files that are damaged."""
-        return self._reasons(sweep, "failures")
+    def failures(self, sweep: str) -> dict[str, str]:
+        """Trial to reason, for the trials that failed when last tried."""
+        return self.read_reasons(sweep, "failures")[0]
 
     def write_note(self, sweep: str, trial_id: str, note: str) -> None:
         """Keep something about a trial that people should know. Raises StoreError."""
         self.files.write(f"{sweep}/notes/{trial_id}.json", sealed.json_bytes({"reason": note}))
 
-    def notes(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
-        """Trial to what people should know about it, and the files that are damaged."""
-        return self._reasons(sweep, "notes")
+    def notes(self, sweep: str) -> dict[str, str]:
+        """Trial to what people should know about it."""
+        return self.read_reasons(sweep, "notes")[0]
 
-    def _reasons(self, sweep: str, folder: str) -> tuple[dict[str, str], list[Damage]]:
-        found, damaged = {}, []
-        for name in self.files.names(f"{sweep}/{folder}", ".json"):
-            path = f"{sweep}/{folder}/{name}"
+    def read_reasons(self, sweep: str, folder: str) -> tuple[dict[str, str], list[Damage]]:
+        """Trial to text in the folder `failures` or `notes`, and the files that are damaged."""
+
+        def read(name: str) -> str | Damage | None:
             try:
-                found[name.removesuffix(".json")] = sealed.read_json(self.files.read(path))["reason"]
+                return str(sealed.read_json(self.files.read(name))["reason"])
+            except FileNotFoundError:
+                return None
             except ValueError as error:
-                damaged.append(Damage(path, f"{path}: damaged, {error}"))
-        return found, damaged
+                return Damage(name, f"{name}: damaged ({error})")
+
+        return self._read_each(f"{sweep}/{folder}", ".json", read)
 
     def write_run(self, sweep: str, state: Mapping[str, Any]) -> None:
         """Keep what the run is doing now, for `sweep status` elsewhere. Raises StoreError."""
@@ -323,70 +334,33 @@ class Store:
         except (FileNotFoundError, ValueError):
             return {}
 
-    @contextmanager
-    def lock(self, sweep: str) -> Iterator[None]:
+    def lock(self, sweep: str) -> AbstractContextManager[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it. Released by death, too."""
-        with locks.opened(self._lock_path(f"{sweep}/lock")) as own, locks.opened(self._lock_path("lock")) as shared:
-            if not own.alone(patience=2.0):  # outlasts a look by `held`
-                raise HeldError(
-                    f"sweep {sweep!r} in {self.files} is being run by {own.holder}; "
-                    "wait for it, watch it with `sweep status`, or stop it first"
-                )
-            own.sign()
-            if not shared.shared(patience=60.0):
-                raise HeldError(f"{self.files} is being tidied by another process; try again in a minute")
-            self._shared = shared
-            try:
-                yield
-            finally:
-                self._shared = None
+        return self._runs.lock(sweep)
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""
-        path = self._lock_path(f"{sweep}/lock")
-        if not path.exists():
-            return False
-        with locks.opened(path) as lock:
-            return not lock.shared()
+        return self._runs.held(sweep)
 
-    @contextmanager
-    def alone(self) -> Iterator[bool]:
+    def alone(self) -> AbstractContextManager[bool]:
         """Within `lock`: whether no other sweep is run in this store. None can begin before the end of this."""
-        assert self._shared is not None
-        try:
-            yield self._shared.alone()
-        finally:
-            self._shared.shared(patience=60.0)
-
-    def _lock_path(self, name: str) -> Path:
-        assert isinstance(self.files, LocalFiles)
-        return self.files.path(name)
+        return self._runs.alone()
 
 
 def _history(sweep: str, trial_id: str) -> str:
     return f"{sweep}/history/{trial_id}.parquet"
 
 
-def _by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each trial of a merged file, where they stand together."""
-    if not len(merged):
-        return
-    runs = pc.run_end_encode(merged["trial_id"].combine_chunks())
-    start = 0
-    for end, trial_id in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
-        yield trial_id, merged.slice(start, end - start)
-        start = end
-
-
 def _table(name: str, content: bytes) -> pa.Table:
     """The table in a history file. Raises DamagedError unless it is as it was written."""
     try:
-        table = sealed.read_table(content)
+        return sealed.read_table(content, records.HISTORY)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedError(f"{name}: damaged ({str(error).splitlines()[0][:120]})") from None
-    if not table.schema.equals(records.HISTORY):
-        raise DamagedError(f"{name}: damaged, its columns are not those of a history")
-    return table
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _all(function: Callable[[str], T], names: Sequence[str]) -> list[T]:

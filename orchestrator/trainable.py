@@ -61,8 +61,9 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Context:
-    """What every worker of a run needs to know."""
+    """What every worker of a run needs to know. `run` names the run, as its run.json in the store does."""
 
+    run: str
     sweep: str
     results: str
     cache: str
@@ -161,6 +162,7 @@ class TrialRun:
         metrics = self.trainer.epoch(number, rates)
         seconds = time.perf_counter() - started
         finite = all(math.isfinite(metrics[m]) for m in rules.METRICS)
+        self._require_place()
         if finite:
             self.store.write_checkpoint(key, self.trainer.state())
         if number < len(walk.keys):
@@ -202,18 +204,32 @@ class TrialRun:
                 f"{recorded['val_loss']:.9g}. Another machine or library computes other numbers"
             )
 
+    def _require_place(self) -> None:
+        """Raises StoreError once another run has the sweep: a worker outlives a driver that was killed."""
+        now = self.store.read_run(self.context.sweep).get("run", self.context.run)
+        if now != self.context.run:
+            raise StoreError(f"sweep {self.context.sweep!r} in {self.store} has been taken over by another run")
+
     def _export_best(self) -> None:
         """Write the best model of the finished trial, unless it is there or its checkpoint is gone."""
         best = self.walk.best_key(self.trial.recipe.settings.monitor)
-        if best is None or self.store.models(self.context.sweep).get(self.trial.id) == best:
+        if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
             return
         self._reset([best])
         if not self.walk.resume:
             return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{self.trial.id}.keras"
-            self.trainer.save(path)
+            try:
+                self.trainer.save(path)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StoreError(
+                    f"{path}: cannot be written ({reason}); make room there or set TMPDIR to another folder, "
+                    "then run the same command again: nothing finished is lost"
+                ) from error
             record = self.rows[self.walk.keys.index(best)]
+            self._require_place()
             self.store.write_model(self.context.sweep, self.trial.id, path.read_bytes(), record)
 
 

@@ -113,6 +113,7 @@ def _located(trial: Trial) -> Trial:
 def fan_out(plan: Plan, store: Store, books: Books) -> None:
     """Run every unfinished trial of `plan` on the Ray cluster that is connected. Raises StoreError."""
     context = Context(
+        run=books.run,
         sweep=plan.sweep.name,
         results=os.path.abspath(str(store)),
         cache=str(cache_folder()),

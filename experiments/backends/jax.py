@@ -37,7 +37,7 @@ class Network:
         import keras
 
         self.keras = model
-        self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
+        self._logits = keras.Model(model.input, model.get_layer("logits").output)
         self._evaluate = _compiled(self._evaluation, replaces=False)
 
     def evaluate(self, chunk: Chunk) -> Pending:
@@ -144,7 +144,8 @@ def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
 
     donated = 2 if replaces else ()
     if jax.default_backend() != "cpu":
-        return jax.jit(partial(_loop, compute), donate_argnums=donated)
+        loop: Callable[..., Any] = jax.jit(partial(_loop, compute), donate_argnums=donated)
+        return loop
     # XLA's convolutions on a CPU are ten times slower inside a loop.
     step = jax.jit(compute, donate_argnums=0 if replaces else ())
 

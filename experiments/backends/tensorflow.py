@@ -56,7 +56,7 @@ class Network:
 
         self.keras = model
         self.columns = _columns(model.input_shape[1:])
-        self._logits = keras.Model(model.inputs, model.get_layer("logits").output)
+        self._logits = keras.Model(model.input, model.get_layer("logits").output)
         # A function of its own: the next optimizer traces little more than its update, and XLA, which pays on
         # a GPU, compiles this part alone.
         self.gradients = tf.function(self._gradients, autograph=False, jit_compile=jit)
