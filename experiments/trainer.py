@@ -22,8 +22,8 @@ from experiments.totals import run
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-WHOLE_BATCH = 256  # images; a larger batch is computed in parts and applied at once
-PART_PIXELS = 2**20  # of a part's images together
+WHOLE_BATCH = 256  # images; a larger batch, and a full one, is computed in parts and applied at once
+PART_PIXELS = 2**20  # of a part's images together: about 3 GiB of activations at width 1
 
 MODELS, PROGRAMS, DATASETS = 2, 8, 4  # kept warm; the programs of each model
 
@@ -67,18 +67,21 @@ class Trainer:
         Raises InputError for data that cannot be loaded, and for a number of threads or a determinism that
         this process can no longer have.
         """
-        self._backend, self.device = backends.start(self._threads, job.deterministic)
+        self._backend = backends.start(self._threads, job.deterministic)
+        self.device = self._backend.device
         self._job = job
         self._data = self._datasets.get(job.data, lambda: datasets.load(job.data, self._cache, self._progress))
         shape, classes = self._data.images.shape[1:], len(self._data.description.classes)
         images = len(self._data.train)
-        self._batch = images if job.batch_size == "full" else min(job.batch_size, images)
         self._largest = max(1, min(WHOLE_BATCH, PART_PIXELS // (shape[0] * shape[1])))
+        self._batch = images if job.batch_size == "full" else min(job.batch_size, images)
+        asked_for = job.batch_size != "full" and self._batch <= WHOLE_BATCH
+        self._part = self._batch if asked_for else min(self._batch, self._largest)
         self._network, programs = self._networks.get(
             (job.model, shape, classes, job.precision),
             lambda: (self._new_network(shape, classes), _Recent(PROGRAMS)),
         )
-        several = self._batch > WHOLE_BATCH
+        several = self._part < self._batch
         self._program, self._optimizer, self._start = programs.get(
             (*_identity(job.optimizer), several), lambda: self._new_program(several)
         )
@@ -116,7 +119,7 @@ class Trainer:
             batch = data.images[images[positions]]
             return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
 
-        parts = cut(len(images), self._batch, self._batch if self._batch <= WHOLE_BATCH else self._largest)
+        parts = cut(len(images), self._batch, self._part)
         trained = run(self._program.train, chunks(parts, gather, data.labels[images], learning_rates), parts)
         self.losses = trained.by_step
         result: dict[str, float] = {"loss": trained.loss, "accuracy": trained.accuracy}

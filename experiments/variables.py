@@ -81,7 +81,8 @@ class Start:
             if isinstance(source, float | int):
                 variable.assign(ops.full(variable.shape, source, dtype=variable.dtype))
             else:
-                variable.assign(source.value if hasattr(source, "value") else source)
+                # A copy: two variables that share their memory cannot both be donated to a step.
+                variable.assign(ops.copy(source))
 
 
 def _source(value: NDArray[Any], weights: list[tuple[Any, NDArray[Any]]]) -> Any:

@@ -109,6 +109,7 @@ def plan_command(file: Path, overrides: tuple[str, ...], results: str | None, cu
 @cli.command("run")
 @_common
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
+@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write TensorBoard event files.")
 @click.option("--no-share", is_flag=True, help="Train every trial by itself, without common beginnings.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def run_command(
@@ -116,11 +117,13 @@ def run_command(
     overrides: tuple[str, ...],
     results: str | None,
     address: str | None,
+    tensorboard: Path | None,
     no_share: bool,
     as_json: bool,
 ) -> int:
     """Run what is missing, then print the comparison."""
     from orchestrator import driver
+    from orchestrator.tensorboard import EventFiles
 
     talk = Console(stderr=True)
     planned, store = _open(file, overrides, results, share=not no_share)
@@ -128,7 +131,8 @@ def run_command(
     with driver.session(planned, address), store.lock(planned.sweep.name):
         planned = plan.make(planned.sweep, store, share=not no_share)
         with Display(planned, talk) as display:
-            outcome = driver.run(planned, store, display)
+            listener = EventFiles(planned, tensorboard, display) if tensorboard else display
+            outcome = driver.run(planned, store, listener)
     after = plan.make(planned.sweep, store) if outcome.trained else planned
     if as_json:
         _print_json(outline.outcome_json(after, store, outcome))

@@ -15,6 +15,7 @@ import pyarrow as pa
 from experiments import datasets
 from orchestrator import records
 from orchestrator.cluster import connected
+from orchestrator.files import StoreError
 from orchestrator.frontier import Frontier
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan, cache_folder
@@ -110,9 +111,10 @@ class Books:
         self.frontier = Frontier(plan)
         self.retention = Retention(plan, held_by_others(plan.known, self.sweep), store.delete_checkpoint)
         self.by_id = {t.id: t for t in plan.trials}
-        self.fatal: str | None = None
+        self.fatal: StoreError | None = None
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
+        self._since = time.time()
 
     def open(self) -> None:
         """Bring the store in line with the plan before anything is trained."""
@@ -173,7 +175,7 @@ class Books:
         self.listener.started(trial)
 
     def progress(self, trial: Trial, result: dict[str, Any]) -> None:
-        """What the trial's worker says after a step."""
+        """What the trial's worker says after a step. Raises StoreError, as all here do, also the worker's."""
         for note in result["notes"]:
             self.store.write_note(self.sweep, trial.id, note)
             self.listener.say(f"{trial.id}: {note}")
@@ -182,10 +184,10 @@ class Books:
             self._catch_up(trial, row["epoch_key"])
             self.outcome.again += result["again"]
             self._learn(trial, row)
+        if result.get("store"):
+            raise StoreError(result["failed"])
         if "failed" in result:
             self.end(trial, result["failed"])
-            if result.get("store"):
-                self.fatal = result["failed"]
         elif result["done"]:
             self.end(trial, None)
 
@@ -226,4 +228,4 @@ class Books:
         self.listener.ended(trial, self.plan.walks[trial.id].ending or "failed", "")
 
     def _write_run(self) -> None:
-        self.store.write_run(self.sweep, {"run": self.run, "running": self._running, "at": time.time()})
+        self.store.write_run(self.sweep, {"run": self.run, "running": self._running, "since": self._since})

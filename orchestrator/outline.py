@@ -161,12 +161,19 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def render_status(plan: Plan, store: Store, console: Console) -> None:
-    """Print where the sweep stands."""
+    """Print where the sweep stands: counts, time left, best so far, and every trial that runs or has failed."""
     state = standing.status(plan, store)
-    trials, epochs = state["trials"], state["epochs"]
+    trials, epochs, best = state["trials"], state["epochs"], state["best"]
     counts = ", ".join(f"{trials[name]} {name}" for name in standing.STATUSES if trials[name])
     console.print(f"[bold]{plan.sweep.name}[/bold]: {trials['total']} trials: {counts}", highlight=False)
-    console.print(f"epochs: {epochs['done']} of {epochs['total']} done", highlight=False)
+    left = state["seconds_left"]
+    console.print(
+        f"epochs: {epochs['done']} of {epochs['total']} done" + (f", about {duration(left)} left" if left else ""),
+        highlight=False,
+    )
+    if best:
+        monitor = plan.trials[0].recipe.settings.monitor
+        console.print(f"best so far: {monitor} {best[monitor]:.4f}, {best['trial']}, epoch {best['epoch'] + 1}")
     for trial in standing.trials(plan, store):
         walk = plan.walks[trial.id]
         if trial.status == "running":

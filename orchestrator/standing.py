@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from experiments import rules
 from orchestrator import records
 from orchestrator.grid import Recipe, Trial
 from orchestrator.plan import Plan
@@ -71,7 +74,10 @@ def first_rates(plan: Plan, trial: Trial) -> list[float]:
 
 
 def status(plan: Plan, store: Store) -> dict[str, Any]:
-    """`sweep status --json`: trials by status (the stopped are among the completed), and epochs."""
+    """`sweep status --json`: trials by status (the stopped are among the completed), epochs, best so far, time left.
+
+    `seconds_left` is None unless a run has trained an epoch and goes on.
+    """
     counts = Counter(trial.status for trial in trials(plan, store))
     counts["completed"] += counts["stopped"]
     epochs = plan.epochs
@@ -79,4 +85,38 @@ def status(plan: Plan, store: Store) -> dict[str, Any]:
         "sweep": plan.sweep.name,
         "trials": {"total": len(plan.trials), **{name: counts[name] for name in STATUSES}},
         "epochs": {"total": epochs.total, "done": epochs.known},
+        "best": _best(plan),
+        "seconds_left": _seconds_left(plan, store) if counts["running"] else None,
     }
+
+
+def _best(plan: Plan) -> dict[str, Any] | None:
+    """The best epoch of all so far, by what the sweep monitors."""
+    monitor = plan.trials[0].recipe.settings.monitor
+    sign = 1 if rules.direction(monitor) == "max" else -1
+    bests = []
+    for number, trial in enumerate(plan.trials):
+        history = plan.walks[trial.id].history
+        epoch = rules.best_epoch(history, monitor)
+        if epoch is not None:
+            bests.append((sign * history[epoch][monitor], -number, epoch))
+    if not bests:
+        return None
+    score, number, epoch = max(bests)
+    return {"trial": plan.trials[-number].id, "epoch": epoch, monitor: sign * score}
+
+
+def _seconds_left(plan: Plan, store: Store) -> float | None:
+    """How long the run that goes on will still take, at the pace it has had since its first epoch."""
+    since = store.read_run(plan.sweep.name).get("since")
+    if since is None or not plan.history:
+        return None
+    rows = pa.concat_tables(plan.history.values())
+    began = pa.scalar(datetime.fromtimestamp(since, UTC), rows.schema.field("started_at").type)
+    mine = pc.and_(pc.greater_equal(rows["started_at"], began), pc.invert(rows["reused"]))
+    times = rows["started_at"].filter(mine)
+    if not len(times):
+        return None
+    first: datetime = pc.min(times).as_py()
+    pace = (datetime.now(UTC) - first).total_seconds() / len(times)
+    return (plan.epochs.new + plan.epochs.again) * pace

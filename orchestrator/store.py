@@ -208,7 +208,7 @@ class Store:
         content = save(dict(state))
         manifest = {"key": key, "sha256": _sha256(content), "bytes": len(content)}
         self.files.write(f"{CHECKPOINTS}/{key}.safetensors", content)
-        self.files.write(f"{CHECKPOINTS}/{key}.json", _json_bytes(manifest))
+        self.files.write(f"{CHECKPOINTS}/{key}.json", sealed.json_bytes(manifest))
         return len(content)
 
     def read_checkpoint(self, key: str) -> dict[str, npt.NDArray[Any]]:
@@ -216,14 +216,13 @@ class Store:
         from safetensors.numpy import load
 
         try:
-            manifest = _json_object(self.files.read(f"{CHECKPOINTS}/{key}.json"))
-            expected = (manifest["key"], manifest["sha256"])
-        except (ValueError, KeyError):
-            raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged manifest") from None
+            manifest = sealed.read_json(self.files.read(f"{CHECKPOINTS}/{key}.json"))
+        except ValueError as error:
+            raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged ({error})") from None
         content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
-        if expected != (key, _sha256(content)):
+        if (manifest["key"], manifest["sha256"]) != (key, _sha256(content)):
             raise DamagedError(
-                f"{self.files}/{CHECKPOINTS}/{key}.safetensors: damaged, its sha256 is not its manifest's"
+                f"{self.files}/{CHECKPOINTS}/{key}.safetensors: damaged (its sha256 is not its manifest's)"
             )
         state: dict[str, npt.NDArray[Any]] = load(content)
         return state

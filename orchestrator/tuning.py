@@ -4,7 +4,8 @@ import io
 import logging
 import os
 import tempfile
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ray.tune import (
     FailureConfig,
     PlacementGroupFactory,
     RunConfig,
+    Stopper,
     TuneConfig,
     Tuner,
     with_parameters,
@@ -40,6 +42,14 @@ class _Bookkept:
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
+    @contextmanager
+    def _ending_on_trouble(self) -> Iterator[None]:
+        """A store that cannot be used ends the run; Tune would make a traceback of it."""
+        try:
+            yield
+        except StoreError as error:
+            self._books.fatal = self._books.fatal or error
+
 
 class _Next(_Bookkept, Searcher):
     """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk."""
@@ -55,9 +65,11 @@ class _Next(_Bookkept, Searcher):
         trial = self._books.frontier.next()
         if trial is None:
             return None
-        self._books.start(trial)
-        resources = trial.recipe.settings.resources
-        return {"trial_id": trial.id, "cpus": resources.cpus_per_trial, "gpus": resources.gpus_per_trial}
+        with self._ending_on_trouble():
+            self._books.start(trial)
+            resources = trial.recipe.settings.resources
+            return {"trial_id": trial.id, "cpus": resources.cpus_per_trial, "gpus": resources.gpus_per_trial}
+        return str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the callback below hears of it with more detail."""
@@ -78,14 +90,29 @@ class _Events(_Bookkept, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
-        self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
+        with self._ending_on_trouble():
+            self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._books.end(self._books.by_id[trial.config["trial_id"]], _reason(trial))
+        with self._ending_on_trouble():
+            self._books.end(self._books.by_id[trial.config["trial_id"]], _reason(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         name = trial.config["trial_id"]
         self._books.listener.say(f"{name}: {_reason(trial)}; it goes on from its newest checkpoint")
+
+
+class _Trouble(_Bookkept, Stopper):
+    """Stops every trial as soon as the store cannot be used."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._books.fatal is not None
 
 
 def _reason(trial: Any) -> str:
@@ -139,6 +166,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
                 callbacks=[_Events(books)],
+                stop=_Trouble(books),
                 verbose=0,
             ),
         )
@@ -146,4 +174,4 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
         with redirect_stdout(io.StringIO()):  # Tune prints tables even where it is told not to
             tuner.fit()
     if books.fatal:
-        raise StoreError(books.fatal)
+        raise books.fatal

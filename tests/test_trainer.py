@@ -117,6 +117,16 @@ def test_the_seed_decides_weights_and_order_and_nothing_else_does() -> None:
     assert not np.array_equal(states[0]["model/logits/kernel"], states[1]["model/logits/kernel"])
 
 
+def test_every_epoch_has_its_own_order() -> None:
+    warm = trainer()
+    warm.reset(job(SGD))
+    zero, losses = np.zeros(3, np.float32), []
+    for epoch in (0, 1, 0):
+        warm.epoch(epoch, zero)
+        losses.append(warm.losses.tolist())
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_dropout_differs_from_epoch_to_epoch_and_seed_to_seed() -> None:
     warm, case = trainer(), job(SGD, batch_size="full", head="classic", dropout=0.5)
     zero = np.zeros(1, np.float32)
@@ -239,7 +249,7 @@ def test_learning_rates_must_be_one_a_step(wrong: Any) -> None:
 def test_a_process_keeps_its_threads() -> None:
     trainer().reset(job(SGD))
     assert trainer().device == "cpu"
-    with pytest.raises(InputError, match=r"threads=1.*cannot change to 2"):
+    with pytest.raises(InputError, match=r"threads=1.*cannot change to threads=2"):
         Trainer(threads=2, cache=Path("unused")).reset(job(SGD))
 
 

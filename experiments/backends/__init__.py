@@ -53,10 +53,11 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """A module of this package."""
+    """A process that is set up for training; what `start(threads, deterministic)` of each module here gives."""
 
-    def start(self, threads: int, deterministic: bool) -> str:
-        """Set up the process; return the device: "cpu" or the GPU's name."""
+    @property
+    def device(self) -> str:
+        """Either "cpu" or the GPU's name."""
 
     def network(self, model: Any) -> Network:
         """Compile `model`, a keras.Model with a layer "logits"."""
@@ -65,32 +66,37 @@ class Backend(Protocol):
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
 
 
-_started: dict[str, Any] = {}
+class _Started(NamedTuple):
+    backend: Backend
+    threads: int
+    deterministic: bool
 
 
-def start(threads: int, deterministic: bool = True) -> tuple[Backend, str]:
-    """The backend, set up for this process, and its device: "cpu" or the GPU's name.
+_started: list[_Started] = []
 
-    A process keeps its number of `threads` (and `deterministic`, on a GPU) for life. Raises InputError when
+
+def start(threads: int, deterministic: bool = True) -> Backend:
+    """The backend, set up for this process.
+
+    A process keeps its number of `threads` (and, on a GPU, `deterministic`) for life. Raises InputError when
     asked for another, for an unknown KERAS_BACKEND, and for one that is not installed.
     """
-    name = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
-    if name not in BACKENDS:
-        raise unknown("KERAS_BACKEND", "backend", name, BACKENDS)
     if not _started:
+        name = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
+        if name not in BACKENDS:
+            raise unknown("KERAS_BACKEND", "backend", name, BACKENDS)
         if importlib.util.find_spec(name) is None:
             raise InputError(f"KERAS_BACKEND: {name} is not installed; install it or choose another of {BACKENDS}")
         module: Any = importlib.import_module(f"experiments.backends.{name}")
-        device = module.start(threads, deterministic)
+        _started.append(_Started(module.start(threads, deterministic), threads, deterministic))
         _independent_of_user_configuration()
-        _started.update(module=module, device=device, threads=threads, deterministic=deterministic)
-    same = deterministic == _started["deterministic"] or _started["device"] == "cpu"
-    if threads != _started["threads"] or not same:
+    backend, *now = _started[0]
+    if now[0] != threads or (now[1] != deterministic and backend.device != "cpu"):
         raise InputError(
-            f"trainer: this process has threads={_started['threads']}, deterministic="
-            f"{_started['deterministic']} and cannot change to {threads}, {deterministic}; start another one"
+            f"trainer: this process has threads={now[0]}, deterministic={now[1]} and cannot change to "
+            f"threads={threads}, deterministic={deterministic}; start another one"
         )
-    return _started["module"], _started["device"]
+    return backend
 
 
 def _independent_of_user_configuration() -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ from experiments.feeding import Chunk
 Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
-def start(threads: int, deterministic: bool) -> str:
-    """Set up jax for this process; return the device: "cpu" or the GPU's name."""
+def start(threads: int, deterministic: bool) -> "Backend":
+    """Set up jax for this process."""
     flags = [os.environ.get("XLA_FLAGS", "")]
     if deterministic:
         flags.append("--xla_gpu_deterministic_ops=true")
@@ -27,7 +28,22 @@ def start(threads: int, deterministic: bool) -> str:
     import jax
 
     device = jax.devices()[0]
-    return "cpu" if device.platform == "cpu" else str(device.device_kind)
+    return Backend("cpu" if device.platform == "cpu" else str(device.device_kind))
+
+
+@dataclass(frozen=True)
+class Backend:
+    """jax, set up."""
+
+    device: str
+
+    def network(self, model: Any) -> "Network":
+        """Compile `model`, a keras.Model with a layer "logits"."""
+        return Network(model)
+
+    def program(self, network: "Network", optimizer: Any, several_parts: bool) -> "Program":
+        """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
+        return Program(network, optimizer, several_parts)
 
 
 class Network:
@@ -128,9 +144,6 @@ class Program:
 
         with StatelessScope(zip(self._optimizer.variables, optimizer, strict=True)):
             return jnp.asarray(self._optimizer.scale_loss(1.0), jnp.float32)
-
-
-network, program = Network, Program
 
 
 def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:

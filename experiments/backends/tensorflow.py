@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from experiments.backends import Measured, Pending
@@ -9,8 +10,8 @@ from experiments.checks import InputError
 from experiments.feeding import Chunk
 
 
-def start(threads: int, deterministic: bool) -> str:
-    """Set up TensorFlow for this process; return the device: "cpu" or the GPU's name.
+def start(threads: int, deterministic: bool) -> "Backend":
+    """Set up TensorFlow for this process.
 
     Raises InputError when TensorFlow is already at work here with another number of threads.
     """
@@ -31,20 +32,26 @@ def start(threads: int, deterministic: bool) -> str:
     if deterministic or not gpus:
         tf.config.experimental.enable_op_determinism()
     if not gpus:
-        return "cpu"
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu"))
+        return Backend("cpu", jit=False)
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu")
+    # As Keras decides: XLA pays on a GPU, and makes no promise to be deterministic.
+    return Backend(str(name), jit=not deterministic)
 
 
-def network(model: Any) -> "Network":
-    """Compile `model`, a keras.Model with a layer "logits"."""
-    import tensorflow as tf
+@dataclass(frozen=True)
+class Backend:
+    """TensorFlow, set up; `jit` has XLA compile what is worth it."""
 
-    return Network(model, jit=bool(tf.config.list_physical_devices("GPU")))
+    device: str
+    jit: bool
 
+    def network(self, model: Any) -> "Network":
+        """Compile `model`, a keras.Model with a layer "logits"."""
+        return Network(model, self.jit)
 
-def program(network: "Network", optimizer: Any, several_parts: bool) -> "Program":
-    """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
-    return Program(network, optimizer, several_parts)
+    def program(self, network: "Network", optimizer: Any, several_parts: bool) -> "Program":
+        """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
+        return Program(network, optimizer, several_parts)
 
 
 class Network:

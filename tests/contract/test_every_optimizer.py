@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import backends, optimizers
+from experiments import backends, optimizers, vgg
 from experiments.checks import InputError, settings_of
 from experiments.optimizer_classes import CLASSES, common
 from tests.tiny import job, rates, same, trainer
@@ -60,6 +60,22 @@ def test_what_is_built_has_the_settings(name: str) -> None:
     # Keras turns Muon's None into an empty list.
     config["exclude_layers"] = config.get("exclude_layers") or None
     assert {n: config[n] for n in checked.settings} == dict(checked.settings)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_starts_as_keras_builds_it_on_the_fresh_weights(name: str) -> None:
+    # A seed of its own: the network still has the weights of the test before.
+    made = job(recipe(name), seed=5 + EVERY.index(name))
+    trainer().reset(made)
+    fresh = trainer().state()
+    network = vgg.build(made.model, (32, 32, 3), 2)
+    for variable in network.weights:
+        variable.assign(fresh[f"model/{variable.path}"])
+    optimizer = optimizers.build(made.optimizer)
+    optimizer.build(network.trainable_variables)
+    theirs = [v.numpy() for v in optimizer.variables if v is not optimizer.learning_rate]
+    ours = [value for key, value in fresh.items() if key.startswith("optimizer/")]
+    assert [value.tobytes() for value in ours] == [value.tobytes() for value in theirs]
 
 
 @pytest.mark.parametrize("name", EVERY)

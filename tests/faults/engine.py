@@ -1,4 +1,4 @@
-"""A run without Ray: the real books, trials and store, stepped in turn in one process or with one worker beside it.
+"""A run without Ray: the real books, trials and store, stepped in turn here or in one worker process.
 
 Starting Ray takes seconds, and there are hundreds of instants at which something can die.
 """
@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -69,7 +70,7 @@ def context(made: Plan, store: Store, run: str) -> Context:
 def here(told: Context) -> Begin:
     """Trials that run in this process, each with a trainer of its own."""
     kind = trainer_class(told.trainer)
-    return lambda trial: TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=None))
+    return lambda trial: TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=Path(told.cache)))
 
 
 def run(

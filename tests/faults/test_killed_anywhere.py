@@ -5,7 +5,6 @@ from pathlib import Path
 
 from orchestrator import plan
 from orchestrator.store import Store
-from orchestrator.trainable import TrialRun
 from tests.faults import engine
 from tests.faults.conftest import calm, forked
 from tests.faults.deaths import Instants
@@ -16,7 +15,7 @@ EPOCHS = 2 + 1
 
 
 def run_until(results: Path, fatal: int | None) -> None:
-    """Run in this process, which dies at the instant `fatal`; how many there were is written beside the results."""
+    """Run in this process, which dies at the instant `fatal`; beside the results, how many there were."""
     instants = Instants(fatal)
     instants.install()
     engine.run(SWEEP, Store.at(str(results)), workers=2)

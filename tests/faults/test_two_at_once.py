@@ -1,0 +1,112 @@
+"""Two runs in one results folder, a worker that outlives its driver, a folder from another version."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator import plan, retention
+from orchestrator.driver import Books
+from orchestrator.files import HeldError, StoreError
+from orchestrator.store import Store
+from tests.conftest import small
+from tests.faults import engine
+from tests.faults.conftest import calm, forked
+from tests.test_cli import sweep as command
+from tests.test_cli import written
+
+SLOW = forked(trainer="tests.fakes:SlowTrainer")
+EPOCHS = 3 + 2 + 1
+
+
+def run(results: Path, report: Path) -> None:
+    """Run in this process; what it trained, or why it did not, is written into `report`."""
+    try:
+        outcome = engine.run(SLOW, Store.at(str(results)))
+    except HeldError as error:
+        report.write_text(f"held {error}")
+    else:
+        report.write_text(f"trained {outcome.trained}")
+
+
+def test_of_two_runs_of_one_sweep_the_second_waits_or_says_who_has_it(memory: Path) -> None:
+    results = memory / "results"
+    processes = [engine.PROCESSES.Process(target=run, args=(results, memory / str(number))) for number in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    said = sorted((memory / str(number)).read_text() for number in range(2))
+    assert said[1] == f"trained {EPOCHS}"
+    pids = "|".join(str(p.pid) for p in processes)
+    assert re.fullmatch(rf"trained 0|held sweep 'small' in .* is being run by process ({pids}) on .*", said[0])
+    store = Store.at(str(results))
+    assert engine.numbers(store) == calm(SLOW, memory)
+    engine.assert_whole(SLOW, store)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_command_line_says_who_runs_the_sweep(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = memory / "results"
+    file = written(memory, **SLOW.document)
+    with Store.at(str(results)).lock("small"):
+        code, out, err = command("run", file, "--results", results, capture=capsys)
+    assert (code, out) == (2, "")
+    assert "sweep 'small' in" in err
+    assert "is being run by process" in err
+    assert sorted(p.name for p in results.rglob("*") if p.is_file()) == ["lock", "lock"]
+
+
+def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) -> None:
+    store = Store.at(str(memory / "results"))
+    other = small(**{**forked().document, "name": "other", "epochs": 5})
+    mine = plan.make(forked(), store)
+    with store.lock("small"):
+        books = Books(mine, store, engine.Silent())
+        books.open()
+        store.write_checkpoint("ab" * 32, {})  # as if its worker had just written it
+        engine.run(other, Store.at(str(store)))
+        assert "ab" * 32 in store.checkpoints()
+        second = Store.at(str(store))
+        with second.lock("other"), pytest.raises(HeldError, match="another sweep is being run"):
+            retention.clean(plan.make(other, second), second)
+        books.close()
+    engine.run(forked(), store)
+    engine.assert_whole(other, store)
+
+
+def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Path) -> None:
+    expected = calm(forked(), memory)
+    store = Store.at(str(memory / "results"))
+    made = plan.make(forked(), store)
+    with store.lock("small"):
+        books = Books(made, store, engine.Silent())
+        books.open()
+        trial = books.frontier.next()
+        assert trial is not None
+        books.start(trial)
+        worker = engine.here(engine.context(made, store, books.run))(trial)
+        worker.advance()
+        worker.advance()
+    engine.run(forked(), store)
+    with pytest.raises(StoreError, match="taken over by another run"):
+        worker.advance()
+    assert engine.numbers(store) == expected
+    engine.assert_whole(forked(), store)
+
+
+@pytest.mark.parametrize("verb", ["plan", "run", "status", "report", "clean"])
+def test_a_folder_of_a_newer_format_is_refused_and_not_touched(
+    verb: str, memory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store.at(str(memory / "results"))
+    engine.run(forked(), store)
+    store.files.write("format.json", b'{"format": 2, "kept": "elsewhere"}')
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in memory.rglob("results/**/*") if p.is_file()}
+    file = written(memory, **forked(epochs=9).document)
+    code, out, err = command(verb, file, "--results", memory / "results", capture=capsys)
+    assert (code, out) == (3, "")
+    assert "written in format 2, this version reads format 1" in err
+    assert before == {
+        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in memory.rglob("results/**/*") if p.is_file()
+    }
