@@ -95,6 +95,8 @@ def test_run_status_report_and_clean_tell_one_story(
     status = json.loads(out)
     assert (status["trials"]["completed"], status["trials"]["waiting"]) == (8, 0)
     assert status["epochs"] == {"total": 32, "done": 32}
+    assert status["best"]["trial"] == "sgd-constant-s0"
+    assert status["seconds_left"] is None
 
     code, out, _ = sweep("report", file, *results, "--json", capture=capsys)
     report = json.loads(out)

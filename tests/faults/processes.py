@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 
 def start(file: Path, results: Path, *options: str) -> subprocess.Popen[str]:
-    """`sweep run` on `file`, leading a process group of its own; what it says goes to a file beside the results."""
+    """`sweep run` on `file`, leading a process group of its own; what it says is kept beside the results."""
     with open(results.with_suffix(".said"), "a") as said:
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator.cli", "run", str(file), "--results", str(results), *options],

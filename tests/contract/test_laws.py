@@ -1,0 +1,80 @@
+"""The laws of the house: which room must not know of which."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+HEAVY = ("ray", "keras", "tensorflow", "jax")
+MAY_START_RAY = {"trainable.py", "tuning.py"}
+
+
+def modules(*places: str) -> list[Path]:
+    """Every Python file of these folders and files."""
+    found = [ROOT / place for place in places]
+    return [p for f in found for p in (sorted(f.rglob("*.py")) if f.is_dir() else [f])]
+
+
+def imports(path: Path, only_top: bool) -> set[str]:
+    """The dotted names that a module imports, at its top level or anywhere."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if only_top else list(ast.walk(tree))
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def starts_with(names: set[str], packages: tuple[str, ...]) -> set[str]:
+    return {name for name in names if name.split(".")[0] in packages}
+
+
+@pytest.mark.parametrize("path", modules("experiments"), ids=lambda p: p.name)
+def test_experiments_know_nothing_of_sweeps(path: Path) -> None:
+    assert starts_with(imports(path, only_top=False), ("orchestrator", "ray")) == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    modules(
+        "orchestrator/summary",
+        "orchestrator/statistics.py",
+        "orchestrator/report",
+        "orchestrator/sweep.py",
+        "orchestrator/grid.py",
+        "orchestrator/lineage.py",
+        "orchestrator/frontier.py",
+        "orchestrator/retention.py",
+        "orchestrator/records.py",
+        "orchestrator/store.py",
+        "orchestrator/plan.py",
+    ),
+    ids=lambda p: p.name,
+)
+def test_light_rooms_never_import_ray_or_keras(path: Path) -> None:
+    assert starts_with(imports(path, only_top=False), HEAVY) == set()
+
+
+@pytest.mark.parametrize("path", modules("orchestrator", "experiments"), ids=lambda p: p.name)
+def test_nothing_but_the_workers_side_imports_a_heavy_library_at_once(path: Path) -> None:
+    if path.name not in MAY_START_RAY:
+        assert starts_with(imports(path, only_top=True), HEAVY) == set()
+
+
+def test_importing_every_light_module_starts_nothing_heavy() -> None:
+    names = [
+        ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for p in modules("orchestrator", "experiments")
+        if p.name not in MAY_START_RAY
+    ]
+    program = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\n"
+    program += f"print(sorted(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
