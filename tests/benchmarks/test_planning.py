@@ -46,6 +46,7 @@ def big() -> Sweep:
             "model": {"width": 0.0625},
             "batch_size": 2,
             "epochs": 40,
+            "early_stopping": {"monitor": "val_accuracy", "patience": 40},
             "seeds": list(range(100)),
             "optimizers": {
                 f"{label}-{rate}": {**settings, "learning_rate": rate}
@@ -56,7 +57,7 @@ def big() -> Sweep:
                 "constant": {},
                 "step": {"every": 12},
                 "late": {"name": "step", "every": 24},
-                "plateau": {"patience": 3},
+                "plateau": {},
                 "cosine": {},
                 "linear": {},
                 "polynomial": {},
