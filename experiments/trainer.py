@@ -5,6 +5,7 @@ augmentation and dropout are drawn from (seed, epoch), never from global state. 
 categorical cross-entropy, the mean over a batch's images, of the logits in float32.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -131,8 +132,8 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         data = self._data
-        parts = cut(len(data.validation), self._largest, self._largest)
-        unused = np.zeros(len(parts.step), np.float32)
+        parts = cut(len(data.validation), len(data.validation), self._largest)
+        unused = np.zeros(1, np.float32)
         images, labels = data.validation, data.labels[data.validation]
         cut_up = chunks(parts, lambda positions: data.images[images[positions]], labels, unused)
         measured = run(self._network.evaluate, cut_up, parts)
@@ -213,8 +214,10 @@ class _Recent(Generic[T]):
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         if key not in self._values:
-            while len(self._values) >= self._size:
+            if len(self._values) >= self._size:
                 self._values.popitem(last=False)
+                # Compiled functions hold themselves in cycles, and their optimizers' slots with them.
+                gc.collect()
             self._values[key] = make()
         self._values.move_to_end(key)
         return self._values[key]

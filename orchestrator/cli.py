@@ -109,7 +109,9 @@ def plan_command(file: Path, overrides: tuple[str, ...], results: str | None, cu
 @cli.command("run")
 @_common
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
-@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write TensorBoard event files.")
+@click.option(
+    "--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write TensorBoard event files."
+)
 @click.option("--no-share", is_flag=True, help="Train every trial by itself, without common beginnings.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def run_command(

@@ -35,7 +35,7 @@ def root_key(facts: Mapping[str, Any]) -> str:
 def epoch_key(before: str, learning_rates: npt.NDArray[np.float32]) -> str:
     """The hex key of the epoch that follows `before` with these learning rates, float32 [steps]."""
     digest = hashlib.sha256(bytes.fromhex(before))
-    digest.update(np.ascontiguousarray(learning_rates, dtype="<f4").tobytes())
+    digest.update(np.ascontiguousarray(learning_rates, dtype="<f4").data)
     return digest.hexdigest()
 
 
@@ -63,13 +63,18 @@ class Chain:
 
     def ending(self, history: Sequence[Metrics]) -> str | None:
         """How the trial ended with `history`: `diverged`, `stopped`, `completed`; None if it goes on."""
-        if history and not all(math.isfinite(history[-1][m]) for m in rules.METRICS):
-            return "diverged"
-        if len(history) >= self.epochs:
-            return "completed"
-        if history and self.early_stopping and self.early_stopping.stops(history):
-            return "stopped"
-        return None
+        if not self.goes_on(history):
+            return "completed" if all(math.isfinite(history[-1][m]) for m in rules.METRICS) else "diverged"
+        stopped = bool(history) and self.early_stopping is not None and self.early_stopping.stops(history)
+        return "stopped" if stopped else None
+
+    def goes_on(self, history: Sequence[Metrics]) -> bool:
+        """Whether there is an epoch after `history`, unless the trial was stopped early."""
+        if history:
+            for metric in rules.METRICS:
+                if not math.isfinite(history[-1][metric]):
+                    return False
+        return len(history) < len(self.table)
 
 
 class Known(Protocol):
@@ -94,12 +99,19 @@ class Walk:
 
     def extend(self, known: Known) -> None:
         """Walk on through everything that is known."""
-        while self.ending is None:
-            key = self.next_key
-            metrics = known.metrics(key)
+        chain, keys, history = self.chain, self.keys, self.history
+        before = keys[-1] if keys else chain.root
+        while chain.goes_on(history):
+            before = epoch_key(before, chain.rates(history))
+            metrics = known.metrics(before)
             if metrics is None:
-                return
-            self.append(key, metrics)
+                break
+            keys.append(before)
+            history.append(metrics)
+        # Early stopping decides no key: it is asked once, not at every epoch.
+        last = chain.early_stopping.last_epoch(history) if chain.early_stopping and history else None
+        if last is not None:
+            del keys[last + 1 :], history[last + 1 :]
 
     def append(self, key: str, metrics: Metrics) -> None:
         """One more epoch is known."""
@@ -145,8 +157,8 @@ class Walk:
         if self.ending is not None:
             return []
         keys, before = [], self.keys[-1] if self.keys else self.chain.root
-        row_rule = self.chain.plateau
-        for row in self.chain.table[len(self.history) :]:
-            before = epoch_key(before, row_rule.apply(row, self.history) if row_rule else row)
+        rule, rows = self.chain.plateau, self.chain.table[len(self.history) :]
+        for row in rule.apply(rows, self.history) if rule else rows:
+            before = epoch_key(before, row)
             keys.append(before)
         return keys

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from experiments import datasets, schedules
+from experiments import datasets, optimizers, schedules
 from orchestrator import lineage
 from orchestrator.grid import Recipe, Trial, trials
 from orchestrator.lineage import Chain, Known, Walk
@@ -162,6 +162,7 @@ def _chains(sweep: Sweep, found: list[Trial]) -> dict[str, Chain]:
             rates = _rates(recipe, descriptions[data])
             if repr(rates) not in tables:
                 tables[repr(rates)] = schedules.table(*rates)
+            optimizers.require(recipe.label, recipe.optimizer, tables[repr(rates)])
             facts = _facts(recipe, descriptions[data], sweep.trainer)
             by_recipe[id(recipe)] = facts, tables[repr(rates)]
         facts, table = by_recipe[id(recipe)]

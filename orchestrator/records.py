@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,7 +74,7 @@ class Known:
         self._rows = merged.take(pc.sort_indices(merged["reused"])) if len(merged) else merged
         keys = self._rows["epoch_key"].to_pylist()
         self._index = {key: i for i, key in zip(range(len(keys) - 1, -1, -1), reversed(keys), strict=True)}
-        self._metrics = {m: self._rows[m].to_numpy().astype(np.float64) for m in METRICS}
+        self._metrics = list(zip(*(self._rows[m].to_pylist() for m in METRICS), strict=True))
         self._new: dict[str, Row] = {}
 
     def __len__(self) -> int:
@@ -91,7 +90,7 @@ class Known:
         if key in self._new:
             return {m: float(self._new[key][m]) for m in METRICS}
         index = self._index.get(key)
-        return None if index is None else {m: float(self._metrics[m][index]) for m in METRICS}
+        return None if index is None else dict(zip(METRICS, self._metrics[index], strict=True))
 
     def row(self, key: str) -> Row:
         """The whole record under `key`. Raises KeyError when that epoch is not known."""

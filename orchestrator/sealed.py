@@ -58,7 +58,7 @@ def read_table(content: bytes, schema: pa.Schema) -> pa.Table:
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
     """`value` as a sealed JSON object; what JSON has no type for becomes text."""
-    text = json.dumps({**value, KEY: _BLANK.decode()}, indent=1, sort_keys=True, default=str)
+    text = json.dumps({**dict(sorted(value.items())), KEY: _BLANK.decode()}, indent=1, default=str)
     return seal(f"{text}\n".encode())
 
 

@@ -142,6 +142,10 @@ def test_failed_trials_leave_with_exit_code_1(tmp_path: Path, capsys: pytest.Cap
         (["run", "{file}", "-S", "data={name: images, path: {tmp}/few, image_size: 32}"], "dog"),
         (["run", "{file}", "-S", "data={name: images, path: {tmp}/broken, image_size: 32}"], "cat.3.jpg"),
         (["run", "{file}", "-S", "trainer=nobody:Home"], "nobody"),
+        (
+            ["run", "{file}", "-S", "optimizers.sgd.class=Ftrl", "-S", "schedules.cosine.warmup={epochs: 1}"],
+            "Ftrl",
+        ),
         (["run", "{file}", "--nonsense"], "No such option"),
         (["report", "{file}", "--format", "pdf"], "pdf"),
         (["report", "{file}", "--format", "png"], "--output FOLDER"),

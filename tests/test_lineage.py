@@ -88,3 +88,27 @@ def test_needed_checkpoints_are_the_newest_and_the_best() -> None:
     walk.extend(Table(dict(zip(keys, map(metrics, [0.1, 0.9, 0.3]), strict=False))))
     walk.find_checkpoint(set(keys))
     assert walk.needed("val_accuracy") == {keys[1], keys[2]}
+
+
+def test_a_walk_ends_where_early_stopping_would_have_ended_it() -> None:
+    stop = rules.EarlyStopping(monitor="val_accuracy", min_delta=0.0, patience=1)
+    keys = Walk(chain(5)).foreseen()
+    accuracies = [0.1, 0.3, 0.2, 0.9, 0.9]
+    known = Table(dict(zip(keys, map(metrics, accuracies), strict=True)))
+    walk = Walk(chain(5, early_stopping=stop))
+    walk.extend(known)
+    assert (walk.keys, walk.ending) == (keys[:3], "stopped")
+    walk.extend(known)
+    assert (walk.keys, walk.ending) == (keys[:3], "stopped")
+    longer = Walk(chain(5, early_stopping=rules.EarlyStopping(monitor="val_accuracy", patience=3)))
+    longer.extend(known)
+    assert (longer.keys, longer.ending) == (keys, "completed")
+
+
+def test_a_walk_ends_at_the_first_epoch_that_is_not_a_number() -> None:
+    keys = Walk(chain(5)).foreseen()
+    stop = rules.EarlyStopping(monitor="val_accuracy", patience=1)
+    known = Table(dict(zip(keys, [metrics(0.5), metrics(0.4, math.nan), metrics(0.6)], strict=False)))
+    walk = Walk(chain(5, early_stopping=stop))
+    walk.extend(known)
+    assert (walk.keys, walk.ending) == (keys[:2], "diverged")

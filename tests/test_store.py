@@ -144,3 +144,42 @@ def test_failures_and_notes_are_kept_until_cleared(store: Store) -> None:
     store.clear_failure("s", "a")
     store.clear_failure("s", "a")
     assert store.failures("s") == {}
+
+
+def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.COMPACT_ABOVE", 2)
+    for trial_id in ("a", "b"):
+        store.write_history("s", trial_id, [row(trial_id, 0)])
+    store.compact("s", {"a", "b"})
+    assert store.files.names("s/history") == ["_finished.parquet"]
+    store.supersede("s", "a", store.history("s")[0]["a"])
+    assert store.history("s")[0].keys() == {"b"}
+    store.compact("s", {"b"})
+    assert store.files.names("s/history") == ["_finished.parquet"]
+    assert store.history("s")[0].keys() == {"b"}
+    assert "a:0" in records.Known(store.read_all()[0].everything())
+
+
+def test_merging_keeps_the_rows_of_trials_that_are_not_finished(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.COMPACT_ABOVE", 2)
+    for trial_id in ("a", "b"):
+        store.write_history("s", trial_id, [row(trial_id, 0)])
+    store.compact("s", {"a", "b"})
+    store.write_history("s", "c", [row("c", 0)])
+    store.compact("s", {"c"})
+    assert store.history("s")[0].keys() == {"a", "b", "c"}
+
+
+def test_a_model_that_was_changed_is_noticed_and_one_that_was_deleted_is_absent(store: Store) -> None:
+    store.write_model("s", "a", b"weights", row("a", 0, "k"))
+    assert store.read_models("s") == ({"a": "k"}, [])
+    store.files.write("s/models/a.keras", b"weighty")
+    models, damaged = store.read_models("s")
+    assert (models, [d.name for d in damaged]) == ({}, ["s/models/a.keras"])
+    assert not store.has_model("s", "a", "k")
+    store.files.delete("s/models/a.keras")
+    assert store.read_models("s") == ({}, [])

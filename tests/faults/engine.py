@@ -17,7 +17,7 @@ from orchestrator import plan
 from orchestrator.driver import Books, Outcome
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
-from orchestrator.records import Row
+from orchestrator.records import HISTORY, Row
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 from orchestrator.trainable import Assignment, Context, TrialRun, trainer_class
@@ -112,7 +112,7 @@ def numbers(store: Store, sweep: str = "small") -> list[dict[str, Any]]:
     """Everything in the history that must not depend on when, where and in which order it was trained."""
     histories, damaged = store.history(sweep)
     assert damaged == []
-    rows = pa.concat_tables(histories.values()).drop_columns(list(TIMINGS)).to_pylist()
+    rows = pa.concat_tables([HISTORY.empty_table(), *histories.values()]).drop_columns(list(TIMINGS)).to_pylist()
     return sorted(rows, key=lambda r: (r["trial_id"], r["epoch"]))
 
 

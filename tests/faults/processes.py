@@ -25,6 +25,11 @@ def start(file: Path, results: Path, *options: str) -> subprocess.Popen[str]:
         )
 
 
+def said(results: Path) -> str:
+    """What the runs into `results` have said."""
+    return results.with_suffix(".said").read_text()
+
+
 def descendants(pid: int) -> list[int]:
     """The processes below `pid`, from the nearest to the farthest."""
     parents: dict[int, list[int]] = {}

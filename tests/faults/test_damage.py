@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, records, sealed
+from orchestrator import plan
 from orchestrator import store as stores
 from orchestrator.files import DamagedError
 from orchestrator.store import Damage, Store
@@ -17,7 +17,6 @@ from tests.conftest import small
 from tests.faults import engine
 from tests.test_cli import sweep as command
 from tests.test_cli import written
-from tests.test_store import row
 
 SWEEP: dict[str, Any] = {
     "optimizers": {"sgd": {"class": "SGD"}},
@@ -195,27 +194,3 @@ def test_a_report_of_a_damaged_store_is_refused_with_exit_code_3_naming_the_file
     assert (code, out) == (3, "")
     assert name in err
     assert "damaged" in err
-
-
-def test_not_one_bit_of_a_history_can_flip_unnoticed() -> None:
-    content = sealed.table_bytes(records.table([row(TRIAL, epoch) for epoch in range(2)]))
-    schema = records.HISTORY
-    assert sealed.read_table(content, schema).num_rows == 2
-    for bit in range(len(content) * 8):
-        flipped = bytearray(content)
-        flipped[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError, match="sha256"):
-            sealed.read_table(bytes(flipped), schema)
-    for length in range(len(content)):
-        with pytest.raises(ValueError, match="sha256"):
-            sealed.read_table(content[:length], schema)
-
-
-def test_not_one_bit_of_a_note_can_flip_unnoticed() -> None:
-    content = sealed.json_bytes({"reason": "sealed-sha256: is no seal", "val_loss": 0.25})
-    assert sealed.read_json(content) == {"reason": "sealed-sha256: is no seal", "val_loss": 0.25}
-    for bit in range(len(content) * 8):
-        flipped = bytearray(content)
-        flipped[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError, match="sha256"):
-            sealed.read_json(bytes(flipped))

@@ -1,9 +1,13 @@
 """SIGKILL at every instant of writing: whatever dies, the next run ends with the numbers of a calm one."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from orchestrator import plan
+from orchestrator import store as stores
 from orchestrator.store import Store
 from tests.faults import engine
 from tests.faults.conftest import calm, forked
@@ -58,3 +62,40 @@ def test_a_worker_dies_at_any_instant_and_its_driver_goes_on(memory: Path) -> No
         assert (outcome.trained, outcome.again, outcome.failed) == (EPOCHS, 0, {}), fatal
         assert set(listener.endings.values()) == {"completed"}, fatal
     assert fatal > 40
+
+
+OLD = forked(schedules={"constant": {}}, seeds=[0, 1], epochs=1, batch_size=32, save_best=False)
+NEW = forked(schedules={"constant": {}}, seeds=[0], epochs=1, save_best=False)
+
+
+def change_until(results: Path, fatal: int | None) -> None:
+    """Run NEW where OLD was run before; die at the instant `fatal`. Every run merges its histories."""
+    stores.COMPACT_ABOVE = 1
+    instants = Instants(fatal)
+    instants.install()
+    engine.run(NEW, Store.at(str(results)))
+    results.with_suffix(".instants").write_text(str(instants.count))
+
+
+def test_no_row_is_lost_or_doubled_while_settings_change_and_histories_are_merged(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "COMPACT_ABOVE", 1)
+    old, new = calm(OLD, memory / "old"), calm(NEW, memory / "new")
+    before = memory / "old" / "calm"
+    shutil.copytree(before, memory / "counted")
+    old_keys, new_keys = ({row["epoch_key"] for row in rows} for rows in (old, new))
+    assert engine.in_process(change_until, memory / "counted", None) == 0
+    for fatal in range(int((memory / "counted.instants").read_text())):
+        store = Store.at(str(shutil.copytree(before, memory / str(fatal))))
+        assert engine.in_process(change_until, memory / str(fatal), fatal) == -9, fatal
+        known = {key for rows in store.read_all()[0].everything() for key in rows["epoch_key"].to_pylist()}
+        assert old_keys <= known <= old_keys | new_keys, fatal
+        rows = engine.numbers(store)
+        assert len({(r["trial_id"], r["epoch"]) for r in rows}) == len(rows), fatal
+
+        engine.run(NEW, store)
+        assert engine.numbers(store) == new, fatal
+        assert store.files.names("small/history") == ["_finished.parquet"], fatal
+    assert engine.run(OLD, store).trained == 0
+    assert engine.numbers(store) == old
