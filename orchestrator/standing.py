@@ -74,7 +74,7 @@ def first_rates(plan: Plan, trial: Trial) -> list[float]:
 
 
 def status(plan: Plan, store: Store) -> dict[str, Any]:
-    """`sweep status --json`: trials by status (the stopped are among the completed), epochs, best so far, time left.
+    """`sweep status --json`: trials by status (the stopped are among the completed), epochs, best, time left.
 
     `seconds_left` is None unless a run has trained an epoch and goes on.
     """

@@ -111,7 +111,7 @@ def test_common_beginnings_are_trained_once_and_the_tables_are_the_same(store: S
 
 def test_another_sweep_in_the_same_store_takes_what_is_known(store: Store) -> None:
     run(small(), store)
-    outcome, after = run(small(name="other", epochs=5, schedules={"constant": {}}), store)
+    outcome, _ = run(small(name="other", epochs=5, schedules={"constant": {}}), store)
     assert outcome.trained == 4
     assert len(numbers(store, "other")) == 20
     again, _ = run(small(epochs=5, schedules={"constant": {}}), store)
