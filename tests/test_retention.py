@@ -62,3 +62,20 @@ def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store
     assert others <= store.checkpoints()
     engine.run(one(epochs=5), store)
     assert store.notes("small") == {}
+
+
+def test_a_checkpoint_that_is_gone_is_computed_again_and_held_against_the_record(store: Store) -> None:
+    trial = "sgd-constant-s0"
+    engine.run(one(epochs=2, save_best=False), store)
+    for key in store.checkpoints():
+        store.delete_checkpoint(key)
+    rows = store.read_trial("small", trial)
+    store.write_history("small", trial, [rows[0], {**rows[1], "val_loss": 0.5, "host": "elsewhere"}])
+    listener = engine.Silent()
+    outcome = engine.run(one(epochs=3, save_best=False), store, listener=listener)
+    assert (outcome.trained, outcome.again) == (3, 2)
+    note = store.notes("small")[trial]
+    assert note.startswith("epoch 1, computed again on ")
+    assert "recorded on elsewhere (cpu): 0.5. Another machine or library" in note
+    assert listener.said == [f"{trial}: {note}"]
+    assert store.read_trial("small", trial)[1]["val_loss"] == 0.5

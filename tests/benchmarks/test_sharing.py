@@ -14,8 +14,8 @@ from tests.fakes import VectorTrainer
 from tests.faults import engine, processes
 from tests.test_cli import written
 
-EPOCH = 0.3
-"""Seconds: so short that Ray's start-up, which counts, is a tenth of the time, as in a small sweep."""
+EPOCH = 0.5
+"""Seconds. Ray's start-up, which counts, is then a tenth of the time, as in a small sweep."""
 CHANGES = {
     "schedules": {
         "constant": {},

@@ -50,7 +50,7 @@ def workers(pid: int) -> list[int]:
     found = []
     for process in descendants(pid):
         with suppress(OSError):
-            if b"WorkerTrainable" in Path(f"/proc/{process}/cmdline").read_bytes():
+            if b"Trainable" in Path(f"/proc/{process}/cmdline").read_bytes():
                 found.append(process)
     return found
 

@@ -37,6 +37,7 @@ def test_a_hundred_deaths_over_one_sweep(memory: Path) -> None:
     deaths = 0
     while engine.in_process(run_until, results, drawn.randrange(20, 120)) == -9:
         deaths += 1
+        assert deaths < 500, "no progress is made"
     store = Store.at(str(results))
     assert deaths >= 100
     assert engine.numbers(store) == calm(SWEEP, memory)
