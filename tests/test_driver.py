@@ -9,42 +9,20 @@ import pytest
 
 from orchestrator import driver, plan
 from orchestrator.driver import Outcome
-from orchestrator.grid import Trial
 from orchestrator.plan import Plan
-from orchestrator.records import Row
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 from tests.conftest import small
+from tests.silent import TIMINGS, Silent
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
-TIMINGS = ("seconds", "images_per_second", "started_at", "host", "reused")
 
-
-class Quiet:
-    """A listener that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.endings: dict[str, str] = {}
-
-    def started(self, trial: Trial) -> None: ...
-
-    def epoch(self, trial: Trial, row: Row) -> None: ...
-
-    def ended(self, trial: Trial, status: str, reason: str) -> None:
-        assert trial.id not in self.endings
-        self.endings[trial.id] = status
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-
-def run(sweep: Sweep, store: Store, share: bool = True, listener: Quiet | None = None) -> tuple[Outcome, Plan]:
+def run(sweep: Sweep, store: Store, share: bool = True, listener: Silent | None = None) -> tuple[Outcome, Plan]:
     """Run the sweep as `sweep run` does; what the run did, and the plan afterwards."""
     made = plan.make(sweep, store, share=share)
     with store.lock(sweep.name):
-        outcome = driver.run(made, store, listener or Quiet())
+        outcome = driver.run(made, store, listener or Silent())
     return outcome, plan.make(sweep, store)
 
 
@@ -57,7 +35,7 @@ def numbers(store: Store, name: str = "small") -> list[dict[str, Any]]:
 
 
 def test_a_run_records_every_epoch_and_its_best_model(store: Store) -> None:
-    listener = Quiet()
+    listener = Silent()
     outcome, after = run(small(), store, listener=listener)
     assert (outcome.trained, outcome.again, outcome.failed) == (32, 0, {})
     assert set(listener.endings.values()) == {"completed"}
@@ -128,7 +106,7 @@ def test_changed_settings_train_anew_and_changing_back_takes_the_old(store: Stor
 
 
 def test_a_diverged_trial_is_a_result_with_its_curve(store: Store) -> None:
-    listener = Quiet()
+    listener = Silent()
     outcome, after = run(small(trainer="tests.fakes:DivergingTrainer"), store, listener=listener)
     assert outcome.failed == {}
     assert listener.endings["sgd-constant-s1"] == "diverged"
@@ -153,7 +131,7 @@ def test_a_failing_trial_is_listed_with_its_reason_and_the_others_finish(store: 
 
 
 def test_a_killed_worker_costs_one_epoch_at_most(store: Store, tmp_path: Path) -> None:
-    listener = Quiet()
+    listener = Silent()
     outcome, _ = run(small(trainer="tests.fakes:DyingTrainer"), store, listener=listener)
     assert outcome.failed == {}
     assert outcome.trained == 32

@@ -10,7 +10,7 @@ from orchestrator import plan
 from orchestrator.store import Store
 from orchestrator.tensorboard import EventFiles
 from tests.conftest import small
-from tests.test_driver import Quiet
+from tests.silent import Silent
 from tests.test_frontier import trained
 
 
@@ -28,7 +28,7 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
 
 def test_every_known_epoch_is_written_once(store: Store, tmp_path: Path) -> None:
     planned = plan.make(small(), store)
-    trial, listener = planned.trials[0], Quiet()
+    trial, listener = planned.trials[0], Silent()
     files = EventFiles(planned, tmp_path / "events", listener)
     walk = planned.walks[trial.id]
     files.started(trial)

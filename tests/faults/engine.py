@@ -17,31 +17,11 @@ from orchestrator import plan
 from orchestrator.driver import Books, Outcome
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
-from orchestrator.records import HISTORY, Row
+from orchestrator.records import HISTORY
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 from orchestrator.trainable import Assignment, Context, TrialRun, trainer_class
-
-TIMINGS = ("seconds", "images_per_second", "started_at", "host", "reused")
-
-
-class Silent:
-    """A listener that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.endings: dict[str, str] = {}
-
-    def started(self, trial: Trial) -> None: ...
-
-    def epoch(self, trial: Trial, row: Row) -> None: ...
-
-    def ended(self, trial: Trial, status: str, reason: str) -> None:
-        assert trial.id not in self.endings
-        self.endings[trial.id] = status
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
+from tests.silent import TIMINGS, Silent
 
 
 class Steps(Protocol):
