@@ -229,7 +229,7 @@ def _report_terminal(
 def _refuse_damaged(planned: Plan) -> None:
     if planned.damaged:
         names = "; ".join(d.reason for d in planned.damaged[:3])
-        raise DamagedError(f"{names}. `sweep run` sets it aside and trains its epochs again")
+        raise DamagedError(f"{names}. `sweep run` sets it aside and makes it again")
 
 
 if __name__ == "__main__":

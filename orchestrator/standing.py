@@ -49,7 +49,17 @@ def _planned(trial: Trial, plan: Plan, failures: Mapping[str, str], running: Map
 def comparison(plan: Plan, store: Store, target: float | None = None) -> Comparison:
     """The comparison of the sweep's recipes, from its own history in the store."""
     histories, _ = store.history(plan.sweep.name)
-    history = pa.concat_tables([records.HISTORY.empty_table(), *histories.values()])
+    current = {
+        trial.id: _on_chain(histories[trial.id], plan, trial) for trial in plan.trials if trial.id in histories
+    }
+    history = pa.concat_tables([records.HISTORY.empty_table(), *current.values()])
+    left_out = sum(len(histories[trial_id]) for trial_id in current) - len(history)
+    notes = [f"{trial_id}: {note}" for trial_id, note in store.notes(plan.sweep.name).items()]
+    if left_out:
+        notes.append(
+            f"{left_out} epochs on record are of other settings or library versions than the sweep has now; "
+            "they are not shown, and `sweep run` trains what is missing"
+        )
     recipes = {recipe_key(trial.recipe): trial for trial in plan.trials}
     return summarize(
         history,
@@ -59,8 +69,16 @@ def comparison(plan: Plan, store: Store, target: float | None = None) -> Compari
         target=target,
         monitor=plan.trials[0].recipe.settings.monitor,
         schedules={key: first_rates(plan, trial) for key, trial in recipes.items()},
-        notes=[f"{trial_id}: {note}" for trial_id, note in store.notes(plan.sweep.name).items()],
+        notes=notes,
     )
+
+
+def _on_chain(rows: pa.Table, plan: Plan, trial: Trial) -> pa.Table:
+    """The trial's rows as far as they are epochs of the settings it has now."""
+    recorded = rows["epoch_key"].to_pylist()
+    known = plan.walks[trial.id].keys
+    count = next((n for n, pair in enumerate(zip(recorded, known, strict=False)) if pair[0] != pair[1]), None)
+    return rows.slice(0, min(len(recorded), len(known)) if count is None else count)
 
 
 def recipe_key(recipe: Recipe) -> SummaryRecipe:

@@ -113,6 +113,10 @@ def test_run_status_report_and_clean_tell_one_story(
     code, out, err = sweep("run", file, *results, "--json", capture=capsys)
     assert json.loads(out)["epochs"] == {"total": 32, "trained": 0, "reused": 32}
 
+    code, out, _ = sweep("report", file, *results, "-S", "batch_size=32", capture=capsys)
+    assert code == 0
+    assert "32 epochs on record are of other settings" in " ".join(out.split())
+
 
 @pytest.mark.usefixtures("ray_session")
 def test_failed_trials_leave_with_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
