@@ -45,7 +45,8 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
         return
     if address is None:
         _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
-    options = {"address": address} if address else {"num_cpus": available_cpus(), "include_dashboard": False}
+    own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
+    options = {"address": address} if address else own  # "local": never a cluster that happens to run here
     environment = {**WORKER_ENVIRONMENT, **_passed_on()}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
