@@ -46,6 +46,11 @@ class Parts:
         """Whether a part ends its batch: bool [R]."""
         return np.diff(self.step, append=self.step[-1] + 1) > 0
 
+    def of_steps(self, steps: range) -> "Parts":
+        """The parts of the weight steps `steps` alone, a run of them."""
+        here = slice(*np.searchsorted(self.step, (steps.start, steps.stop)))
+        return Parts(self.positions[here], self.step[here])
+
 
 def cut(images: int, batch: int, largest: int) -> Parts:
     """`images` in batches of `batch`, the last one smaller, each in parts of at most `largest` images.
@@ -93,15 +98,18 @@ def chunks(
     labels: NDArray[np.int64],
     learning_rates: NDArray[np.float32],
     chunk_bytes: int = CHUNK_BYTES,
+    at_least: int = 1,
 ) -> Iterator[Chunk]:
     """The parts in chunks of at most `chunk_bytes` of images (or one part), all with the same K.
+
+    K is `at_least` so much, where that many fit, so that fewer parts are computed by the same program.
 
     `gather` gives the images at positions [n] as uint8 [n, H, W, C]; `labels` int64 [N] are in the epoch's
     order; `learning_rates` float32 [steps] has one rate a weight step.
     """
     total, size = parts.positions.shape
     one = gather(np.zeros(1, np.int64))
-    length = min(total, max(1, chunk_bytes // (size * one.nbytes)))
+    length = min(max(total, at_least), max(1, chunk_bytes // (size * one.nbytes)))
     for start in range(0, total, length):
         here = slice(start, start + length)
         positions = np.maximum(parts.positions[here], 0)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.checks import InputError, checked, converted, settings_of, unknown
 from experiments.optimizer_classes import ABOVE_ZERO_BELOW_ONE, CLASSES, LIMITS, common
+from experiments.range_test import AUTO
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,12 @@ class Optimizer:
     """A checked optimizer.
 
     `learning_rate` is the peak that a schedule scales; `decay` is Keras 2's, per step, and goes into the
-    table of learning rates. `settings` are all the others, defaults filled in: what Keras is given.
+    table of learning rates. `settings` are all the others, defaults filled in: what Keras is given. A rate
+    that is "auto" has to be replaced by a range test's before anything is built.
     """
 
     class_name: str
-    learning_rate: float
+    learning_rate: float | Literal["auto"]
     decay: float
     settings: Mapping[str, Any]
 
@@ -52,6 +54,9 @@ def check(where: str, given: Mapping[str, Any]) -> Optimizer:
     class_name = settings.pop("class")
     own = _row(f"{where}.class", class_name)
     decay = converted(f"{where}.decay", settings.pop("decay", 0.0), float)
+    auto = settings.get("learning_rate") == AUTO
+    if auto:
+        del settings["learning_rate"]
     shared = {name for name in settings_of(common) if name not in settings_of(own)}
     for name in settings:
         if name not in shared and name not in settings_of(own):
@@ -63,7 +68,8 @@ def check(where: str, given: Mapping[str, Any]) -> Optimizer:
         if name in LIMITS and value is not None:
             LIMITS[name].check(f"{where}.{name}", value)
     _check_together(where, class_name, result)
-    return Optimizer(class_name, result.pop("learning_rate"), decay, result)
+    learning_rate = result.pop("learning_rate")
+    return Optimizer(class_name, AUTO if auto else learning_rate, decay, result)
 
 
 def require(where: str, optimizer: Optimizer, learning_rates: NDArray[np.float32]) -> None:
@@ -77,6 +83,10 @@ def require(where: str, optimizer: Optimizer, learning_rates: NDArray[np.float32
 
 def build(optimizer: Optimizer) -> Any:
     """A new keras.optimizers.Optimizer, its learning rate a variable that can be assigned."""
+    if optimizer.learning_rate == AUTO:
+        raise InputError(
+            f"{optimizer.class_name}.learning_rate: expected a number, got 'auto'; test the range first"
+        )
     import keras
 
     kind = getattr(keras.optimizers, optimizer.class_name)

@@ -11,7 +11,7 @@ stand in SHAPES; a new one is a function and a row there. `package.module:functi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from experiments import cycles, own_shapes, published, rules, sequences, shapes
 from experiments.checks import InputError, checked, converted, unknown
 from experiments.limits import FRACTION, POSITIVE, within
 from experiments.own_shapes import COMMON
+from experiments.range_test import AUTO
 from experiments.shapes import Array, By, Shape, ramp, times
 
 SHAPES: dict[str, Shape] = shapes.ROWS | cycles.ROWS | sequences.ROWS | published.ROWS
@@ -35,11 +36,14 @@ class Warmup:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A checked schedule, every setting filled in; `peak` None means the optimizer's learning rate."""
+    """A checked schedule, every setting filled in; `peak` None means the optimizer's learning rate.
+
+    A peak that is "auto" has to be replaced by a range test's before there is a table.
+    """
 
     shape: str
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    peak: float | None = None
+    peak: float | Literal["auto"] | None = None
     by: By = "step"
     warmup: Warmup | None = None
     plateau: rules.Plateau | None = None
@@ -88,8 +92,9 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     if peak is not None:
         if row.absolute:
             raise InputError(f"{where}.peak: {name} gives learning rates itself and has no peak; remove it")
-        peak = converted(f"{where}.peak", peak, float)
-        POSITIVE.check(f"{where}.peak", peak)
+        if peak != AUTO:
+            peak = converted(f"{where}.peak", peak, float)
+            POSITIVE.check(f"{where}.peak", peak)
     by = converted(f"{where}.by", by, By)
     if row.by and by != row.by:
         raise InputError(f"{where}.by: {name} only goes by {row.by}, got {by!r}")
@@ -148,6 +153,8 @@ def table(
     else:
         values = _with_warmup(schedule, schedule.warmup, row, time, epochs)
     peak = learning_rate if schedule.peak is None else schedule.peak
+    if peak == AUTO:
+        raise InputError(f"{schedule.shape}.peak: expected a number, got 'auto'; test the range first")
     rates = values if row.absolute else peak * values
     if decay:
         rates = rates / (1.0 + decay * np.arange(epochs * steps).reshape(epochs, steps))

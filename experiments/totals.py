@@ -34,12 +34,12 @@ class Totals:
 
     @property
     def by_step(self) -> NDArray[np.float32]:
-        """The mean loss of each batch: float32 [steps], NaN for a batch that was not computed whole."""
-        steps = self.parts.step[: len(self._images)]
-        count = int(self.parts.step[-1]) + 1
+        """The mean loss of each batch of `parts`: float32 [steps], NaN for one that was not computed whole."""
+        every = self.parts.step - self.parts.step[0]
+        steps, count = every[: len(self._images)], int(every[-1]) + 1
         losses = np.bincount(steps, self.measured.losses, count)
         computed = np.bincount(steps, self._images, count)
-        whole = np.bincount(self.parts.step, self.parts.mask.sum(1))
+        whole = np.bincount(every, self.parts.mask.sum(1))
         return np.where(computed == whole, losses / whole, np.nan).astype(np.float32)
 
     @property

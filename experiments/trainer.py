@@ -16,15 +16,17 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments import backends, datasets, optimizers, variables, vgg
+from experiments import backends, datasets, optimizers, range_test, variables, vgg
 from experiments.checks import InputError
 from experiments.feeding import chunks, cut
-from experiments.totals import run
+from experiments.totals import Totals, run
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 WHOLE_BATCH = 256  # images; a larger batch, and a full one, is computed in parts and applied at once
 PART_PIXELS = 2**20  # of a part's images together: about 3 GiB of activations at width 1
+
+PIECE = 20  # weight steps of a range test between two looks at the loss
 
 MODELS, PROGRAMS, DATASETS = 2, 8, 4  # kept warm; the programs of each model
 
@@ -111,17 +113,8 @@ class Trainer:
                 f"epoch {n}: expected {self.steps} learning rates as float32, one a step, "
                 f"got {learning_rates.dtype} {learning_rates.shape}"
             )
-        job, data = self._job, self._data
         self._seed_random_layers(n)
-        drawn = datasets.order(len(data.train), job.seed, n)
-        images = data.train[drawn]
-
-        def gather(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-            batch = data.images[images[positions]]
-            return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
-
-        parts = cut(len(images), self._batch, self._part)
-        trained = run(self._program.train, chunks(parts, gather, data.labels[images], learning_rates), parts)
+        trained = self._train(n, learning_rates, range(self.steps))
         self.losses = trained.by_step
         result: dict[str, float] = {"loss": trained.loss, "accuracy": trained.accuracy}
         result |= {"val_loss": np.nan, "val_accuracy": np.nan, "images": trained.images}
@@ -129,6 +122,39 @@ class Trainer:
             with self._averaged_weights():
                 result |= self._validate()
         return result
+
+    def _train(self, n: int, learning_rates: NDArray[np.float32], steps: range) -> Totals:
+        """Train the weight steps `steps` (a run of them) of epoch `n`, each with its rate in float32 [steps]."""
+        job, data = self._job, self._data
+        images = data.train[datasets.order(len(data.train), job.seed, n)]
+
+        def gather(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
+            batch = data.images[images[positions]]
+            return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
+
+        parts = cut(len(images), self._batch, self._part).of_steps(steps)
+        cut_up = chunks(parts, gather, data.labels[images], learning_rates, at_least=min(PIECE, self.steps))
+        return run(self._program.train, cut_up, parts)
+
+    def range_test(self, learning_rates: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The loss at every step of a ramp of `learning_rates`, float32 [n], from the weights as they are.
+
+        Float32 [m], m <= n: it ends when the loss leaves all bounds (`experiments.range_test.exploded`). Batches
+        are those of epochs 0, 1, …; what is trained stays, so `reset` before and after.
+        """
+        losses = np.zeros(0, np.float32)
+        while len(losses) < len(learning_rates):
+            n, first = divmod(len(losses), self.steps)
+            if not first:
+                self._seed_random_layers(n)
+            steps = range(first, min(first + PIECE, self.steps, first + len(learning_rates) - len(losses)))
+            rates = np.zeros(self.steps, np.float32)
+            rates[steps.start : steps.stop] = learning_rates[len(losses) : len(losses) + len(steps)]
+            losses = np.append(losses, self._train(n, rates, steps).by_step)
+            end = range_test.exploded(losses)
+            if end is not None:
+                return losses[:end]
+        return losses
 
     def _validate(self) -> dict[str, float]:
         data = self._data

@@ -18,11 +18,13 @@ import click
 from rich.console import Console
 
 from experiments.checks import InputError
-from orchestrator import document, outline, plan, report, standing, sweep
+from orchestrator import document, outline, plan, range_tests, report, standing, sweep
 from orchestrator.files import DamagedError, LocalFiles, StoreError
 from orchestrator.plan import Plan
 from orchestrator.progress import Display, counting
+from orchestrator.roots import Roots
 from orchestrator.store import Store
+from orchestrator.sweep import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,9 +76,14 @@ def _common(command: F) -> F:
 
 def _open(file: Path, overrides: tuple[str, ...], results: str | None, share: bool = True) -> tuple[Plan, Store]:
     """The plan of a sweep file against its store."""
-    checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
-    store = Store.at(results or checked.results)
+    checked, store = _load(file, overrides, results)
     return plan.make(checked, store, share=share), store
+
+
+def _load(file: Path, overrides: tuple[str, ...], results: str | None) -> tuple[Sweep, Store]:
+    """A sweep file, and its store."""
+    checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
+    return checked, Store.at(results or checked.results)
 
 
 def _print_json(value: Any) -> None:
@@ -129,8 +136,12 @@ def run_command(
 
     talk = Console(stderr=True)
     planned, store = _open(file, overrides, results, share=not no_share)
-    driver.prepare(planned, lambda what: counting(talk, what))
+    driver.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
     with driver.session(planned, address), store.lock(planned.sweep.name):
+        if planned.open_tests:
+            store.create()
+            if range_tests.run(planned.open_tests, planned.sweep.trainer, store, _talk):
+                return 1
         planned = plan.make(planned.sweep, store, share=not no_share)
         with Display(planned, talk) as display:
             listener = EventFiles(planned, tensorboard, display) if tensorboard else display
@@ -193,6 +204,54 @@ def report_command(
     else:
         text = report.render(kind, standing.comparison(planned, store, target))
         LocalFiles(output.parent).write(output.name, text.encode())
+
+
+@cli.command("lr-find")
+@_common
+@click.option("--optimizer", metavar="NAME", help="Only this one of the sweep's optimizers.")
+@click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="A picture as well: FILE.svg or FILE.png."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def lr_find_command(
+    file: Path,
+    overrides: tuple[str, ...],
+    results: str | None,
+    optimizer: str | None,
+    address: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """Test the range of learning rates of each optimizer; no ramp is ever run twice."""
+    from orchestrator import driver
+    from orchestrator.report import ranges
+
+    if output is not None and output.suffix not in (".svg", ".png"):
+        raise click.UsageError(f"--output: expected FILE.svg or FILE.png, got {output}")
+    talk = Console(stderr=True)
+    checked, store = _load(file, overrides, results)
+    roots = Roots(checked.trainer)
+    tests, damaged = range_tests.of_optimizers(checked, roots, store, optimizer)
+    missing = [test for test in tests if test.curve is None]
+    failed: dict[str, str] = {}
+    if missing:
+        recipes = [test.recipe for test in missing]
+        driver.prepare(recipes, lambda what: counting(talk, what))
+        with driver.session_for(recipes, checked.trainer, address), store.lock(checked.name):
+            store.create()
+            for damage in damaged:
+                _talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
+            failed = range_tests.run(missing, checked.trainer, store, _talk)
+        tests, _ = range_tests.of_optimizers(checked, roots, store, optimizer)
+    curves = [test.measured for test in tests if test.curve] + range_tests.trained(checked, store, optimizer)
+    if as_json:
+        _print_json(ranges.as_json(checked.name, curves))
+    elif curves:
+        ranges.render(curves, Console())
+    if output is not None and curves:
+        LocalFiles(output.parent).write(output.name, ranges.picture(curves, output.suffix[1:]))
+    return 1 if failed else 0
 
 
 @cli.command("clean")

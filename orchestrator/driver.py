@@ -4,7 +4,7 @@ Ray's own experiment state is never needed: whatever dies, running the same swee
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,10 +17,11 @@ from orchestrator import records
 from orchestrator.cluster import connected
 from orchestrator.files import StoreError
 from orchestrator.frontier import Frontier
-from orchestrator.grid import Trial
-from orchestrator.plan import Plan, cache_folder
+from orchestrator.grid import Recipe, Trial
+from orchestrator.plan import Plan
 from orchestrator.records import Row
 from orchestrator.retention import Retention, held_by_others, tidy
+from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 
 
@@ -77,10 +78,17 @@ def session(plan: Plan, address: str | None) -> Iterator[None]:
     if not plan.unfinished:
         yield
         return
+    with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, address):
+        yield
+
+
+@contextmanager
+def session_for(recipes: Sequence[Recipe], trainer: str, address: str | None) -> Iterator[None]:
+    """Ray for training `recipes`, at least one, with `trainer`. Raises InputError as `session` does."""
     from orchestrator.trainable import trainer_class
 
-    trainer_class(plan.sweep.trainer)
-    resources = [t.recipe.settings.resources for t in plan.unfinished]
+    trainer_class(trainer)
+    resources = [recipe.settings.resources for recipe in recipes]
     needs = {
         "CPU": max(r.cpus_per_trial for r in resources),
         "GPU": max(r.gpus_per_trial for r in resources),
@@ -89,12 +97,14 @@ def session(plan: Plan, address: str | None) -> Iterator[None]:
         yield
 
 
-def prepare(plan: Plan, counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]) -> None:
-    """Decode what the plan's unfinished trials train on, so that bad images are found before anything is written.
+def prepare(
+    recipes: Iterable[Recipe], counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+) -> None:
+    """Decode what `recipes` train on, so that bad images are found before anything is written.
 
     `counting` gives a progress callback (done, total) for a label. Raises InputError naming the image.
     """
-    for data in dict.fromkeys(t.recipe.settings.data for t in plan.unfinished):
+    for data in dict.fromkeys(recipe.settings.data for recipe in recipes):
         with counting("decoding images") as counter:
             datasets.load(data, cache_folder(), counter)
 

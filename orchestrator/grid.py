@@ -1,13 +1,16 @@
 """From a sweep to its ordered trials: the full grid, or the recipes named, times grid axes, times seeds."""
 
+import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from experiments import optimizers, rules, schedules
 from experiments.checks import InputError
+from experiments.range_test import AUTO
 from orchestrator.sweep import Pair, Settings, Sweep
 
 
@@ -26,8 +29,7 @@ class Recipe:
     @property
     def label(self) -> str:
         """The recipe's name: its labels and, where there are grid axes, their values."""
-        values = [f"{key.rpartition('.')[2]}={value}" for key, value in self.axes.items()]
-        return "-".join([self.optimizer_label, self.schedule_label, *values])
+        return label(f"{self.optimizer_label}-{self.schedule_label}", self.axes)
 
     @property
     def plateau(self) -> rules.Plateau | None:
@@ -36,8 +38,23 @@ class Recipe:
 
     @property
     def peak(self) -> float:
-        """The learning rate that the schedule's shape is relative to."""
-        return self.schedule.peak if self.schedule.peak is not None else self.optimizer.learning_rate
+        """The learning rate that the schedule's shape is relative to; NaN where a range test is to find it."""
+        peak = self.schedule.peak if self.schedule.peak is not None else self.optimizer.learning_rate
+        return math.nan if peak == AUTO else peak
+
+    @property
+    def auto(self) -> bool:
+        """Whether a range test is to find the learning rate."""
+        return math.isnan(self.peak)
+
+    def at_rate(self, rate: float) -> "Recipe":
+        """The recipe with the learning rate `rate` wherever it says `auto`."""
+        optimizer, schedule = self.optimizer, self.schedule
+        if optimizer.learning_rate == AUTO:
+            optimizer = replace(optimizer, learning_rate=rate)
+        if schedule.peak == AUTO:
+            schedule = replace(schedule, peak=rate)
+        return replace(self, optimizer=optimizer, schedule=schedule)
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,11 @@ class Trial:
     id: str
     recipe: Recipe
     seed: int
+
+
+def label(name: str, axes: Mapping[str, str]) -> str:
+    """A name with its values on the grid axes: `sgd-cosine-width=0.5`."""
+    return "-".join([name, *(f"{key.rpartition('.')[2]}={value}" for key, value in axes.items())])
 
 
 def recipes(sweep: Sweep) -> list[Recipe]:
@@ -63,6 +85,15 @@ def recipes(sweep: Sweep) -> list[Recipe]:
 def trials(sweep: Sweep) -> list[Trial]:
     """Every trial of the sweep, in the order of the file. Raises InputError for what cannot work together."""
     return [Trial(f"{recipe.label}-s{seed}", recipe, seed) for recipe in recipes(sweep) for seed in sweep.seeds]
+
+
+def located(recipe: Recipe) -> Recipe:
+    """The recipe with the absolute path of its data: workers run in other folders."""
+    settings = recipe.settings
+    if settings.data.path is None:
+        return recipe
+    data = replace(settings.data, path=os.path.abspath(settings.data.path))
+    return replace(recipe, settings=replace(settings, data=data))
 
 
 def _points(sweep: Sweep, pair: Pair) -> Iterator[Recipe]:

@@ -11,8 +11,9 @@ from orchestrator import standing
 from orchestrator.cluster import available_cpus
 from orchestrator.driver import Outcome
 from orchestrator.grid import Trial
-from orchestrator.plan import Plan, cache_folder
+from orchestrator.plan import Plan
 from orchestrator.progress import duration, sparkline
+from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 
 _STATES_AT_MOST = 3
@@ -20,7 +21,10 @@ _STATES_AT_MOST = 3
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and the epochs."""
+    """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and the epochs.
+
+    The learning rates are None where a range test has to find them first.
+    """
     epochs = plan.epochs
     return {
         "sweep": plan.sweep.name,
@@ -32,7 +36,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "seed": trial.seed,
                 "epochs": trial.recipe.settings.epochs,
                 "known": len(plan.walks[trial.id].keys),
-                "learning_rate": standing.first_rates(plan, trial),
+                "learning_rate": None if trial.id in plan.provisional else standing.first_rates(plan, trial),
             }
             for trial in plan.trials
         ],
@@ -43,6 +47,9 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "new": epochs.new,
             "again": epochs.again,
         },
+        "range_tests": [
+            {"optimizer": test.label, "learning_rate": test.answer if test.curve else None} for test in plan.tests
+        ],
     }
 
 
@@ -66,13 +73,13 @@ def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> 
         walks = [plan.walks[t.id] for t in trials]
         chain = walks[0].chain
         known = sum(len(w.keys) for w in walks)
+        open_ = trials[0].id in plan.provisional
         table.add_row(
             trials[0].recipe.label,
             str(trials[0].recipe.settings.epochs * len(trials)),
             str(known),
             str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in walks)),
-            f"{chain.table[0, 0]:.3g}",
-            f"{chain.table[-1, -1]:.3g}",
+            *(("auto", "auto") if open_ else (f"{chain.table[0, 0]:.3g}", f"{chain.table[-1, -1]:.3g}")),
             sparkline([float(r) for r in chain.table[:, 0]], low=0.0, width=40 if curves else 16),
         )
     console.print(table)
@@ -81,7 +88,7 @@ def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> 
         + (f"; {epochs.again} known ones are computed again, their checkpoints are gone" if epochs.again else ""),
         highlight=False,
     )
-    for line in _starting_over(plan):
+    for line in [*_range_tests(plan), *_starting_over(plan)]:
         console.print(line, highlight=False)
     console.print(_time(plan), highlight=False)
     console.print(_disk(plan, there), highlight=False)
@@ -92,6 +99,22 @@ def _by_recipe(plan: Plan) -> dict[str, list[Trial]]:
     for trial in plan.trials:
         result.setdefault(trial.recipe.label, []).append(trial)
     return result
+
+
+def _range_tests(plan: Plan) -> list[str]:
+    """Which learning rates were found by a range test, and which are still to be."""
+    lines = [
+        f"auto: {test.label} has the learning rate {test.answer:g}, its range test's {test.ramp.suggestion}"
+        for test in plan.tests
+        if test.curve
+    ]
+    if plan.open_tests:
+        named = ", ".join(test.label for test in plan.open_tests)
+        lines.append(
+            f"range tests run first ({named}; at most {plan.sweep.range_test.steps} steps each): the learning "
+            f"rates of {len(plan.provisional)} trials are not known before"
+        )
+    return lines
 
 
 def _starting_over(plan: Plan) -> list[str]:

@@ -1,27 +1,22 @@
 """What a sweep means against a store: every trial's chain, how far it is known, and what is left to do."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cache, cached_property
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from experiments import datasets, optimizers, schedules
-from orchestrator import lineage
-from orchestrator.grid import Recipe, Trial, trials
+from experiments import optimizers, schedules
+from orchestrator import lineage, range_tests
+from orchestrator.grid import Trial, trials
 from orchestrator.lineage import Chain, Known, Walk
 from orchestrator.records import Known as KnownEpochs
+from orchestrator.roots import Roots
 from orchestrator.store import Damage, Store
 from orchestrator.sweep import Sweep
-
-CACHE_VARIABLE = "SWEEP_CACHE"
-_LIBRARIES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,8 @@ class EpochCounts:
 class Plan:
     """A sweep's trials in order, and how far each is known in the store.
 
-    `walks` and `history` (the sweep's own, as it was recorded) are by trial.
+    `walks` and `history` (the sweep's own, as it was recorded) are by trial. `tests` are the range tests that
+    `auto` rates ask for; trials that wait for one are `provisional`: their rates are fractions of the peak.
     """
 
     sweep: Sweep
@@ -54,11 +50,18 @@ class Plan:
     damaged: tuple[Damage, ...]
     to_export: frozenset[str]
     share: bool
+    tests: tuple[range_tests.Test, ...]
+    provisional: frozenset[str]
 
     @cached_property
     def unfinished(self) -> tuple[Trial, ...]:
         """The trials that have epochs to train, or a best model to export."""
         return tuple(t for t in self.trials if self.walks[t.id].ending is None or t.id in self.to_export)
+
+    @property
+    def open_tests(self) -> tuple[range_tests.Test, ...]:
+        """The range tests that have to run before the trials that wait for them can have their learning rates."""
+        return tuple(test for test in self.tests if test.curve is None)
 
     @cached_property
     def epochs(self) -> EpochCounts:
@@ -86,23 +89,14 @@ class _OneTrialOnly:
         return self.known.metrics(key) if key in self.keys else None
 
 
-def cache_folder() -> Path:
-    """Where this node keeps decoded data: $SWEEP_CACHE, or the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep-orchestrator"
-
-
-def backend() -> str:
-    """The Keras backend that the workers will use."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
-
-
 def make(sweep: Sweep, store: Store, share: bool = True) -> Plan:
     """Hold `sweep` against `store`. Reads both, changes neither. Raises InputError for what cannot run."""
-    found = trials(sweep)
-    chains = _chains(sweep, found)
+    roots = Roots(sweep.trainer)
+    tests, damaged_tests = range_tests.needed(sweep, roots, store)
+    found, provisional = range_tests.answered(trials(sweep), tests)
+    chains = _chains(found, provisional, roots)
     histories, damaged = store.read_all()
+    damaged += damaged_tests
     models, damaged_models = store.read_models(sweep.name)
     damaged += damaged_models
     for folder in ("failures", "notes"):
@@ -125,6 +119,8 @@ def make(sweep: Sweep, store: Store, share: bool = True) -> Plan:
         damaged=tuple(damaged),
         to_export=frozenset(_to_export(sweep, found, walks, checkpoints, models)),
         share=share,
+        tests=tuple(range_tests.distinct(tests.values())),
+        provisional=frozenset(provisional),
     )
 
 
@@ -146,65 +142,25 @@ def _to_export(
     return result
 
 
-def _chains(sweep: Sweep, found: list[Trial]) -> dict[str, Chain]:
-    """Every trial's chain; tables and the facts of a recipe are computed once for all its seeds."""
-    cache = cache_folder()
-    descriptions: dict[datasets.Data, datasets.Description] = {}
+def _chains(found: Sequence[Trial], provisional: Mapping[str, str], roots: Roots) -> dict[str, Chain]:
+    """Every trial's chain; tables and the facts of a recipe are computed once for all its seeds.
+
+    A provisional trial's rates are parts of a peak that nobody knows yet, so no epoch that is known is its.
+    """
     tables: dict[str, npt.NDArray[np.float32]] = {}
     by_recipe: dict[int, tuple[dict[str, Any], npt.NDArray[np.float32]]] = {}
     chains = {}
     for trial in found:
         recipe = trial.recipe
         if id(recipe) not in by_recipe:
-            data = recipe.settings.data
-            if data not in descriptions:
-                descriptions[data] = datasets.describe(data, cache)
-            rates = _rates(recipe, descriptions[data])
+            optimizer = recipe.optimizer
+            rates = recipe.schedule, recipe.peak, recipe.settings.epochs, roots.steps(recipe), optimizer.decay
             if repr(rates) not in tables:
                 tables[repr(rates)] = schedules.table(*rates)
-            optimizers.require(recipe.label, recipe.optimizer, tables[repr(rates)])
-            facts = _facts(recipe, descriptions[data], sweep.trainer)
-            by_recipe[id(recipe)] = facts, tables[repr(rates)]
+            optimizers.require(recipe.label, optimizer, tables[repr(rates)])
+            by_recipe[id(recipe)] = roots.facts(recipe), tables[repr(rates)]
         facts, table = by_recipe[id(recipe)]
-        root = lineage.root_key({**facts, "seed": trial.seed})
+        salt = {"range_test": provisional[trial.id]} if trial.id in provisional else {}
+        root = lineage.root_key({**facts, **salt, "seed": trial.seed})
         chains[trial.id] = Chain(root, table, recipe.plateau, recipe.settings.early_stopping)
     return chains
-
-
-def _rates(recipe: Recipe, description: datasets.Description) -> tuple[schedules.Schedule, float, int, int, float]:
-    """What `schedules.table` is made from: schedule, learning rate, epochs, steps, decay."""
-    steps = -(-description.train // batch_size(recipe, description))
-    optimizer = recipe.optimizer
-    return recipe.schedule, optimizer.learning_rate, recipe.settings.epochs, steps, optimizer.decay
-
-
-def batch_size(recipe: Recipe, description: datasets.Description) -> int:
-    """Images a step: `full` is all that are trained on, and no batch is larger than that."""
-    asked = recipe.settings.batch_size
-    return description.train if asked == "full" else min(int(asked), description.train)
-
-
-def _facts(recipe: Recipe, description: datasets.Description, trainer: str) -> dict[str, Any]:
-    """All that decides a recipe's numbers, but for the seed and the learning rates."""
-    settings = recipe.settings
-    data = {key: value for key, value in asdict(settings.data).items() if key != "path"}
-    return {
-        "format": lineage.FORMAT,
-        "trainer": trainer,
-        "data": {**data, "fingerprint": description.fingerprint},
-        "model": asdict(settings.model),
-        "optimizer": {"class": recipe.optimizer.class_name, **recipe.optimizer.settings},
-        "batch_size": batch_size(recipe, description),
-        "precision": settings.precision,
-        "deterministic": settings.deterministic,
-        "backend": backend(),
-        "device": "gpu" if settings.resources.gpus_per_trial else "cpu",
-        "threads": settings.resources.cpus_per_trial,
-        "versions": library_versions(backend()),
-    }
-
-
-@cache
-def library_versions(backend_name: str) -> dict[str, str]:
-    """The versions of the installed libraries whose arithmetic decides the numbers."""
-    return {name: metadata.version(name) for name in ("keras", "numpy", "pillow", *_LIBRARIES[backend_name])}

@@ -1,5 +1,6 @@
 """Where a sweep stands: the plan and the store, read as the summary and `sweep status` need it."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from experiments import rules
 from orchestrator import records
 from orchestrator.grid import Recipe, Trial
 from orchestrator.plan import Plan
+from orchestrator.range_tests import Test
 from orchestrator.store import Store
 from orchestrator.summary import Planned, summarize
 from orchestrator.summary import Recipe as SummaryRecipe
@@ -38,7 +40,7 @@ def _planned(trial: Trial, plan: Plan, failures: Mapping[str, str], running: Map
         seed=trial.seed,
         epochs=settings.epochs,
         settings=trial.recipe.axes,
-        learning_rate=trial.recipe.peak,
+        learning_rate=math.nan if trial.id in plan.provisional else trial.recipe.peak,
         status=status,
         reason=failures.get(trial.id, "") if status == "failed" else "",
         cpus=settings.resources.cpus_per_trial,
@@ -60,6 +62,7 @@ def comparison(plan: Plan, store: Store, target: float | None = None) -> Compari
             f"{left_out} epochs on record are of other settings or library versions than the sweep has now; "
             "they are not shown, and `sweep run` trains what is missing"
         )
+    notes += [_found(test) for test in plan.tests if test.curve]
     recipes = {recipe_key(trial.recipe): trial for trial in plan.trials}
     return summarize(
         history,
@@ -86,8 +89,18 @@ def recipe_key(recipe: Recipe) -> SummaryRecipe:
     return SummaryRecipe(recipe.optimizer_label, recipe.schedule_label, tuple(sorted(recipe.axes.items())))
 
 
+def _found(test: Test) -> str:
+    others = ", ".join(f"{name} {rate:.3g}" for name, rate in test.reading.suggestions.items())
+    return (
+        f"The learning rate of {test.label} was found by a range test of {test.ramp.steps} steps: {test.answer:g} "
+        f"({test.ramp.suggestion}; the test suggests {others})"
+    )
+
+
 def first_rates(plan: Plan, trial: Trial) -> list[float]:
-    """The learning rate of the first step of each planned epoch, as the schedule has it."""
+    """The learning rate of the first step of each planned epoch, as planned; NaN before its range test."""
+    if trial.id in plan.provisional:
+        return [math.nan] * plan.walks[trial.id].chain.epochs
     return [float(rate) for rate in plan.walks[trial.id].chain.table[:, 0]]
 
 

@@ -4,6 +4,7 @@
 <results>/lock                                   shared by all who run a sweep here, held alone while it is tidied
 <results>/checkpoints/<epoch key>.safetensors    weights and optimizer state after that epoch, shared by all
 <results>/checkpoints/<epoch key>.json           its manifest, written last: without it there is no checkpoint
+<results>/range-tests/<key>.json                 the losses of a learning-rate range test, shared by all
 <results>/<sweep>/sweep.json                     the sweep as last run
 <results>/<sweep>/history/<trial>.parquet        the trial's epochs; rewritten whole after each
 <results>/<sweep>/history/_finished.parquet      many finished trials in one file, so that reading stays fast
@@ -32,6 +33,7 @@ from orchestrator.files import DamagedError, Files, LocalFiles
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
+RANGE_TESTS = "range-tests"
 FINISHED = "_finished"
 COMPACT_ABOVE = 256
 """More history files than this and the finished ones are merged: 10,000 small files take 5 s to read."""
@@ -178,7 +180,7 @@ class Store:
 
     def sweeps(self) -> list[str]:
         """The names of the sweeps in the store."""
-        return [name for name in self.files.folders() if name != CHECKPOINTS]
+        return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS)]
 
     def _tables(self, sweep: str, folder: str) -> tuple[dict[str, pa.Table], list[Damage]]:
         def read(name: str) -> pa.Table | Damage | None:
@@ -249,6 +251,23 @@ class Store:
             self.files.delete(name)
 
     # What belongs to one sweep besides
+
+    def write_range_test(self, key: str, curve: Mapping[str, Any]) -> None:
+        """Keep the curve of a range test under its key. Raises StoreError."""
+        self.files.write(f"{RANGE_TESTS}/{key}.json", sealed.json_bytes(curve))
+
+    def read_range_tests(self) -> tuple[dict[str, dict[str, Any]], list[Damage]]:
+        """The curve of every range test by its key, and the files that are not what was written."""
+
+        def read(name: str) -> dict[str, Any] | Damage | None:
+            try:
+                return sealed.read_json(self.files.read(name))
+            except FileNotFoundError:
+                return None
+            except ValueError as error:
+                return Damage(name, f"{self}/{name}: damaged: {error}")
+
+        return self._read_each(RANGE_TESTS, ".json", read)
 
     def write_sweep(self, sweep: str, document: Mapping[str, Any]) -> None:
         """Keep the sweep's document beside its results. Raises StoreError."""

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import datasets, optimizers, rules, schedules, vgg
+from experiments import datasets, optimizers, range_test, rules, schedules, vgg
 from experiments.checks import InputError, converted, unknown
+from experiments.range_test import RangeTest
 from orchestrator.document import Document, dotted, override, put, read
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -25,8 +26,10 @@ SETTINGS = {
 """The keys that a recipe or a grid axis may set for itself."""
 KEYS = SETTINGS | {
     "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
-    "save_best",
+    "save_best", "range_test",
 }  # fmt: skip
+RESERVED = ("checkpoints", "range-tests")
+"""What else lies beside the sweeps in a results folder."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -79,6 +82,7 @@ class Sweep:
     results: str
     checkpoints: str
     save_best: bool
+    range_test: RangeTest
     document: Document
 
     def with_settings(self, changes: Mapping[str, Any]) -> "Sweep":
@@ -123,7 +127,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
     }
     pairs, inline = _pairs(document, known_optimizers, known_schedules)
     sweep = Sweep(
-        name=_label("name", document.get("name", "sweep")),
+        name=_name(document.get("name", "sweep")),
         seeds=_seeds(document.get("seeds", [0])),
         optimizers=known_optimizers,
         schedules={**known_schedules, **inline},
@@ -134,6 +138,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         results=converted("results", document.get("results", "results"), str),
         checkpoints=_one_of("checkpoints", document.get("checkpoints", "needed"), CHECKPOINT_POLICIES),
         save_best=converted("save_best", document.get("save_best", True), bool),
+        range_test=range_test.check("range_test", _mapping("range_test", document.get("range_test", {}))),
         document=document,
     )
     _ = sweep.settings
@@ -257,6 +262,13 @@ def _label(where: str, value: Any) -> str:
     if not isinstance(value, str) or not _LABEL.fullmatch(value):
         raise InputError(f"{where}: expected a label of letters, digits and . _ + -, got {value!r}")
     return value
+
+
+def _name(value: Any) -> str:
+    name = _label("name", value)
+    if name in RESERVED:
+        raise InputError(f"name: {name!r} is taken by a folder of every store; choose another")
+    return name
 
 
 def _needed(key: str, document: Document) -> Any:

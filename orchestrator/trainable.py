@@ -5,6 +5,7 @@ trial's history, load the newest checkpoint on its chain, train the next epoch, 
 record, and only then report it.
 """
 
+import functools
 import importlib
 import math
 import os
@@ -24,7 +25,7 @@ from ray.tune import Trainable
 from experiments import rules
 from experiments.checks import InputError
 from orchestrator.files import DamagedError, StoreError
-from orchestrator.grid import Trial
+from orchestrator.grid import Recipe, Trial
 from orchestrator.lineage import Chain, Walk
 from orchestrator.records import Row
 from orchestrator.store import Store
@@ -108,20 +109,7 @@ class TrialRun:
 
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
-        from experiments.trainer import Job
-
-        recipe = self.trial.recipe
-        settings = recipe.settings
-        job = Job(
-            data=settings.data,
-            model=settings.model,
-            optimizer=recipe.optimizer,
-            batch_size=settings.batch_size,
-            seed=self.trial.seed,
-            precision=settings.precision,
-            deterministic=settings.deterministic,
-        )
-        self.trainer.reset(job)
+        self.trainer.reset(_job(self.trial.recipe, self.trial.seed))
         self.walk.resume = 0
         for count in range(len(keys), 0, -1):
             try:
@@ -270,7 +258,53 @@ class WorkerTrainable(Trainable):
     def _warm_trainer(self, assignment: Assignment) -> Trainer:
         if self._trainer is None:
             threads = assignment.trial.recipe.settings.resources.cpus_per_trial
-            os.environ["OMP_NUM_THREADS"] = str(threads)
-            kind = trainer_class(self._context.trainer)
-            self._trainer = kind(threads=threads, cache=Path(self._context.cache))
+            self._trainer = _warm(self._context.trainer, threads, self._context.cache)
         return self._trainer
+
+
+def measure_range(
+    recipe: Recipe, seed: int, learning_rates: npt.NDArray[np.float32], trainer: str, cache: str
+) -> dict[str, Any]:
+    """The curve of a range test with these rates, float32 [n], on fresh weights: a Ray task on a warm worker.
+
+    Raises InputError for data that cannot be loaded and for a trainer that has no range test.
+    """
+    warm = _warm(trainer, recipe.settings.resources.cpus_per_trial, cache)
+    if not hasattr(warm, "range_test"):
+        raise InputError(f"trainer: {trainer} has no method range_test; give learning rates as numbers")
+    warm.reset(_job(recipe, seed))
+    started_at, started = datetime.now(UTC), time.perf_counter()
+    losses = warm.range_test(learning_rates)
+    return {
+        "optimizer": {"class": recipe.optimizer.class_name, **recipe.optimizer.settings},
+        "seed": seed,
+        "learning_rate": [float(rate) for rate in learning_rates[: len(losses)]],
+        "loss": [float(loss) for loss in losses],
+        "seconds": time.perf_counter() - started,
+        "host": socket.gethostname(),
+        "device": warm.device,
+        "started_at": started_at.isoformat(),
+    }
+
+
+@functools.cache
+def _warm(trainer: str, threads: int, cache: str) -> Any:
+    """The trainer of this process. Ray gives a range test's process to a trial when it is free, still warm."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    return trainer_class(trainer)(threads=threads, cache=Path(cache))
+
+
+def _job(recipe: Recipe, seed: int) -> Any:
+    """What the trainer needs to know of a recipe: an experiments.trainer.Job."""
+    from experiments.trainer import Job
+
+    settings = recipe.settings
+    return Job(
+        data=settings.data,
+        model=settings.model,
+        optimizer=recipe.optimizer,
+        batch_size=settings.batch_size,
+        seed=seed,
+        precision=settings.precision,
+        deterministic=settings.deterministic,
+    )

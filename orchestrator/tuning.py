@@ -28,8 +28,9 @@ from ray.tune.search import Searcher
 
 from orchestrator.driver import Books
 from orchestrator.files import StoreError
-from orchestrator.grid import Trial
-from orchestrator.plan import Plan, cache_folder
+from orchestrator.grid import located
+from orchestrator.plan import Plan
+from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Assignment, Context, WorkerTrainable
 
@@ -128,15 +129,6 @@ def _reason(trial: Any) -> str:
     return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no message'}"
 
 
-def _located(trial: Trial) -> Trial:
-    """The trial with the absolute path of its data: workers run in other folders."""
-    settings = trial.recipe.settings
-    if settings.data.path is None:
-        return trial
-    data = replace(settings.data, path=os.path.abspath(settings.data.path))
-    return replace(trial, recipe=replace(trial.recipe, settings=replace(settings, data=data)))
-
-
 def fan_out(plan: Plan, store: Store, books: Books) -> None:
     """Run every unfinished trial of `plan` on the Ray cluster that is connected. Raises StoreError."""
     context = Context(
@@ -146,7 +138,9 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
         cache=str(cache_folder()),
         trainer=plan.sweep.trainer,
         save_best=plan.sweep.save_best,
-        assignments={t.id: Assignment(_located(t), plan.walks[t.id].chain) for t in plan.unfinished},
+        assignments={
+            t.id: Assignment(replace(t, recipe=located(t.recipe)), plan.walks[t.id].chain) for t in plan.unfinished
+        },
     )
     with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
         tuner = Tuner(

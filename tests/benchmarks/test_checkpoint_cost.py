@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan
+from orchestrator import plan, roots
 from orchestrator.store import Store
 from tests.conftest import small
 from tests.faults import engine
@@ -26,7 +26,7 @@ def measure(results: Path, report: Path) -> None:
     made = plan.make(sweep, store)
     trial = made.trials[0]
     settings, chain = trial.recipe.settings, made.walks[trial.id].chain
-    trainer = Trainer(threads=1, cache=plan.cache_folder())
+    trainer = Trainer(threads=1, cache=roots.cache_folder())
     trainer.reset(
         Job(
             data=settings.data,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from orchestrator import plan
+from orchestrator import plan, roots
 from orchestrator.driver import Books, Outcome
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
@@ -40,7 +40,7 @@ def context(made: Plan, store: Store, run: str) -> Context:
         run=run,
         sweep=made.sweep.name,
         results=str(store),
-        cache=str(plan.cache_folder()),
+        cache=str(roots.cache_folder()),
         trainer=made.sweep.trainer,
         save_best=made.sweep.save_best,
         assignments={t.id: Assignment(t, made.walks[t.id].chain) for t in made.trials},
