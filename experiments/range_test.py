@@ -111,7 +111,7 @@ def read(learning_rates: NDArray[np.floating[Any]], losses: NDArray[np.floating[
     trouble = _trouble(raw, smoothed, at)
     if trouble:
         return Reading(smoothed, lowest, {}, trouble)
-    drop = slice(_drop(raw, smoothed, at), at + 1)
+    drop = _drop(raw, smoothed, at)
     slope = np.gradient(smoothed[drop], np.log(rates[drop]))
     falling = _longest_fall(smoothed[drop])
     suggestions = {
@@ -128,11 +128,13 @@ def _level(raw: NDArray[np.float64]) -> tuple[int, float]:
     return beginning, float(np.mean(raw[:beginning]))
 
 
-def _drop(raw: NDArray[np.float64], smoothed: NDArray[np.float64], at: int) -> int:
-    """Where the loss leaves its first level for good: before that, every slope is noise."""
+def _drop(raw: NDArray[np.float64], smoothed: NDArray[np.float64], at: int) -> slice:
+    """The steps in which the loss falls from 10 % to 90 % of the way, at least two: outside, slopes are noise."""
     level = _level(raw)[1]
-    above = np.flatnonzero(smoothed[:at] >= level - 0.1 * (level - smoothed[at]))
-    return min(int(above[-1]) if len(above) else 0, at - 1)
+    fallen = (level - smoothed[: at + 1]) / (level - smoothed[at])
+    first = int(np.flatnonzero(fallen <= 0.1)[-1]) if np.any(fallen <= 0.1) else 0
+    last = first + int(np.argmax(fallen[first:] >= 0.9))
+    return slice(first, max(last, first + 1) + 1)
 
 
 def _trouble(raw: NDArray[np.float64], smoothed: NDArray[np.float64], at: int) -> str | None:

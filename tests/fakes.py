@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from experiments.range_test import exploded
 from experiments.trainer import Job
 
 
@@ -51,6 +52,14 @@ class VectorTrainer:
             "images": 100,
         }
 
+    def range_test(self, learning_rates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """A loss that falls around a rate of 0.01 (Adam: 0.001), and leaves all bounds a thousandfold above."""
+        assert self.job is not None
+        best = 0.01 if self.job.optimizer.class_name == "SGD" else 0.001
+        decades = np.log10(learning_rates / best)
+        losses = 2.0 - 1.0 / (1.0 + np.exp(-4.0 * decades)) + np.where(decades > 3, 50.0 * (decades - 3), 0.0)
+        return losses[: exploded(losses)].astype(np.float32)
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """The vector and the step count."""
         return {"weights": self.weights.copy(), "steps": np.array(self.steps)}
@@ -72,6 +81,15 @@ class SlowTrainer(VectorTrainer):
         """Sleep, then train."""
         time.sleep(0.1)
         return super().epoch(n, learning_rates)
+
+
+class UnteachableTrainer(VectorTrainer):
+    """Its loss stays where it is at every learning rate."""
+
+    def range_test(self, learning_rates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Noise."""
+        noise = np.random.default_rng(0).normal(size=len(learning_rates))
+        return (0.69 + 0.02 * noise).astype(np.float32)
 
 
 class DivergingTrainer(VectorTrainer):

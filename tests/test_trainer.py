@@ -286,3 +286,30 @@ def test_half_precision_trains_float32_weights(precision: str) -> None:
     assert {value.dtype.name for name, value in state.items() if name.startswith("model/")} == {"float32"}
     assert not np.array_equal(before["model/logits/kernel"], state["model/logits/kernel"])
     assert any("scale" in name for name in state) == (precision == "mixed_float16")
+
+
+def test_a_range_test_trains_as_epochs_do_with_the_ramp_as_their_rates() -> None:
+    case, warm = job({**SGD, "momentum": 0.9}, batch_size=5), trainer()
+    ramp = np.geomspace(1e-4, 0.1, 7).astype(np.float32)
+    warm.reset(case)
+    losses = warm.range_test(ramp)
+    warm.reset(case)
+    expected = []
+    for n in range(2):
+        warm.epoch(n, ramp[3 * n : 3 * n + 3])
+        expected += warm.losses.tolist()
+    assert losses.dtype == np.float32
+    assert losses[:6].tolist() == expected
+    warm.epoch(2, np.array([ramp[6], 0, 0], np.float32))
+    assert losses[6] == warm.losses[0]
+
+
+def test_a_range_test_ends_when_the_loss_leaves_all_bounds() -> None:
+    warm = trainer()
+    warm.reset(job(SGD, batch_size=5))
+    ramp = np.geomspace(1e-3, 1e9, 60).astype(np.float32)
+    losses = warm.range_test(ramp)
+    assert 5 < len(losses) < 60
+    assert np.isfinite(losses).all()
+    warm.reset(job(SGD, batch_size=5))
+    assert np.isfinite(warm.epoch(0, rates(0.01))["loss"])

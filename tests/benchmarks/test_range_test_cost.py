@@ -1,0 +1,47 @@
+"""What a range test of 200 steps costs against 200 plain training steps: `pytest -m benchmark -s`."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+
+from experiments.range_test import RangeTest
+from experiments.trainer import Trainer
+from orchestrator import roots
+from orchestrator.grid import trials
+from orchestrator.trainable import _job
+from tests.conftest import small
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_a_range_test_costs_little_more_than_its_steps(optimizer: str, tmp_path: Path) -> None:
+    chosen = {"class": optimizer, "learning_rate": 0.001}
+    sweep = small(model={"width": 0.25, "initializer": "he_uniform"}, optimizers={"it": chosen}, batch_size=16)
+    job = _job(trials(sweep)[0].recipe, 0)
+    # Validation belongs to an epoch, not to its steps: as little of it as there can be.
+    job = replace(job, data=replace(job.data, validation=0.02))
+    trainer = Trainer(threads=1, cache=roots.cache_folder())
+    # A ramp that learns nothing and leaves no bounds, so that all of it is run.
+    ramp = RangeTest(start=1e-7, end=1e-5, steps=200).learning_rates()
+    plain, tested = [], []
+    for _ in range(4):
+        trainer.reset(job)
+        began = time.perf_counter()
+        done = 0
+        for n in range(-(-200 // trainer.steps)):
+            trainer.epoch(n, np.full(trainer.steps, 1e-6, np.float32))
+            done += trainer.steps
+        plain.append((time.perf_counter() - began) * 200 / done)
+        trainer.reset(job)
+        began = time.perf_counter()
+        assert len(trainer.range_test(ramp)) == 200
+        tested.append(time.perf_counter() - began)
+    ratio = median(tested[1:]) / median(plain[1:])
+    print(
+        f"\n{optimizer}: 200 plain steps {median(plain[1:]):.2f} s, range test {median(tested[1:]):.2f} s: {ratio:.2f}"
+    )
+    assert ratio < 1.2
