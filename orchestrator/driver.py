@@ -54,7 +54,8 @@ class Outcome:
 def run(plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Train what `plan` leaves to do. The caller holds the sweep's lock and a `session`. Raises StoreError.
 
-    No range test of the plan may be open: the caller has run them and planned anew. A trial that fails does not end the run; a store that cannot be written does.
+    No range test of the plan may be open: the caller has run them and planned anew. A trial that fails does not
+    end the run; a store that cannot be written does.
     """
     assert not plan.open_tests
     started = time.monotonic()

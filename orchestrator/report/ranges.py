@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKS = {"steepest": "S", "minimum": "M", "valley": "V"}
-_ABOVE = 1.5
-"""Losses of more than so many times the first level are cut off: the fall is what is to be seen."""
+_ABOVE = 2.0
+"""Losses that rise above the first level by more than so many times the fall are cut off: the fall matters."""
 
 
 def render(curves: Sequence[Curve], console: Console) -> None:
@@ -53,7 +53,8 @@ def _table(curves: Sequence[Curve]) -> Table:
 def _shown(curve: Curve) -> float:
     """The highest loss that is drawn."""
     beginning = float(np.mean(curve.loss[: max(len(curve.loss) // 10, 1)]))
-    return min(float(np.max(curve.loss)), _ABOVE * beginning)
+    fall = max(beginning - float(np.min(curve.reading.smoothed)), 0.05 * beginning)
+    return min(float(np.max(curve.loss)), beginning + _ABOVE * fall)
 
 
 def _drawn(curve: Curve, width: int) -> str:
