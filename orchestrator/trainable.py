@@ -289,7 +289,7 @@ def measure_range(
 
 @functools.cache
 def _warm(trainer: str, threads: int, cache: str) -> Any:
-    """The trainer of this process. Ray gives a range test's process to a trial when it is free, still warm."""
+    """The trainer of this process: one range test after the other finds it warm."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     return trainer_class(trainer)(threads=threads, cache=Path(cache))
 
