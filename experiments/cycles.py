@@ -151,6 +151,10 @@ def _room_to_decay(where: str, settings: Settings, total: float) -> None:
         )
 
 
+def _base(settings: Settings) -> float:
+    return float(settings["base"])
+
+
 _CYCLE = {"period": POSITIVE, "base": FRACTION}
 
 ROWS: dict[str, Shape] = {
@@ -167,10 +171,11 @@ ROWS: dict[str, Shape] = {
             **dict.fromkeys(("start_division", "final_division"), AT_LEAST_ONE),
         },
         agree=_whole_cycle,
+        lowest=lambda settings: 1.0 / float(settings["start_division"]),
     ),
-    "triangular": Shape(triangular, uses_total=False, limits=_CYCLE),
-    "triangular2": Shape(triangular2, uses_total=False, limits=_CYCLE),
-    "exp-range": Shape(exp_range, uses_total=False, limits=_CYCLE | {"gamma": REDUCTION}),
+    "triangular": Shape(triangular, uses_total=False, limits=_CYCLE, lowest=_base),
+    "triangular2": Shape(triangular2, uses_total=False, limits=_CYCLE, lowest=_base),
+    "exp-range": Shape(exp_range, uses_total=False, limits=_CYCLE | {"gamma": REDUCTION}, lowest=_base),
     "warm-up-stable-decay": Shape(
         warm_up_stable_decay,
         uses_total=True,

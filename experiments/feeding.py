@@ -74,8 +74,8 @@ def cut(images: int, batch: int, largest: int) -> Parts:
 class Chunk:
     """K parts in a row, of which the first `rows` are to be computed; the others only keep K the same.
 
-    `images` uint8 [K, m, H, W, C], `labels` int32 [K, m], `mask` float32 [K, m], and per part: `counts` and
-    `learning_rates` float32 [K], `first` and `last` bool [K].
+    `images` uint8 [K, m, H, W, C], `labels` int32 [K, m], `mask` float32 [K, m], and per part: `counts`,
+    `learning_rates` and `momentum` (0 where it is not cycled) float32 [K], `first` and `last` bool [K].
     """
 
     rows: int
@@ -84,6 +84,7 @@ class Chunk:
     mask: NDArray[np.float32]
     counts: NDArray[np.float32]
     learning_rates: NDArray[np.float32]
+    momentum: NDArray[np.float32]
     first: NDArray[np.bool_]
     last: NDArray[np.bool_]
 
@@ -97,6 +98,7 @@ def chunks(
     gather: Gather,
     labels: NDArray[np.int64],
     learning_rates: NDArray[np.float32],
+    momentum: NDArray[np.float32] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     at_least: int = 1,
 ) -> Iterator[Chunk]:
@@ -105,8 +107,10 @@ def chunks(
     K is `at_least` so much, where that many fit, so that fewer parts are computed by the same program.
 
     `gather` gives the images at positions [n] as uint8 [n, H, W, C]; `labels` int64 [N] are in the epoch's
-    order; `learning_rates` float32 [steps] has one rate a weight step.
+    order; `learning_rates` float32 [steps] has one rate a weight step, and so has `momentum` where it is cycled.
     """
+    if momentum is None:
+        momentum = np.zeros_like(learning_rates)
     total, size = parts.positions.shape
     one = gather(np.zeros(1, np.int64))
     length = min(max(total, at_least), max(1, chunk_bytes // (size * one.nbytes)))
@@ -122,6 +126,7 @@ def chunks(
             _filled(parts.mask[here], length),
             _filled(parts.counts[here], length),
             _filled(learning_rates[parts.step[here]], length),
+            _filled(momentum[parts.step[here]], length),
             _filled(parts.first[here], length),
             _filled(parts.last[here], length),
         )

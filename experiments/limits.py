@@ -33,6 +33,7 @@ AT_LEAST_ONE = Limit("1 or more", lambda number: number >= 1)
 FRACTION = Limit("a number from 0 to 1", lambda number: 0 <= number <= 1)
 REDUCTION = Limit("a number above 0 and at most 1", lambda number: 0 < number <= 1)
 STRICT_REDUCTION = Limit("a number above 0 and below 1", lambda number: 0 < number < 1)
+BELOW_ONE = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 
 
 def within(where: str, settings: Mapping[str, Any], limits: Mapping[str, Limit]) -> None:

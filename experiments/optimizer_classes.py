@@ -7,7 +7,7 @@ against the installed Keras.
 
 from collections.abc import Callable, Mapping
 
-from experiments.limits import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Limit
+from experiments.limits import AT_LEAST_ONE, BELOW_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Limit
 
 
 def common(
@@ -182,9 +182,18 @@ CLASSES: Mapping[str, Callable[..., None]] = {
     "ScheduleFreeAdamW": schedule_free_adamw,
 }
 
+# Lion's beta_1 weighs the momentum in each step and leaves its memory, beta_2, as it is; Muon leaves all that are
+# not matrices to its Adam, so both of its own go together.
+MOMENTUM: Mapping[str, tuple[str, ...]] = {
+    "SGD": ("momentum",),
+    "RMSprop": ("momentum",),
+    **dict.fromkeys(("Adam", "AdamW", "Adamax", "Lamb", "Lion", "Nadam"), ("beta_1",)),
+    "Muon": ("momentum", "adam_beta_1"),
+}
+"""What a schedule that cycles the momentum sets at each step, for the classes that can have it so."""
+
 NOT_POSITIVE = Limit("0 or less", lambda number: number <= 0)
 AT_LEAST_TWO = Limit("2 or more", lambda number: number >= 2)
-BELOW_ONE = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 ABOVE_ZERO_BELOW_ONE = Limit("above 0 and below 1", lambda number: 0 < number < 1)
 
 # A name means the same in every class, so its limit is said once; None (not set) is always within.

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments import variables
 from experiments.checks import InputError, checked, converted, settings_of, unknown
-from experiments.optimizer_classes import ABOVE_ZERO_BELOW_ONE, CLASSES, LIMITS, common
+from experiments.optimizer_classes import ABOVE_ZERO_BELOW_ONE, CLASSES, LIMITS, MOMENTUM, common
 from experiments.range_test import AUTO
 
 
@@ -72,8 +73,27 @@ def check(where: str, given: Mapping[str, Any]) -> Optimizer:
     return Optimizer(class_name, AUTO if auto else learning_rate, decay, result)
 
 
-def require(where: str, optimizer: Optimizer, learning_rates: NDArray[np.float32]) -> None:
-    """Raise InputError where `optimizer` cannot take a step at one of `learning_rates` (any shape)."""
+def require(
+    where: str, optimizer: Optimizer, learning_rates: NDArray[np.float32], cycles_momentum: bool = False
+) -> None:
+    """Raise InputError where `optimizer` cannot train with `learning_rates`, float32, one a step of the run.
+
+    It cannot where a step at one of them divides by zero, where none of them moves a weight, where the run ends
+    before a gradient is accumulated, and where a schedule `cycles_momentum` that the optimizer does not have.
+    """
+    if not np.any(learning_rates > 0):
+        raise InputError(
+            f"{where}: every learning rate of the run is 0, so nothing would be trained; run more epochs, or let "
+            "the schedule (or its warm-up) start above 0"
+        )
+    together = optimizer.settings["gradient_accumulation_steps"] or 1
+    if together > learning_rates.size:
+        raise InputError(
+            f"{where}: gradient_accumulation_steps is {together} and the whole run has {learning_rates.size} "
+            "batches, so no weight would ever move; accumulate fewer or run more epochs"
+        )
+    if cycles_momentum:
+        _require_momentum(where, optimizer)
     if optimizer.class_name == "Ftrl" and not np.all(learning_rates > 0):
         raise InputError(
             f"{where}: Ftrl divides by the learning rate, so every rate must be above 0, got one of "
@@ -92,6 +112,56 @@ def build(optimizer: Optimizer) -> Any:
     kind = getattr(keras.optimizers, optimizer.class_name)
     name = optimizer.class_name.lower()
     return kind(learning_rate=optimizer.learning_rate, name=name, **optimizer.settings)
+
+
+def cycle_momentum(built: Any, optimizer: Optimizer) -> Any:
+    """Put one variable in the place of the momentum of `built` (from `build`, and built on its weights).
+
+    Each step assigns it, before it is read, and nothing is traced again. What Keras computes stays the same, but
+    for numbers that it would have folded into the trace in double precision. That holds for the bias correction
+    of Adam and its kin too: 1 - beta_1^step with the beta_1 of this step, as in PyTorch's OneCycleLR, which is
+    exact for a constant beta_1 only and makes no difference after the first hundred steps (Nadam keeps the
+    product of all its betas and is exact throughout).
+    """
+    import keras
+
+    class Cycled(keras.Variable):
+        """Above 0 at every step, which Keras's optimizers ask while they are traced."""
+
+        def __ne__(self, other: object) -> bool:
+            return True
+
+        def __gt__(self, other: object) -> bool:
+            return True
+
+        __hash__ = keras.Variable.__hash__
+
+    names = MOMENTUM[optimizer.class_name]
+    start = getattr(built, names[0])
+    variable = Cycled(start, dtype="float32", trainable=False, name=variables.CYCLED)
+    for name in names:
+        setattr(built, name, variable)
+    return variable
+
+
+def _require_momentum(where: str, optimizer: Optimizer) -> None:
+    name = optimizer.class_name
+    if name == "ScheduleFreeAdamW":
+        raise InputError(
+            f"{where}: the schedule cycles the momentum, and ScheduleFreeAdamW tells its two averages apart by a "
+            "beta_1 that stays the same; take `momentum` out of the schedule or pair it with another optimizer"
+        )
+    if name not in MOMENTUM:
+        raise InputError(
+            f"{where}: the schedule cycles the momentum, and {name} has none; take `momentum` out of the schedule "
+            f"or pair it with one of: {', '.join(sorted(MOMENTUM))}"
+        )
+    for setting in MOMENTUM[name]:
+        if optimizer.settings[setting] == 0:
+            raise InputError(
+                f"{where}: the schedule cycles the momentum, and this {name} is one without it ({setting} 0); "
+                f"set {setting} above 0, which the schedule then replaces at every step"
+            )
 
 
 def _row(where: str, class_name: object) -> Callable[..., None]:
@@ -114,7 +184,7 @@ def _check_together(where: str, class_name: str, settings: Mapping[str, Any]) ->
                 raise InputError(f"{where}.{name}: changes nothing without use_ema: true, got {settings[name]}")
     if class_name == "SGD" and settings["nesterov"] and settings["momentum"] == 0:
         raise InputError(f"{where}.nesterov: needs a momentum above 0, got momentum 0.0")
-    if class_name == "ScheduleFreeAdamW":
+    if class_name in ("Lion", "ScheduleFreeAdamW"):
         ABOVE_ZERO_BELOW_ONE.check(f"{where}.beta_1", settings["beta_1"])
     for pattern in settings.get("exclude_layers") or ():
         try:

@@ -24,7 +24,7 @@ import numpy as np
 from experiments.checks import InputError, settings_of, unknown
 from experiments.shapes import Array, Shape, times
 
-COMMON = ("name", "peak", "by", "warmup")
+COMMON = ("name", "peak", "by", "warmup", "momentum")
 """The keys every schedule has besides the settings of its shape."""
 
 F = TypeVar("F", bound=Callable[..., Array])

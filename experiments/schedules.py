@@ -1,11 +1,13 @@
 """A learning-rate schedule as a table of learning rates, known before anything runs.
 
     cosine: {final: 0.01, peak: 0.1, by: step, warmup: {epochs: 3, start: 0.0}}
+    one-cycle: {momentum: {low: 0.85, high: 0.95}}
 
 The label selects the shape, or `name` does. `peak` is what the shape gives fractions of (default: the
 optimizer's learning rate), `by` whether it moves at every step or every epoch, and `warmup` goes in front:
-linear from start * peak to the peak, after which the shape begins with the epochs that are left. All shapes
-stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
+linear from start * peak to the peak, after which the shape begins with the epochs that are left. `momentum`
+cycles the optimizer's momentum against the rate of a shape that goes in cycles (experiments.momentum). All
+shapes stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
 (experiments.own_shapes).
 """
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from experiments import cycles, own_shapes, published, rules, sequences, shapes
 from experiments.checks import InputError, checked, converted, unknown
 from experiments.limits import FRACTION, POSITIVE, within
+from experiments.momentum import Momentum, against, check_momentum
 from experiments.own_shapes import COMMON
 from experiments.range_test import AUTO
 from experiments.shapes import Array, By, Shape, ramp, times
@@ -47,6 +50,7 @@ class Schedule:
     by: By = "step"
     warmup: Warmup | None = None
     plateau: rules.Plateau | None = None
+    momentum: Momentum | None = None
 
 
 def _row(where: str, name: str) -> Shape:
@@ -69,6 +73,15 @@ def _warmup(where: str, given: Any) -> Warmup:
     return Warmup(**settings)
 
 
+def _momentum(where: str, name: str, row: Shape, settings: Mapping[str, Any], given: Any) -> Momentum:
+    if row.lowest is None:
+        cycling = ", ".join(sorted(label for label, other in SHAPES.items() if other.lowest))
+        raise InputError(f"{where}: {name} has no cycles that a momentum could follow; those that do: {cycling}")
+    if row.lowest(settings) >= 1:
+        raise InputError(f"{where}: this {name} never leaves its peak, so a momentum has nothing to follow")
+    return check_momentum(where, _mapping(where, given, "{low: 0.85, high: 0.95}"))
+
+
 def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     """`given`, the settings that a sweep file has at `where` under `label`, as a Schedule.
 
@@ -76,8 +89,9 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     wrong type or outside its limits, settings that contradict each other, or a user's own shape that cannot
     be loaded.
 
-    >>> check("schedules.slow", "slow", {"name": "cosine", "final": 0.01, "peak": 0.1})
-    Schedule(shape='cosine', settings={'final': 0.01}, peak=0.1, by='step', warmup=None, plateau=None)
+    >>> slow = check("schedules.slow", "slow", {"name": "cosine", "final": 0.01, "peak": 0.1})
+    >>> slow.shape, slow.settings, slow.peak, slow.by
+    ('cosine', {'final': 0.01}, 0.1, 'step')
     >>> check("schedules.cosin", "cosin", {})
     Traceback (most recent call last):
     ...
@@ -89,6 +103,7 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     row = _row(f"{where}.name" if "name" in given else where, name)
     settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=COMMON)
     peak, by, warmup = given.get("peak"), given.get("by", row.by or "step"), given.get("warmup")
+    cycled = given.get("momentum")
     if peak is not None:
         if row.absolute:
             raise InputError(f"{where}.peak: {name} gives learning rates itself and has no peak; remove it")
@@ -105,6 +120,7 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
         by=by,
         warmup=None if warmup is None else _warmup(f"{where}.warmup", warmup),
         plateau=rules.Plateau(**settings) if name == "plateau" else None,
+        momentum=None if cycled is None else _momentum(f"{where}.momentum", name, row, settings, cycled),
     )
 
 
@@ -133,6 +149,14 @@ def _with_warmup(schedule: Schedule, warmup: Warmup, row: Shape, time: Array, ep
     return np.where(time < warmup.epochs, top * ramp(time, warmup.epochs, start=warmup.start), body)
 
 
+def _fractions(schedule: Schedule, row: Shape, epochs: int, steps: int) -> Array:
+    """Fractions of the peak (the rates themselves of an absolute shape), [epochs, steps] or [epochs, 1]."""
+    time = times(epochs, steps if schedule.by == "step" else 1)
+    if schedule.warmup is None:
+        return _shaped(schedule, row, time, float(epochs))
+    return _with_warmup(schedule, schedule.warmup, row, time, epochs)
+
+
 def table(
     schedule: Schedule, learning_rate: float, epochs: int, steps: int, decay: float = 0.0
 ) -> NDArray[np.float32]:
@@ -147,11 +171,7 @@ def table(
     [[0.0, 0.25], [0.5, 0.25]]
     """
     row = _row(schedule.shape, schedule.shape)
-    time = times(epochs, steps if schedule.by == "step" else 1)
-    if schedule.warmup is None:
-        values = _shaped(schedule, row, time, float(epochs))
-    else:
-        values = _with_warmup(schedule, schedule.warmup, row, time, epochs)
+    values = _fractions(schedule, row, epochs, steps)
     peak = learning_rate if schedule.peak is None else schedule.peak
     if peak == AUTO:
         raise InputError(f"{schedule.shape}.peak: expected a number, got 'auto'; test the range first")
@@ -164,6 +184,23 @@ def table(
         worst = rates[~(np.isfinite(rates) & (rates >= 0) & (rates <= np.finfo(np.float32).max))][0]
         raise InputError(f"{schedule.shape}: expected learning rates of 0 or more, all finite, got {worst:g}")
     return result
+
+
+def momentum_table(schedule: Schedule, epochs: int, steps: int) -> NDArray[np.float32] | None:
+    """The momentum of every step, float32 [epochs, steps]; None where the schedule leaves it alone.
+
+    It follows the shape, a warm-up in front of it included, but no `decay`. Rounded once.
+
+    >>> one = check("s", "one-cycle", {"up": 0.5, "down": 0.25, "tail": 0.25, "momentum": {}})
+    >>> momentum_table(one, epochs=2, steps=2).round(3).tolist()
+    [[0.949999988079071, 0.8999999761581421], [0.8500000238418579, 0.949999988079071]]
+    """
+    row = _row(schedule.shape, schedule.shape)
+    if schedule.momentum is None or row.lowest is None:
+        return None
+    fractions = _fractions(schedule, row, epochs, steps)
+    values = against(fractions, row.lowest(schedule.settings), schedule.momentum)
+    return np.broadcast_to(values, (epochs, steps)).astype(np.float32, order="C")
 
 
 def require(where: str, schedule: Schedule, epochs: int) -> None:

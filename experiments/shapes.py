@@ -37,6 +37,9 @@ class Shape:
     """Checks settings that depend on each other, and gives them in their final form."""
     require: Callable[[str, Settings, float], None] | None = None
     """Raises InputError when the shape needs more epochs than it has."""
+    lowest: Callable[[Settings], float] | None = None
+    """The fraction of the peak that its cycles rise from and fall back to; None: it has no cycles for a momentum
+    to follow."""
     settings: Callable[..., Any] | None = None
     """What holds the settings as keyword-only parameters, where it is not the function."""
 

@@ -37,7 +37,8 @@ T = TypeVar("T")
 class Job:
     """What is trained: everything that decides the numbers but the learning rates.
 
-    `batch_size` counts images, "full" is all of them; `precision` is one of PRECISIONS.
+    `batch_size` counts images, "full" is all of them; `precision` is one of PRECISIONS. With `cycles_momentum`
+    every epoch is given a momentum beside its learning rates.
     """
 
     data: datasets.Data
@@ -47,6 +48,7 @@ class Job:
     seed: int
     precision: str
     deterministic: bool
+    cycles_momentum: bool = False
 
 
 class Trainer:
@@ -86,7 +88,7 @@ class Trainer:
         )
         several = self._part < self._batch
         self._program, self._optimizer, self._start = programs.get(
-            (*_identity(job.optimizer), several), lambda: self._new_program(several)
+            (*_identity(job.optimizer), several, job.cycles_momentum), lambda: self._new_program(several)
         )
         fresh = vgg.initial_weights(self._network.keras, job.model, job.seed)
         for variable, value in zip(self._network.keras.weights, fresh, strict=True):
@@ -98,23 +100,30 @@ class Trainer:
         """Weight steps in an epoch: batches, the last one may be smaller."""
         return -(-len(self._data.train) // self._batch)
 
-    def epoch(self, n: int, learning_rates: NDArray[np.float32]) -> dict[str, float]:
+    def epoch(
+        self, n: int, learning_rates: NDArray[np.float32], momentum: NDArray[np.float32] | None = None
+    ) -> dict[str, float]:
         """Train epoch `n` with `learning_rates`, float32 [steps], then validate.
+
+        `momentum`, of the same form, is given where the job cycles it, and only there.
 
         Gives loss, accuracy (means over the epoch, each image as the model was before learning from its batch),
         val_loss, val_accuracy (with the averaged weights, where the optimizer keeps an average) and images (how
         many were trained on). Training ends with the first batch whose loss is not finite; then loss is not
         finite either and the validation metrics are NaN.
 
-        Raises InputError for a wrong number of learning rates.
+        Raises InputError for a wrong number of learning rates or of momentum.
         """
-        if learning_rates.shape != (self.steps,) or learning_rates.dtype != np.float32:
+        self._require_one_a_step(n, "learning rates", learning_rates)
+        if momentum is not None:
+            self._require_one_a_step(n, "momenta", momentum)
+        if (momentum is not None) != self._job.cycles_momentum:
             raise InputError(
-                f"epoch {n}: expected {self.steps} learning rates as float32, one a step, "
-                f"got {learning_rates.dtype} {learning_rates.shape}"
+                f"epoch {n}: a momentum belongs to a job with cycles_momentum, and only there, "
+                f"got {momentum} for cycles_momentum={self._job.cycles_momentum}"
             )
         self._seed_random_layers(n)
-        trained = self._train(n, learning_rates, range(self.steps))
+        trained = self._train(n, learning_rates, range(self.steps), momentum)
         self.losses = trained.by_step
         result: dict[str, float] = {"loss": trained.loss, "accuracy": trained.accuracy}
         result |= {"val_loss": np.nan, "val_accuracy": np.nan, "images": trained.images}
@@ -123,7 +132,13 @@ class Trainer:
                 result |= self._validate()
         return result
 
-    def _train(self, n: int, learning_rates: NDArray[np.float32], steps: range) -> Totals:
+    def _train(
+        self,
+        n: int,
+        learning_rates: NDArray[np.float32],
+        steps: range,
+        momentum: NDArray[np.float32] | None = None,
+    ) -> Totals:
         """Train the weight steps `steps` (a run of them) of epoch `n`, each with its rate in float32 [steps]."""
         job, data = self._job, self._data
         images = data.train[datasets.order(len(data.train), job.seed, n)]
@@ -133,7 +148,8 @@ class Trainer:
             return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
 
         parts = cut(len(images), self._batch, self._part).of_steps(steps)
-        cut_up = chunks(parts, gather, data.labels[images], learning_rates, at_least=min(PIECE, self.steps))
+        at_least = min(PIECE, self.steps)
+        cut_up = chunks(parts, gather, data.labels[images], learning_rates, momentum, at_least=at_least)
         return run(self._program.train, cut_up, parts)
 
     def range_test(self, learning_rates: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -155,6 +171,12 @@ class Trainer:
             if end is not None:
                 return losses[:end]
         return losses
+
+    def _require_one_a_step(self, n: int, what: str, row: NDArray[np.float32]) -> None:
+        if row.shape != (self.steps,) or row.dtype != np.float32:
+            raise InputError(
+                f"epoch {n}: expected {self.steps} {what} as float32, one a step, got {row.dtype} {row.shape}"
+            )
 
     def _validate(self) -> dict[str, float]:
         data = self._data
@@ -200,6 +222,8 @@ class Trainer:
         if job.precision == "mixed_float16" and job.optimizer.settings["loss_scale_factor"] is None:
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale")
         optimizer.build(network.keras.trainable_variables)
+        if job.cycles_momentum:
+            optimizers.cycle_momentum(getattr(optimizer, "inner_optimizer", optimizer), job.optimizer)
         start = variables.Start(network.keras, optimizer)
         return self._backend.program(network, optimizer, several_parts), optimizer, start
 

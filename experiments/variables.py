@@ -11,20 +11,28 @@ from experiments.checks import InputError
 
 State = dict[str, NDArray[Any]]
 
+CYCLED = "cycled_momentum"
+"""The name of the variable that stands for an optimizer's momentum where a schedule cycles it."""
+
 
 def named(network: Any, optimizer: Any) -> dict[str, Any]:
     """Every Keras variable that decides how training goes on, by a name that is the same in every process.
 
-    Left out are the learning rate, which each step sets, and the states of random layers, which each epoch
-    sets.
+    Left out are the learning rate and a cycled momentum, which each step sets, and the states of random layers,
+    which each epoch sets.
     """
     result = {f"model/{variable.path}": variable for variable in network.weights}
     for index, variable in enumerate(optimizer.variables):
-        if variable is not optimizer.learning_rate:
+        if variable is not optimizer.learning_rate and variable.name != CYCLED:
             # Keras numbers the variables that an optimizer does not name, over the whole process.
             name = re.sub(r"^variable(_\d+)?$", "value", variable.path.rsplit("/", 1)[-1])
             result[f"optimizer/{index:03d}/{name}"] = variable
     return result
+
+
+def cycled_momentum(optimizer: Any) -> Any | None:
+    """The variable that stands for the optimizer's momentum, if a schedule cycles it."""
+    return next((variable for variable in optimizer.variables if variable.name == CYCLED), None)
 
 
 def read(variables: Mapping[str, Any]) -> State:

@@ -75,11 +75,17 @@ def session(plan: Plan, address: str | None) -> Iterator[None]:
     """Ray for a run of `plan`, at `address` or on this machine; none where nothing is left to do.
 
     Raises InputError, before anything is written, for more CPUs or GPUs a trial than there are, for an address
-    where no cluster answers, and for a trainer that cannot be imported.
+    where no cluster answers, and for a trainer that cannot be imported or that takes no momentum where a
+    schedule cycles it.
     """
     if not plan.unfinished:
         yield
         return
+    from orchestrator.trainable import require_momentum, trainer_class
+
+    for trial in plan.unfinished:
+        if plan.walks[trial.id].chain.momentum is not None:
+            require_momentum(plan.sweep.trainer, trainer_class(plan.sweep.trainer), trial.recipe.label)
     with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, address):
         yield
 

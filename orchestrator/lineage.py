@@ -1,9 +1,11 @@
 """The lineage of epochs: their keys, and walking a trial's chain through what is already known.
 
-An epoch's result depends only on the state before it and the learning rates of its steps, so its key is
+An epoch's result depends only on the state before it and the learning rates (and momentum, where a schedule
+cycles it) of its steps, so its key is
 
     root key  = sha256(canonical JSON of all that decides the numbers)
-    epoch key = sha256(key of the epoch before + the little-endian float32 learning rates of this epoch's steps)
+    epoch key = sha256(key of the epoch before + the little-endian float32 learning rates of this epoch's steps
+                       [+ the momentum of its steps in the same form])
 
 and whatever is known under a key never has to be trained again, whichever trial, sweep or day it came from.
 """
@@ -32,10 +34,18 @@ def root_key(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def epoch_key(before: str, learning_rates: npt.NDArray[np.float32]) -> str:
-    """The hex key of the epoch that follows `before` with these learning rates, float32 [steps]."""
+def epoch_key(
+    before: str, learning_rates: npt.NDArray[np.float32], momentum: npt.NDArray[np.float32] | None = None
+) -> str:
+    """The hex key of the epoch that follows `before` with these learning rates, and momentum if it is cycled.
+
+    Both are float32 [steps]. Rates alone and rates with momentum cannot be taken for each other: all epochs
+    under one root have the same number of steps.
+    """
     digest = hashlib.sha256(bytes.fromhex(before))
     digest.update(np.ascontiguousarray(learning_rates, dtype="<f4").data)
+    if momentum is not None:
+        digest.update(np.ascontiguousarray(momentum, dtype="<f4").data)
     return digest.hexdigest()
 
 
@@ -43,13 +53,15 @@ def epoch_key(before: str, learning_rates: npt.NDArray[np.float32]) -> str:
 class Chain:
     """All that decides a trial's epochs: where it starts, its learning rates, and the rules that react.
 
-    `table` is float32 [epochs, steps]. The rules are functions of the epochs so far, so a chain has no state.
+    `table` is float32 [epochs, steps], and so is `momentum` where the schedule cycles it. The rules are functions
+    of the epochs so far, so a chain has no state.
     """
 
     root: str
     table: npt.NDArray[np.float32]
     plateau: rules.Plateau | None = None
     early_stopping: rules.EarlyStopping | None = None
+    momentum: npt.NDArray[np.float32] | None = None
 
     @property
     def epochs(self) -> int:
@@ -60,6 +72,14 @@ class Chain:
         """The learning rates of the epoch after `history`, float32 [steps]."""
         row: npt.NDArray[np.float32] = self.table[len(history)]
         return self.plateau.apply(row, history) if self.plateau else row
+
+    def momentum_in(self, epoch: int) -> npt.NDArray[np.float32] | None:
+        """The momentum of the steps of `epoch`, float32 [steps]; None where the schedule leaves it alone."""
+        return None if self.momentum is None else self.momentum[epoch]
+
+    def key(self, before: str, history: Sequence[Metrics]) -> str:
+        """The key of the epoch after `history`, `before` being that of its last one (or the root)."""
+        return epoch_key(before, self.rates(history), self.momentum_in(len(history)))
 
     def ending(self, history: Sequence[Metrics]) -> str | None:
         """How the trial ended with `history`: `diverged`, `stopped`, `completed`; None if it goes on."""
@@ -102,7 +122,7 @@ class Walk:
         chain, keys, history = self.chain, self.keys, self.history
         before = keys[-1] if keys else chain.root
         while chain.goes_on(history):
-            before = epoch_key(before, chain.rates(history))
+            before = chain.key(before, history)
             metrics = known.metrics(before)
             if metrics is None:
                 break
@@ -126,7 +146,7 @@ class Walk:
     @property
     def next_key(self) -> str:
         """The key of the first epoch that is not known."""
-        return epoch_key(self.keys[-1] if self.keys else self.chain.root, self.chain.rates(self.history))
+        return self.chain.key(self.keys[-1] if self.keys else self.chain.root, self.history)
 
     @property
     def frontier(self) -> str:
@@ -158,7 +178,7 @@ class Walk:
             return []
         keys, before = [], self.keys[-1] if self.keys else self.chain.root
         rule, rows = self.chain.plateau, self.chain.table[len(self.history) :]
-        for row in rule.apply(rows, self.history) if rule else rows:
-            before = epoch_key(before, row)
+        for epoch, row in enumerate(rule.apply(rows, self.history) if rule else rows, len(self.history)):
+            before = epoch_key(before, row, self.chain.momentum_in(epoch))
             keys.append(before)
         return keys

@@ -148,7 +148,7 @@ def _chains(found: Sequence[Trial], provisional: Mapping[str, str], roots: Roots
     A provisional trial's rates are parts of a peak that nobody knows yet, so no epoch that is known is its.
     """
     tables: dict[str, npt.NDArray[np.float32]] = {}
-    by_recipe: dict[int, tuple[dict[str, Any], npt.NDArray[np.float32]]] = {}
+    by_recipe: dict[int, tuple[dict[str, Any], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]] = {}
     chains = {}
     for trial in found:
         recipe = trial.recipe
@@ -157,10 +157,12 @@ def _chains(found: Sequence[Trial], provisional: Mapping[str, str], roots: Roots
             rates = recipe.schedule, recipe.peak, recipe.settings.epochs, roots.steps(recipe), optimizer.decay
             if repr(rates) not in tables:
                 tables[repr(rates)] = schedules.table(*rates)
-            optimizers.require(recipe.label, optimizer, tables[repr(rates)])
-            by_recipe[id(recipe)] = roots.facts(recipe), tables[repr(rates)]
-        facts, table = by_recipe[id(recipe)]
+            table = tables[repr(rates)]
+            momentum = schedules.momentum_table(recipe.schedule, *table.shape)
+            optimizers.require(recipe.label, optimizer, table, cycles_momentum=momentum is not None)
+            by_recipe[id(recipe)] = roots.facts(recipe), table, momentum
+        facts, table, momentum = by_recipe[id(recipe)]
         salt = {"range_test": provisional[trial.id]} if trial.id in provisional else {}
         root = lineage.root_key({**facts, **salt, "seed": trial.seed})
-        chains[trial.id] = Chain(root, table, recipe.plateau, recipe.settings.early_stopping)
+        chains[trial.id] = Chain(root, table, recipe.plateau, recipe.settings.early_stopping, momentum)
     return chains

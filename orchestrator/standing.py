@@ -104,6 +104,12 @@ def first_rates(plan: Plan, trial: Trial) -> list[float]:
     return [float(rate) for rate in plan.walks[trial.id].chain.table[:, 0]]
 
 
+def first_momenta(plan: Plan, trial: Trial) -> dict[str, list[float]]:
+    """The `momentum` of the first step of each planned epoch; nothing where the schedule leaves it alone."""
+    momentum = plan.walks[trial.id].chain.momentum
+    return {} if momentum is None else {"momentum": [float(value) for value in momentum[:, 0]]}
+
+
 def status(plan: Plan, store: Store) -> dict[str, Any]:
     """`sweep status --json`: trials by status (the stopped are among the completed), epochs, best, time left.
 

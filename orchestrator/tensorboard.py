@@ -54,5 +54,7 @@ class EventFiles:
             for metric in METRICS:
                 writer.add_scalar(metric, walk.history[epoch][metric], epoch)
             writer.add_scalar("learning_rate", float(walk.chain.rates(walk.history[:epoch])[0]), epoch)
+            if (momentum := walk.chain.momentum_in(epoch)) is not None:
+                writer.add_scalar("momentum", float(momentum[0]), epoch)
         writer.flush()
         self._written[trial.id] = len(walk.history)

@@ -7,13 +7,14 @@ record, and only then report it.
 
 import functools
 import importlib
+import inspect
 import math
 import os
 import socket
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,8 +40,14 @@ class Trainer(Protocol):
     def reset(self, job: Any) -> None:
         """Start over with fresh weights for `job`, an `experiments.trainer.Job`."""
 
-    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> Mapping[str, float]:
-        """Train epoch `n` with these rates, float32 [steps]; loss, accuracy, val_loss, val_accuracy, images."""
+    def epoch(
+        self, n: int, learning_rates: npt.NDArray[np.float32], **momentum: npt.NDArray[np.float32]
+    ) -> Mapping[str, float]:
+        """Train epoch `n` with these rates, float32 [steps]; loss, accuracy, val_loss, val_accuracy, images.
+
+        `momentum`, of the same form, is given where the schedule cycles it; a trainer that takes none cannot have
+        such schedules.
+        """
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Everything that decides what the next epoch computes."""
@@ -85,6 +92,16 @@ def trainer_class(name: str) -> Any:
     return found
 
 
+def require_momentum(name: str, trainer: Any, label: str) -> None:
+    """Raise InputError where `trainer`, the class that `name` means, cannot be given a momentum at each step."""
+    parameters = inspect.signature(trainer.epoch).parameters.values()
+    if not any(p.name == "momentum" or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise InputError(
+            f"trainer: {name} trains epochs without a momentum, which the schedule of {label} cycles; let its "
+            "epoch take `momentum` or take `momentum` out of the schedule"
+        )
+
+
 class TrialRun:
     """One trial's way through its epochs, from wherever the store knows it to be."""
 
@@ -109,7 +126,8 @@ class TrialRun:
 
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
-        self.trainer.reset(_job(self.trial.recipe, self.trial.seed))
+        job = _job(self.trial.recipe, self.trial.seed)
+        self.trainer.reset(replace(job, cycles_momentum=self.walk.chain.momentum is not None))
         self.walk.resume = 0
         for count in range(len(keys), 0, -1):
             try:
@@ -147,7 +165,9 @@ class TrialRun:
         rates = walk.chain.rates(walk.history[:number])
         key = walk.frontier
         started_at, started = datetime.now(UTC), time.perf_counter()
-        metrics = self.trainer.epoch(number, rates)
+        momentum = walk.chain.momentum_in(number)
+        cycled = {} if momentum is None else {"momentum": momentum}
+        metrics = self.trainer.epoch(number, rates, **cycled)
         seconds = time.perf_counter() - started
         finite = all(math.isfinite(metrics[m]) for m in rules.METRICS)
         self._require_place()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.trainer import Job
-from tests.tiny import job, rates, trainer
+from tests.tiny import job, momenta, rates, trainer
 
 CASES: dict[str, Job] = {
+    "cycled": replace(job({"class": "SGD", "momentum": 0.9, "nesterov": True}), cycles_momentum=True),
     "adam": job({"class": "Adam"}),
     "momentum": job({"class": "SGD", "momentum": 0.9}),
     # Three steps an epoch: after two epochs the accumulation and the average are both under way.
@@ -31,9 +33,11 @@ CASES: dict[str, Job] = {
 Metrics = list[dict[str, float]]
 
 
-def train(epochs: range) -> Metrics:
+def train(epochs: range, cycles: bool = False) -> Metrics:
     """These epochs of the job that is under way."""
-    return [trainer().epoch(n, rates(0.001)) for n in epochs]
+    if not cycles:
+        return [trainer().epoch(n, rates(0.001)) for n in epochs]
+    return [trainer().epoch(n, rates(0.001), momenta(0.5 + n / 10, 0.9)) for n in epochs]
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
@@ -49,7 +53,7 @@ def main(folder: Path) -> None:
     for name, case in CASES.items():
         warm.reset(case)
         warm.restore(read(folder / f"{name}-before.npz"))
-        metrics[name] = train(range(2, 4))
+        metrics[name] = train(range(2, 4), case.cycles_momentum)
         np.savez(folder / f"{name}-after.npz", **warm.state())
     warm.reset(CASES["everything"])
     metrics["fresh"] = train(range(1))

@@ -74,6 +74,18 @@ class VectorTrainer:
         path.write_bytes(self.weights.tobytes())
 
 
+class MomentumTrainer(VectorTrainer):
+    """A VectorTrainer that a momentum slows down."""
+
+    def epoch(
+        self, n: int, learning_rates: npt.NDArray[np.float32], momentum: npt.NDArray[np.float32] | None = None
+    ) -> dict[str, float]:
+        """Train with the rates that the momentum leaves."""
+        assert self.job is not None
+        assert self.job.cycles_momentum == (momentum is not None)
+        return super().epoch(n, learning_rates if momentum is None else learning_rates * (1 - momentum))
+
+
 class SlowTrainer(VectorTrainer):
     """A VectorTrainer whose epochs take a tenth of a second, so that all workers get a share."""
 

@@ -15,7 +15,7 @@ from experiments import datasets, vgg
 from experiments.checks import InputError
 from experiments.trainer import Job, Trainer
 from tests import elsewhere
-from tests.tiny import job, photos, rates, same, trainer
+from tests.tiny import job, momenta, photos, rates, same, trainer
 
 SGD = {"class": "SGD", "learning_rate": 0.01}
 
@@ -78,11 +78,11 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     here: dict[str, Any] = {}
     for name, case in elsewhere.CASES.items():
         trainer().reset(case)
-        history = elsewhere.train(range(1))
+        history = elsewhere.train(range(1), case.cycles_momentum)
         first = trainer().state()
-        history += elsewhere.train(range(1, 2))
+        history += elsewhere.train(range(1, 2), case.cycles_momentum)
         np.savez(folder / f"{name}-before.npz", **trainer().state())
-        history += elsewhere.train(range(2, 4))
+        history += elsewhere.train(range(2, 4), case.cycles_momentum)
         here[name] = (history, trainer().state(), first)
     command = [sys.executable, "-m", "tests.elsewhere", str(folder)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
@@ -208,6 +208,48 @@ def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
     program: Any = warm._program
     assert program._train.experimental_get_tracing_count() == 1
     assert program._network.gradients.experimental_get_tracing_count() == 1
+
+
+def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> None:
+    warm, case = trainer(), job({**SGD, "momentum": 0.9})
+    warm.reset(case)
+    without: Any = warm._program
+    warm.reset(replace(case, cycles_momentum=True))
+    program: Any = warm._program
+    for epoch, low in enumerate((0.1, 0.5, 0.8)):
+        warm.epoch(epoch, rates(0.01), momenta(low, 0.95))
+    assert program is not without
+    assert program._train.experimental_get_tracing_count() == 1
+    warm.reset(case)
+    assert warm._program is without
+
+
+@pytest.mark.parametrize("changes", [{"precision": "mixed_float16"}, {"batch_size": 260}])
+def test_momentum_is_cycled_in_half_precision_and_in_batches_of_several_parts(changes: dict[str, Any]) -> None:
+    warm = trainer()
+    case = replace(job({**SGD, "momentum": 0.9}, folder=photos(each=200)), **{"batch_size": 150, **changes})
+    ends = []
+    for high in (0.1, 0.9, 0.1):
+        warm.reset(replace(case, cycles_momentum=True))
+        warm.epoch(0, rates(0.05), momenta(0.0, high))
+        ends.append(warm.state())
+    assert same(ends[0], ends[2])
+    kernel = "model/logits/kernel"
+    assert not np.array_equal(ends[0][kernel], ends[1][kernel])
+    warm.reset(case)
+    assert warm.state().keys() == ends[0].keys()
+
+
+def test_a_momentum_is_given_where_the_job_cycles_it_and_only_there() -> None:
+    case = job({**SGD, "momentum": 0.9})
+    trainer().reset(case)
+    with pytest.raises(InputError, match="epoch 3: a momentum belongs to a job with cycles_momentum"):
+        trainer().epoch(3, rates(0.01), momenta(0.8, 0.9))
+    trainer().reset(replace(case, cycles_momentum=True))
+    with pytest.raises(InputError, match="got None for cycles_momentum=True"):
+        trainer().epoch(3, rates(0.01))
+    with pytest.raises(InputError, match="epoch 3: expected 3 momenta as float32, one a step, got float32"):
+        trainer().epoch(3, rates(0.01), momenta(0.8, 0.9)[:2])
 
 
 def test_a_foreign_state_is_refused_and_changes_nothing() -> None:

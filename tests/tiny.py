@@ -65,6 +65,11 @@ def rates(learning_rate: float) -> NDArray[np.float32]:
     return (learning_rate * np.linspace(1, 0.5, steps)).astype(np.float32)
 
 
+def momenta(low: float, high: float) -> NDArray[np.float32]:
+    """A rising momentum for the steps of the job that is under way."""
+    return np.linspace(low, high, trainer().steps).astype(np.float32)
+
+
 def same(state: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> bool:
     """Whether two states are equal to the bit."""
     return state.keys() == other.keys() and all(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import variables
 from experiments.backends import Measured, Pending
 from experiments.feeding import Chunk
 
@@ -100,7 +101,9 @@ class Program:
         from jax import numpy as jnp
 
         self._network, self._optimizer = network, optimizer
-        self._rate = next(index for index, v in enumerate(optimizer.variables) if v is optimizer.learning_rate)
+        by_step = {"learning_rates": optimizer.learning_rate, "momentum": variables.cycled_momentum(optimizer)}
+        places = enumerate(optimizer.variables)
+        self._by_step = {index: name for index, v in places for name, one in by_step.items() if v is one}
         weights = network.keras.trainable_variables if several_parts else []
         self._sums = [jnp.zeros(variable.shape, variable.dtype) for variable in weights]
         self._train = _compiled(self._part, replaces=True)
@@ -119,7 +122,8 @@ class Program:
         from jax import numpy as jnp
 
         optimizer = list(values.optimizer)
-        optimizer[self._rate] = part["learning_rates"]
+        for index, column in self._by_step.items():
+            optimizer[index] = part[column]
         scale = self._scale(optimizer)
 
         def scaled(trainable: Any) -> tuple[Any, Any]:

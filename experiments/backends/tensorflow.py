@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments import variables
 from experiments.backends import Measured, Pending
 from experiments.checks import InputError
 from experiments.feeding import Chunk
@@ -107,6 +108,7 @@ class Program:
         import tensorflow as tf
 
         self._network, self._optimizer = network, optimizer
+        self._momentum = variables.cycled_momentum(optimizer)
         self._weights = network.keras.trainable_variables
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self._weights]
         self._sums = [tf.Variable(zero, trainable=False) for zero in zeros] if several_parts else []
@@ -120,22 +122,33 @@ class Program:
         return _loop(columns, self._part)
 
     def _part(
-        self, images: Any, labels: Any, mask: Any, *, counts: Any, learning_rates: Any, first: Any, last: Any
+        self,
+        images: Any,
+        labels: Any,
+        mask: Any,
+        *,
+        counts: Any,
+        learning_rates: Any,
+        momentum: Any,
+        first: Any,
+        last: Any,
     ) -> tuple[Any, Any]:
         import tensorflow as tf
 
         scale = tf.cast(self._optimizer.scale_loss(tf.constant(1.0)), tf.float32)
         loss, correct, gradients = self._network.gradients(images, labels, mask, counts, scale)
         if not self._sums:
-            self._step(learning_rates, gradients)
+            self._step(learning_rates, momentum, gradients)
             return loss, correct
         for total, gradient in zip(self._sums, gradients, strict=True):
             total.assign(tf.where(first, gradient, total + gradient))
-        tf.cond(last, lambda: self._step(learning_rates, list(self._sums)), lambda: None)
+        tf.cond(last, lambda: self._step(learning_rates, momentum, list(self._sums)), lambda: None)
         return loss, correct
 
-    def _step(self, learning_rate: Any, gradients: Any) -> None:
+    def _step(self, learning_rate: Any, momentum: Any, gradients: Any) -> None:
         self._optimizer.learning_rate.assign(learning_rate)
+        if self._momentum is not None:
+            self._momentum.assign(momentum)
         self._optimizer.apply(gradients, self._weights)
 
 
@@ -150,6 +163,7 @@ def _columns(image: tuple[int, int, int]) -> dict[str, Any]:
         "mask": tf.TensorSpec((parts, size), tf.float32),
         "counts": tf.TensorSpec((parts,), tf.float32),
         "learning_rates": tf.TensorSpec((parts,), tf.float32),
+        "momentum": tf.TensorSpec((parts,), tf.float32),
         "first": tf.TensorSpec((parts,), tf.bool),
         "last": tf.TensorSpec((parts,), tf.bool),
     }

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import backends, optimizers, vgg
+from experiments import backends, datasets, optimizers, vgg
 from experiments.checks import InputError, settings_of
-from experiments.optimizer_classes import CLASSES, common
-from tests.tiny import job, rates, same, trainer
+from experiments.optimizer_classes import CLASSES, MOMENTUM, common
+from orchestrator import plan
+from orchestrator.store import Store
+from tests.conftest import small
+from tests.tiny import job, momenta, rates, same, trainer
 
 EVERY = sorted(CLASSES)
 
@@ -60,6 +63,30 @@ def test_what_is_built_has_the_settings(name: str) -> None:
     # Keras turns Muon's None into an empty list.
     config["exclude_layers"] = config.get("exclude_layers") or None
     assert {n: config[n] for n in checked.settings} == dict(checked.settings)
+
+
+COMMON: dict[str, dict[str, Any]] = {
+    "weight decay": {"weight_decay": 0.25},
+    "clipping by norm": {"clipnorm": 0.25},
+    "clipping by value": {"clipvalue": 0.25},
+    "clipping by the global norm": {"global_clipnorm": 0.25},
+    "average": {"use_ema": True},
+    "a slower average": {"use_ema": True, "ema_momentum": 0.9375},
+    "an average taken over": {"use_ema": True, "ema_overwrite_frequency": 5},
+    "scaled loss": {"loss_scale_factor": 8.0},
+    "accumulation": {"gradient_accumulation_steps": 4},
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_every_class_takes_reaches_keras_and_enters_the_key(name: str, store: Store) -> None:
+    assert {key for given in COMMON.values() for key in given} == set(settings_of(common))
+    for given in COMMON.values():
+        built = optimizers.build(optimizers.check("o", {"class": name, **given}))
+        assert {key: getattr(built, key) for key in given} == given
+    every = {f"o{n}": {"class": name, **given} for n, given in enumerate([{}, *COMMON.values()])}
+    found = plan.make(small(optimizers=every, schedules={"constant": {}}, seeds=[0]), store)
+    assert len({walk.chain.root for walk in found.walks.values()}) == len(every)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -118,3 +145,69 @@ def test_it_trains_and_goes_on_exactly(name: str) -> None:
     else:
         with pytest.raises(InputError, match="above 0"):
             optimizers.require("o", made.optimizer, zero)
+
+
+# What a class needs to have a momentum at all.
+WITH_MOMENTUM = {"SGD": {"momentum": 0.9, "nesterov": True}, "RMSprop": {"momentum": 0.9}}
+
+
+@pytest.mark.parametrize("name", sorted(MOMENTUM))
+def test_a_cycled_momentum_is_one_assigned_at_every_step(name: str) -> None:
+    """Against Keras itself, run eagerly: there the Python float is read at each step."""
+    warm, plain = trainer(), job({**recipe(name), **WITH_MOMENTUM.get(name, {})})
+    made, rate = replace(plain, cycles_momentum=True), plain.optimizer.learning_rate
+    warm.reset(made)
+    network = vgg.build(made.model, (32, 32, 3), 2)
+    for variable in network.weights:
+        variable.assign(warm.state()[f"model/{variable.path}"])
+    keras_own = optimizers.build(plain.optimizer)
+    network.compile(keras_own, loss="sparse_categorical_crossentropy", run_eagerly=True)
+    every = [momenta(0.2, 0.9), momenta(0.9, 0.5)]
+    data = warm._datasets.get(made.data, lambda: pytest.fail("it is loaded by reset"))
+    for epoch, row in enumerate(every):
+        warm.epoch(epoch, rates(rate), row)
+        batches = data.train[datasets.order(len(data.train), made.seed, epoch)]
+        for step, momentum in enumerate(row):
+            for attribute in MOMENTUM[name]:
+                setattr(keras_own, attribute, float(momentum))
+            keras_own.learning_rate.assign(rates(rate)[step])
+            here = batches[5 * step : 5 * step + 5]
+            network.train_on_batch(data.images[here].astype(np.float32) / 255, data.labels[here])
+    after = warm.state()
+    for variable in network.weights:
+        np.testing.assert_allclose(after[f"model/{variable.path}"], variable.numpy(), rtol=2e-3, atol=3e-5)
+
+    warm.reset(made)
+    first = warm.epoch(0, rates(rate), every[0])
+    middle = warm.state()
+    warm.reset(plain)
+    alone = [warm.epoch(0, rates(rate)), warm.state()]
+    warm.reset(made)
+    warm.restore(middle)
+    warm.epoch(1, rates(rate), every[1])
+    assert same(warm.state(), after)
+    warm.reset(plain)
+    assert warm.epoch(0, rates(rate)) == alone[0]
+    assert same(warm.state(), alone[1])
+    warm.reset(made)
+    assert warm.epoch(0, rates(rate), every[0]) == first
+    assert same(warm.state(), middle)
+    assert middle.keys() == alone[1].keys()
+    assert not same(middle, alone[1])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_momentum_that_cannot_be_cycled_is_refused(name: str) -> None:
+    steps = np.full((2, 3), 0.1, np.float32)
+    given = {"class": name, **WITH_MOMENTUM.get(name, {})}
+    checked = optimizers.check("o", given)
+    optimizers.require("o", checked, steps)
+    if name not in MOMENTUM:
+        with pytest.raises(InputError, match=f"^o: the schedule cycles the momentum, and {name} "):
+            optimizers.require("o", checked, steps, cycles_momentum=True)
+        return
+    optimizers.require("o", checked, steps, cycles_momentum=True)
+    for setting in MOMENTUM[name]:
+        without = replace(checked, settings={**checked.settings, setting: 0.0})
+        with pytest.raises(InputError, match=rf"{name} is one without it \({setting} 0\)"):
+            optimizers.require("o", without, steps, cycles_momentum=True)
