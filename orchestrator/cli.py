@@ -27,6 +27,7 @@ from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
+PLAN_FORMATS = ("terminal", "json", "html")
 
 
 def main() -> NoReturn:
@@ -102,15 +103,38 @@ def cli() -> None:
 
 @cli.command("plan")
 @_common
-@click.option("--curves", is_flag=True, help="Draw every schedule's learning rates.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def plan_command(file: Path, overrides: tuple[str, ...], results: str | None, curves: bool, as_json: bool) -> None:
-    """Show what would run: trials, epochs, how many of them are new."""
+@click.option("--curves", is_flag=True, help="Draw every schedule, step by step, in the terminal.")
+@click.option("--format", "kind", type=click.Choice(PLAN_FORMATS), default="terminal", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="A file, instead of the terminal.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def plan_command(
+    file: Path,
+    overrides: tuple[str, ...],
+    results: str | None,
+    curves: bool,
+    kind: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what would run: trials, epochs, how many of them are new, and every schedule's curve."""
+    from orchestrator import curves as drawn
+
     planned, store = _open(file, overrides, results)
-    if as_json:
-        _print_json(outline.as_json(planned))
+    text = io.StringIO()
+    kind = "json" if as_json else kind
+    if kind == "json":
+        text.write(json.dumps(outline.as_json(planned), indent=1) + "\n")
+    elif kind == "html":
+        text.write(drawn.page(planned, store))
     else:
-        outline.render(planned, store, Console(), curves=curves)
+        console = Console(file=text, width=120) if output else Console()
+        outline.render(planned, store, console)
+        if curves:
+            drawn.render(planned, console)
+    if output:
+        LocalFiles(output.parent).write(output.name, text.getvalue().encode())
+    elif text.getvalue():
+        click.echo(text.getvalue(), nl=False)
 
 
 @cli.command("run")

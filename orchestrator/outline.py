@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments import datasets, schedules, vgg
 from orchestrator import standing
@@ -23,7 +24,8 @@ _STATES_AT_MOST = 3
 def as_json(plan: Plan) -> dict[str, Any]:
     """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and the epochs.
 
-    The learning rates are None where a range test has to find them first.
+    The learning rates are None where a range test has to find them first; a trial has a `momentum` beside them
+    where its schedule cycles it.
     """
     epochs = plan.epochs
     return {
@@ -37,6 +39,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "epochs": trial.recipe.settings.epochs,
                 "known": len(plan.walks[trial.id].keys),
                 "learning_rate": None if trial.id in plan.provisional else standing.first_rates(plan, trial),
+                **standing.first_momenta(plan, trial),
             }
             for trial in plan.trials
         ],
@@ -53,23 +56,35 @@ def as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> None:
-    """Print what would run; with `curves` each schedule's learning rates too."""
+def facts(plan: Plan, store: Store) -> list[str]:
+    """What would run, in sentences: counts, data and model, what is new, what starts over, time and disk."""
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
     there = datasets.describe(settings.data, cache_folder())
-    console.print(f"[bold]{sweep.name}[/bold]: {len(plan.trials)} trials, {epochs.total} epochs, store {store}")
-    console.print(
+    return [
+        f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
         f"{settings.model.name} x {settings.model.width:g}, {there.train} + {there.validation} images "
         f"({', '.join(there.classes[:4])}{', …' if len(there.classes) > 4 else ''}) "
         f"at {'x'.join(map(str, there.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
-        highlight=False,
-    )
+        f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
+        + (f"; {epochs.again} known ones are computed again, their checkpoints are gone" if epochs.again else ""),
+        *_range_tests(plan),
+        *_starting_over(plan),
+        _time(plan),
+        _disk(plan, there),
+    ]
+
+
+def render(plan: Plan, store: Store, console: Console) -> None:
+    """Print what would run."""
+    headline, what, *rest = facts(plan, store)
+    console.print(Text(headline, style="bold"))
+    console.print(Text(what))
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("recipe", "epochs", "known", "new", "first", "last", "learning rate"):
         left = name in ("recipe", "learning rate")
         table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="fold")
-    for trials in _by_recipe(plan).values():
+    for trials in by_recipe(plan).values():
         walks = [plan.walks[t.id] for t in trials]
         chain = walks[0].chain
         known = sum(len(w.keys) for w in walks)
@@ -80,21 +95,15 @@ def render(plan: Plan, store: Store, console: Console, curves: bool = False) -> 
             str(known),
             str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in walks)),
             *(("auto", "auto") if open_ else (f"{chain.table[0, 0]:.3g}", f"{chain.table[-1, -1]:.3g}")),
-            sparkline([float(r) for r in chain.table[:, 0]], low=0.0, width=40 if curves else 16),
+            sparkline([float(r) for r in chain.table[:, 0]], low=0.0),
         )
     console.print(table)
-    console.print(
-        f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + [bold]{epochs.new} new[/bold]"
-        + (f"; {epochs.again} known ones are computed again, their checkpoints are gone" if epochs.again else ""),
-        highlight=False,
-    )
-    for line in [*_range_tests(plan), *_starting_over(plan)]:
-        console.print(line, highlight=False)
-    console.print(_time(plan), highlight=False)
-    console.print(_disk(plan, there), highlight=False)
+    for line in rest:
+        console.print(Text(line))
 
 
-def _by_recipe(plan: Plan) -> dict[str, list[Trial]]:
+def by_recipe(plan: Plan) -> dict[str, list[Trial]]:
+    """The plan's trials, those of one recipe together, by its label."""
     result: dict[str, list[Trial]] = {}
     for trial in plan.trials:
         result.setdefault(trial.recipe.label, []).append(trial)
@@ -120,7 +129,7 @@ def _range_tests(plan: Plan) -> list[str]:
 def _starting_over(plan: Plan) -> list[str]:
     """Which trials have epochs on record that are of no use to them now, and why."""
     lines = []
-    for trials in _by_recipe(plan).values():
+    for trials in by_recipe(plan).values():
         trial = trials[0]
         rows = plan.history.get(trial.id)
         kept = len(plan.walks[trial.id].keys)

@@ -1,4 +1,7 @@
-"""The comparison as one page that needs nothing else: no network, no other file, light and dark."""
+"""The comparison as one page that needs nothing else: no network, no other file, light and dark.
+
+`page`, `figure`, `folded` and `table` are what any such page is made of.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,15 +19,35 @@ _PIXELS_A_POINT = 4 / 3
 
 def render(comparison: Comparison) -> str:
     """The whole page: the answer, then question by question tables that sort and pictures, then the notes."""
-    drawn = plots.inline(comparison)
-    sections = _sections(comparison, drawn)
+    kind = (
+        "A comparison of recipes. A recipe is an optimizer with a learning-rate schedule; it was trained from "
+        f"scratch once for each seed. {_better(comparison)}"
+    )
+    sections = _sections(comparison, plots.inline(comparison))
+    return page(comparison.sweep, kind, comparison.answer, _tiles(comparison), sections)
+
+
+def page(
+    title: str,
+    kind: str,
+    answer: Sequence[str],
+    tiles: Sequence[tuple[str, str, str]],
+    sections: Sequence[tuple[str, str, str]],
+) -> str:
+    """A whole page: what it is, its answer in sentences, tiles, sections.
+
+    A tile is a heading, a value and a remark, all plain text; a section is an identifier, a heading and HTML.
+    """
     return Template(_part("page.html")).substitute(
-        title=escape(comparison.sweep or "sweep"),
+        title=escape(title or "sweep"),
         style=_part("page.css"),
         script=_part("page.js"),
-        better=escape(_better(comparison)),
-        answer="\n".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.answer),
-        tiles=_tiles(comparison),
+        kind=escape(kind),
+        answer="\n".join(f"<p>{escape(sentence)}</p>" for sentence in answer),
+        tiles="\n".join(
+            f"<div><dt>{escape(head)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
+            for head, value, more in tiles
+        ),
         links="\n".join(f'<a href="#{name}">{escape(head)}</a>' for name, head, _ in sections),
         sections="\n".join(
             f'<section id="{name}">\n<h2>{escape(head)}</h2>\n{body}\n</section>' for name, head, body in sections
@@ -41,7 +64,7 @@ def _better(c: Comparison) -> str:
     return f"They are compared by {c.monitor_label} in the last epoch, on images not trained on: {way} is better."
 
 
-def _tiles(c: Comparison) -> str:
+def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
     total = c.totals.to_pylist()[0]
     tiles = []
     if c.ranking.num_rows and (first := c.ranking.to_pylist()[0])["rank"] is not None:
@@ -59,10 +82,7 @@ def _tiles(c: Comparison) -> str:
         )
     trials = f"{total['recipes']:,} recipes, {total['trials']:,} trials, {total['epochs_trained']:,} epochs"
     tiles.append(("The whole sweep cost", layout.price(c), trials))
-    return "\n".join(
-        f"<div><dt>{escape(head)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
-        for head, value, more in tiles
-    )
+    return tiles
 
 
 def table(sheet: layout.Sheet) -> str:
@@ -104,7 +124,8 @@ def _cell(cell: layout.Cell, side: str) -> str:
     return f"<td{side}{data}>{escape(cell.text)}</td>"
 
 
-def _figure(drawn: Drawn, name: str) -> str:
+def figure(drawn: Drawn, name: str) -> str:
+    """The picture of that name with its caption; "" where it was not drawn."""
     if name not in drawn:
         return ""
     picture, caption = drawn[name]
@@ -114,7 +135,8 @@ def _figure(drawn: Drawn, name: str) -> str:
     return f'<figure id="picture-{name}">\n{picture}\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
 
 
-def _folded(summary: str, body: str) -> str:
+def folded(summary: str, body: str) -> str:
+    """`body` that opens on a click; "" where there is none."""
     return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>" if body else ""
 
 
@@ -128,31 +150,31 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
 
     troubles = layout.troubles(c)
     parts = [
-        ("ranking", "Which recipe wins, and is it sure?", [_figure(drawn, "forest"), table(layout.ranking(c))]),
-        ("curves-first", "How did the first ones learn?", [_figure(drawn, "leaders")]),
+        ("ranking", "Which recipe wins, and is it sure?", [figure(drawn, "forest"), table(layout.ranking(c))]),
+        ("curves-first", "How did the first ones learn?", [figure(drawn, "leaders")]),
         (
             "matrix",
             "Which optimizer with which schedule?",
-            [*(_figure(drawn, name) for name in matrices), _folded(f"The same as a table.{cut}", tables)],
+            [*(figure(drawn, name) for name in matrices), folded(f"The same as a table.{cut}", tables)],
         ),
         (
             "stages",
             "Who leads at which stage of training?",
             [
-                _figure(drawn, "stages"),
+                figure(drawn, "stages"),
                 table(layout.stages(c)),
-                _folded("Who overtakes whom", table(layout.overtakes(c))),
+                folded("Who overtakes whom", table(layout.overtakes(c))),
             ],
         ),
         (
             "targets",
             f"How fast to {c.monitor_label} {numbers.number(c.target)}?",
-            [_figure(drawn, "profile"), table(layout.targets(c))],
+            [figure(drawn, "profile"), table(layout.targets(c))],
         ),
         (
             "sensitivity",
             "How touchy is it to the peak learning rate?",
-            [_figure(drawn, "sensitivity"), table(layout.sensitivity(c)) or f"<p>{rate}</p>"],
+            [figure(drawn, "sensitivity"), table(layout.sensitivity(c)) or f"<p>{rate}</p>"],
         ),
         ("published", "Against what was published", [table(layout.published(c))]),
         (
@@ -171,14 +193,14 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
             "Every learning curve",
             [
                 f"<h3>{escape(c.monitor_label.capitalize())}</h3>" if "curves" in drawn else "",
-                _figure(drawn, "curves"),
+                figure(drawn, "curves"),
                 f"<h3>{'Validation loss' if c.monitor != 'val_loss' else 'Validation accuracy'}</h3>"
                 if "losses" in drawn
                 else "",
-                _figure(drawn, "losses"),
+                figure(drawn, "losses"),
             ],
         ),
-        ("schedules", "Every learning rate", [_figure(drawn, "schedules")]),
+        ("schedules", "Every learning rate", [figure(drawn, "schedules")]),
         (
             "notes",
             "How to read these figures",

@@ -1,6 +1,6 @@
 """Which pictures there are, with a caption each; as SVG or PNG files, and as elements of a page."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.report import charts, layout, numbers, pictures, theme
@@ -83,9 +83,14 @@ def files(comparison: Comparison, kind: str) -> dict[str, bytes]:
 
 def inline(comparison: Comparison, only: Collection[str] | None = None) -> dict[str, tuple[str, str]]:
     """Each picture (or those in `only`) as an <svg> that takes the page's colours, with its caption, by name."""
+    return elements(picture for picture in pictures_of(comparison) if only is None or picture.name in only)
+
+
+def elements(every: Iterable[Picture]) -> dict[str, tuple[str, str]]:
+    """Those of the pictures that there are as <svg> elements, with their captions, by name."""
     result = {}
     with theme.styled("none"):
-        for picture in pictures_of(comparison):
-            if (only is None or picture.name in only) and (figure := picture.make()) is not None:
+        for picture in every:
+            if (figure := picture.make()) is not None:
                 result[picture.name] = (theme.inlined(figure, picture.name), picture.caption)
     return result
