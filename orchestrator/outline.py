@@ -83,7 +83,8 @@ def render(plan: Plan, store: Store, console: Console) -> None:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("recipe", "epochs", "known", "new", "first", "last", "learning rate"):
         left = name in ("recipe", "learning rate")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="fold")
+        # In a narrow terminal the names are folded: a number that is cut off is another number.
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "recipe", overflow="fold")
     for trials in by_recipe(plan).values():
         walks = [plan.walks[t.id] for t in trials]
         chain = walks[0].chain
