@@ -143,9 +143,8 @@ class LocalFiles:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
         try:
             with os.scandir(self.path(folder)) as entries:
-                return sorted(
-                    e.name for e in entries if e.name.endswith(suffix) and not e.name.startswith(TEMPORARY)
-                )
+                files = [e.name for e in entries if e.name.endswith(suffix) and e.is_file()]
+            return sorted(name for name in files if not name.startswith(TEMPORARY))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
