@@ -149,9 +149,13 @@ class ObjectFiles:
 
     def read(self, name: str) -> bytes:
         """The content of `name`. Raises FileNotFoundError and StoreError."""
-        with self._explained(name, "read"), self._system.open_input_file(self._path(name)) as file:
-            content: bytes = file.readall()
-            return content
+        with self._explained(name, "read"):
+            try:
+                return self._content(name)
+            except FileNotFoundError:
+                raise
+            except OSError:  # it went or was replaced after a look at its size: there is another answer now
+                return self._content(name)
 
     def write(self, name: str, content: bytes) -> None:
         """`name` now holds `content`, whole; on any error it still holds what it held. Raises StoreError."""
@@ -198,6 +202,11 @@ class ObjectFiles:
     def temporaries(self) -> list[str]:
         """None: an upload that was cut off shows nothing."""
         return []
+
+    def _content(self, name: str) -> bytes:
+        with self._system.open_input_file(self._path(name)) as file:
+            content: bytes = file.readall()
+            return content
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root

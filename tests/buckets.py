@@ -51,7 +51,7 @@ class Cable:
         host, port = endpoint.split(":")
         self._to, self._sent = (host, int(port)), sent
         self._turn = threading.Lock()
-        self._cut = False
+        self._cut, self._done = False, threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -72,6 +72,14 @@ class Cable:
         for end in self._open:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+        self._done.set()
+
+    def mend(self) -> None:
+        """The cable has been cut; what is connected from now on gets through."""
+        assert self._done.wait(10)
+        self._done.clear()
+        self._cut = False
 
     def _accept(self) -> None:
         with suppress(OSError):
