@@ -266,8 +266,9 @@ def lr_find_command(
     failed: dict[str, str] = {}
     if missing:
         recipes = [test.recipe for test in missing]
+        store.probe()
         driver.prepare(recipes, lambda what: counting(talk, what))
-        with driver.session_for(recipes, checked.trainer, address), store.lock(checked.name):
+        with driver.session_for(recipes, checked.trainer, store, address), store.lock(checked.name):
             store.create()
             for damage in damaged:
                 _talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")

@@ -86,12 +86,12 @@ def session(plan: Plan, store: Store, address: str | None) -> Iterator[None]:
     for trial in plan.unfinished:
         if plan.walks[trial.id].chain.momentum is not None:
             require_momentum(plan.sweep.trainer, trainer_class(plan.sweep.trainer), trial.recipe.label)
-    with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, address):
+    with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, store, address):
         yield
 
 
 @contextmanager
-def session_for(recipes: Sequence[Recipe], trainer: str, address: str | None) -> Iterator[None]:
+def session_for(recipes: Sequence[Recipe], trainer: str, store: Store, address: str | None) -> Iterator[None]:
     """Ray for training `recipes`, at least one, with `trainer`. Raises InputError as `session` does."""
     from orchestrator.trainable import trainer_class
 

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
