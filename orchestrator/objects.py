@@ -272,9 +272,10 @@ class ObjectFiles:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of pyarrow's error from where it stops repeating what was asked."""
+    """The beginning of pyarrow's error, from where it stops repeating what was asked."""
     line = str(error).splitlines()[0].partition(" (Request ID")[0]
-    return line[max(line.find("AWS Error"), line.find("Status("), 0) :]
+    start = max(line.find("AWS Error"), line.find("Status("), 0)
+    return line[start : start + 200]
 
 
 def _uninterrupted(function: Callable[[], T]) -> T:
