@@ -1,6 +1,8 @@
 """Addresses of object stores, and what is said of those that cannot be used, before anything is trained."""
 
 import json
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -205,3 +207,23 @@ def test_an_upload_that_does_not_end_shows_nothing(
             cable.mend()
     assert direct.read("a/there") == b"old"
     assert direct.names("a") == ["there"]
+
+
+def test_an_upload_that_is_interrupted_is_whole_or_not_there(s3: str) -> None:
+    """Ctrl-C in the middle: pyarrow's stream, closed by it, would make an object of what it had got so far."""
+    address, size = buckets.address(s3), 25_000_000
+    direct, sent, processes = opened(address), [0], []
+
+    def interrupt(piece: bytes) -> None:
+        sent[0] += len(piece)
+        if sent[0] > size / 3 and processes:
+            os.kill(processes.pop().pid, signal.SIGINT)
+
+    with buckets.Cable(s3, interrupt) as cable:
+        through = buckets.address(cable.endpoint, prefix=parse(address).prefix)
+        process = engine.PROCESSES.Process(target=write, args=(through, "a/new", size))
+        processes.append(process)
+        process.start()
+        process.join(60)
+    assert process.exitcode == 1
+    assert direct.size("a/new") in (0, size)
