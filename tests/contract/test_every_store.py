@@ -271,11 +271,12 @@ def test_cleaning_frees_what_nobody_holds(store: Store) -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_sweep_under_ray_stops_goes_on_and_ends_as_everywhere(store: Store, tmp_path: Path) -> None:
-    first, _ = run(small(epochs=2), store)
-    outcome, after = run(small(trainer="tests.fakes:VectorTrainer"), store)
-    assert (first.trained, outcome.trained, outcome.failed) == (8 * 2, 4 * 2 + 4 * 4, {})
+    schedules = {"constant": {}, "step": {"every": 2}}
+    first, _ = run(small(epochs=2, schedules=schedules), store)
+    outcome, after = run(small(schedules=schedules), store)
+    assert (first.trained, outcome.trained, outcome.again, outcome.failed) == (4 * 2, 8 * 2, 0, {})
     assert after.unfinished == ()
+    engine.assert_whole(small(schedules=schedules), store)
     calm = Store.at(str(tmp_path / "calm"))
-    engine.run(small(), calm)
+    engine.run(small(schedules=schedules), calm)
     assert numbers(store) == numbers(calm)
-    engine.assert_whole(small(), store)
