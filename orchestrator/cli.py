@@ -68,7 +68,11 @@ def _common(command: F) -> F:
         click.option(
             "-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3."
         ),
-        click.option("--results", metavar="DIR", help="The results folder.  [default: ./results]"),
+        click.option(
+            "--results",
+            metavar="DIR",
+            help="The results folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.  [default: ./results]",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -160,8 +164,9 @@ def run_command(
 
     talk = Console(stderr=True)
     planned, store = _open(file, overrides, results, share=not no_share)
+    store.probe()
     driver.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
-    with driver.session(planned, address), store.lock(planned.sweep.name):
+    with driver.session(planned, store, address), store.lock(planned.sweep.name):
         if planned.open_tests:
             store.create()
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, _talk):
@@ -261,8 +266,9 @@ def lr_find_command(
     failed: dict[str, str] = {}
     if missing:
         recipes = [test.recipe for test in missing]
+        store.probe()
         driver.prepare(recipes, lambda what: counting(talk, what))
-        with driver.session_for(recipes, checked.trainer, address), store.lock(checked.name):
+        with driver.session_for(recipes, checked.trainer, store, address), store.lock(checked.name):
             store.create()
             for damage in damaged:
                 _talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
@@ -287,6 +293,7 @@ def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, a
 
     planned, store = _open(file, overrides, results)
     _refuse_damaged(planned)
+    store.probe()
     with store.lock(planned.sweep.name):
         count, freed = retention.clean(planned, store)
     if as_json:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from experiments.checks import InputError
 
@@ -28,11 +29,14 @@ _RAY_ENVIRONMENT = {
 
 
 @contextmanager
-def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mapping[str, float]]:
+def connected(
+    address: str | None, needs: Mapping[str, float], environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Mapping[str, float]]:
     """Ray, started here or joined at `address`; the CPUs and GPUs it has.
 
-    `needs` are what one trial occupies, by Ray's names `CPU` and `GPU`. Raises InputError when that is more
-    than the machine or cluster has, or when nothing answers at `address`.
+    `needs` are what one trial occupies, by Ray's names `CPU` and `GPU`; `environment` is set in every worker.
+    Raises InputError when a trial needs more than the machine or cluster has, or when nothing answers at
+    `address`.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -47,7 +51,7 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
         _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
     own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
     options = {"address": address} if address else own  # "local": never a cluster that happens to run here
-    environment = {**WORKER_ENVIRONMENT, **_passed_on()}
+    variables = {**WORKER_ENVIRONMENT, **_passed_on(), **environment}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -55,7 +59,7 @@ def connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Mappi
             logging_level="ERROR",
             log_to_driver=False,
             configure_logging=True,
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": variables},
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from experiments import datasets
-from orchestrator import records
+from orchestrator import records, sharing
 from orchestrator.cluster import connected
 from orchestrator.files import StoreError
 from orchestrator.frontier import Frontier
@@ -71,12 +71,12 @@ def run(plan: Plan, store: Store, listener: Listener) -> Outcome:
 
 
 @contextmanager
-def session(plan: Plan, address: str | None) -> Iterator[None]:
+def session(plan: Plan, store: Store, address: str | None) -> Iterator[None]:
     """Ray for a run of `plan`, at `address` or on this machine; none where nothing is left to do.
 
-    Raises InputError, before anything is written, for more CPUs or GPUs a trial than there are, for an address
-    where no cluster answers, and for a trainer that cannot be imported or that takes no momentum where a
-    schedule cycles it.
+    Raises InputError, before anything is recorded, for more CPUs or GPUs a trial than there are, for an address
+    where no cluster answers, for a trainer that cannot be imported or that takes no momentum where a schedule
+    cycles it, and for a store that not all nodes see.
     """
     if not plan.unfinished:
         yield
@@ -86,12 +86,12 @@ def session(plan: Plan, address: str | None) -> Iterator[None]:
     for trial in plan.unfinished:
         if plan.walks[trial.id].chain.momentum is not None:
             require_momentum(plan.sweep.trainer, trainer_class(plan.sweep.trainer), trial.recipe.label)
-    with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, address):
+    with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, store, address):
         yield
 
 
 @contextmanager
-def session_for(recipes: Sequence[Recipe], trainer: str, address: str | None) -> Iterator[None]:
+def session_for(recipes: Sequence[Recipe], trainer: str, store: Store, address: str | None) -> Iterator[None]:
     """Ray for training `recipes`, at least one, with `trainer`. Raises InputError as `session` does."""
     from orchestrator.trainable import trainer_class
 
@@ -101,7 +101,8 @@ def session_for(recipes: Sequence[Recipe], trainer: str, address: str | None) ->
         "CPU": max(r.cpus_per_trial for r in resources),
         "GPU": max(r.gpus_per_trial for r in resources),
     }
-    with connected(address, needs):
+    with connected(address, needs, sharing.credentials(store.address)):
+        sharing.require(store.address)
         yield
 
 

@@ -33,7 +33,20 @@ class DamagedError(StoreError):
 
 
 class Files(Protocol):
-    """What the store needs of a file system. Names are relative, with forward slashes."""
+    """What the store needs of a file system. Names are relative, with forward slashes.
+
+    All methods raise StoreError where the file system cannot be reached.
+    """
+
+    threads: int
+    """How many reads at once pay off."""
+
+    @property
+    def address(self) -> str:
+        """What names the same files in other processes, also on other machines that see them."""
+
+    def probe(self) -> None:
+        """Find out now whether the first write will fail for a reason that holds for all. Raises InputError."""
 
     def read(self, name: str) -> bytes:
         """The content of `name`. Raises FileNotFoundError."""
@@ -69,6 +82,8 @@ class Files(Protocol):
 class LocalFiles:
     """Files below a local folder, or one that all nodes mount."""
 
+    threads = 4
+
     def __init__(self, root: Path) -> None:
         """Files below `root`, which is made when the first file is written."""
         self.root = root
@@ -76,6 +91,14 @@ class LocalFiles:
     def __str__(self) -> str:
         """The folder."""
         return str(self.root)
+
+    @property
+    def address(self) -> str:
+        """The folder's absolute path."""
+        return os.path.abspath(self.root)
+
+    def probe(self) -> None:
+        """Nothing: the first write, the lock's, says at once what is wrong."""
 
     def path(self, name: str) -> Path:
         """Where `name` lies."""
@@ -120,9 +143,8 @@ class LocalFiles:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
         try:
             with os.scandir(self.path(folder)) as entries:
-                return sorted(
-                    e.name for e in entries if e.name.endswith(suffix) and not e.name.startswith(TEMPORARY)
-                )
+                files = [e.name for e in entries if e.name.endswith(suffix) and e.is_file()]
+            return sorted(name for name in files if not name.startswith(TEMPORARY))
         except (FileNotFoundError, NotADirectoryError):
             return []
 

@@ -1,19 +1,53 @@
-"""Who runs what in a results folder: locks that die with the process that holds them."""
+"""Who runs what in a results folder: locks that die with the process that holds them.
+
+Where there are no such locks, in an object store, `leases.Leases` keeps the same promises.
+"""
 
 import fcntl
 import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
-from orchestrator.files import HeldError, StoreError
+from orchestrator.files import Files, HeldError, LocalFiles, StoreError
+from orchestrator.objects import ObjectFiles
 
+FOLDER = "lock"
+"""What the locks lie under: a file, or the folder of the leases."""
 LOOK = 2.0
 """Seconds that outlast somebody's look at a lock."""
 TIDYING = 60.0
 """Seconds that outlast the tidying of a results folder."""
+
+
+class Holding(Protocol):
+    """Who runs what in one results folder, as this process sees it."""
+
+    def lock(self, sweep: str) -> AbstractContextManager[None]:
+        """Hold the sweep for this process. Raises HeldError saying who has it, and StoreError."""
+
+    def held(self, sweep: str) -> bool:
+        """Whether some process runs the sweep now."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this."""
+
+    def check(self) -> None:
+        """Raises StoreError once this process can no longer be sure of what it holds."""
+
+
+def runs_in(files: Files) -> Holding:
+    """The runs in `files`, held by whatever locks there are. Raises TypeError for files of another kind."""
+    if isinstance(files, LocalFiles):
+        return Runs(files.root)
+    if isinstance(files, ObjectFiles):
+        from orchestrator.leases import Leases
+
+        return Leases(files)
+    raise TypeError(f"no locks are known for {type(files).__name__}")
 
 
 class Lock:
@@ -81,7 +115,7 @@ class Runs:
     @contextmanager
     def lock(self, sweep: str) -> Iterator[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it, and StoreError."""
-        with opened(self._folder / sweep / "lock") as own, opened(self._folder / "lock") as shared:
+        with opened(self._folder / sweep / FOLDER) as own, opened(self._folder / FOLDER) as shared:
             if not own.alone(patience=LOOK):
                 raise HeldError(
                     f"sweep {sweep!r} in {self._folder} is being run by {own.holder}; "
@@ -98,7 +132,7 @@ class Runs:
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""
-        path = self._folder / sweep / "lock"
+        path = self._folder / sweep / FOLDER
         if not path.exists():
             return False
         with opened(path) as lock:
@@ -112,3 +146,6 @@ class Runs:
             yield self._shared.alone()
         finally:
             self._shared.shared(patience=TIDYING)
+
+    def check(self) -> None:
+        """Nothing: a file lock is held until its process lets go of it or dies."""

@@ -15,8 +15,9 @@ from orchestrator.grid import Trial, trials
 from orchestrator.lineage import Chain, Known, Walk
 from orchestrator.records import Known as KnownEpochs
 from orchestrator.roots import Roots
-from orchestrator.store import Damage, Store
+from orchestrator.store import Store
 from orchestrator.sweep import Sweep
+from orchestrator.verified import Damage
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from experiments.range_test import RangeTest, Reading
 from orchestrator import grid, lineage
 from orchestrator.grid import Recipe, Trial
 from orchestrator.roots import Roots, cache_folder
-from orchestrator.store import Damage, Store
+from orchestrator.store import Store
 from orchestrator.sweep import Sweep
+from orchestrator.verified import Damage
 
 FORMAT = 1
 """Raised whenever the same ramp would give other losses than before."""

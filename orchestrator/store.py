@@ -14,22 +14,25 @@
 <results>/<sweep>/notes/<trial>.json             what else people should know about the trial
 <results>/<sweep>/damaged/                       files that were not what was written, set aside
 <results>/<sweep>/run.json, lock                 who runs the sweep now, and what is running
+
+In an object store there is no rename, and none is needed: an object is whole or not there. In place of the lock
+files there is a folder <results>/lock of leases, see `leases`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy.typing as npt
 import pyarrow as pa
 
 from orchestrator import locks, records, sealed
-from orchestrator.files import DamagedError, Files, LocalFiles
+from orchestrator.files import DamagedError, Files
+from orchestrator.objects import files_at
+from orchestrator.verified import Damage, Verified
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
@@ -37,17 +40,6 @@ RANGE_TESTS = "range-tests"
 FINISHED = "_finished"
 COMPACT_ABOVE = 256
 """More history files than this and the finished ones are merged: 10,000 small files take 5 s to read."""
-THREADS = 4
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A file of the store that is not what was written there, and why that is known."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -70,8 +62,8 @@ class Store:
     def __init__(self, files: Files) -> None:
         """The store in `files`. Raises DamagedError when another version of this program wrote it."""
         self.files = files
-        assert isinstance(files, LocalFiles)
-        self._runs = locks.Runs(files.root)
+        self._runs = locks.runs_in(files)
+        self._good = Verified(files, self._runs.check)
         try:
             written = _json_object(files.read("format.json"))["format"]
         except FileNotFoundError:
@@ -88,29 +80,42 @@ class Store:
 
     @classmethod
     def at(cls, results: str) -> "Store":
-        """The store at a local path. Raises DamagedError when another version of this program wrote it."""
-        return cls(LocalFiles(Path(results)))
+        """The store at a local path or an s3:// or gs:// address.
+
+        Raises DamagedError when another version of this program wrote it, and InputError for an address that is
+        malformed, cannot be reached, has no bucket, or denies access.
+        """
+        return cls(files_at(results))
 
     def __str__(self) -> str:
         """Where the store is."""
         return str(self.files)
 
+    @property
+    def address(self) -> str:
+        """What `Store.at` opens the same store by, in any process and on any machine that sees it."""
+        return self.files.address
+
+    def probe(self) -> None:
+        """Find out before anything is trained whether writing will fail. Raises InputError."""
+        self.files.probe()
+
     def create(self) -> None:
         """Mark the folder as a store, so that other versions know what they see. Raises StoreError."""
         if not self.files.size("format.json"):
-            self.files.write("format.json", _json_bytes({"format": FORMAT}))
+            self._good.write("format.json", _json_bytes({"format": FORMAT}))
 
     # Records
 
     def write_history(self, sweep: str, trial_id: str, rows: Sequence[records.Row]) -> None:
         """The trial's history is now `rows`, one per epoch. Raises StoreError; then the old history stands."""
-        self.files.write(_history(sweep, trial_id), sealed.table_bytes(records.table(rows)))
+        self._good.write(_history(sweep, trial_id), sealed.table_bytes(records.table(rows)))
 
     def read_trial(self, sweep: str, trial_id: str) -> list[records.Row]:
         """The trial's rows in order of epoch, as last written for it alone. Raises DamagedError."""
         name = _history(sweep, trial_id)
         try:
-            rows: list[records.Row] = _table(name, self.files.read(name)).to_pylist()
+            rows: list[records.Row] = self._good.table(name).to_pylist()
         except FileNotFoundError:
             return []
         return rows
@@ -141,7 +146,7 @@ class Store:
         sweep, _, rest = damage.name.partition("/")
         to = f"{sweep}/damaged/{rest.replace('/', '-')}"
         try:
-            self.files.move(damage.name, to)
+            self._good.move(damage.name, to)
         except FileNotFoundError:
             return damage.name
         return to
@@ -152,11 +157,11 @@ class Store:
         Where there is a merged file, an empty one of the trial's own hides the rows in it until it is merged anew.
         """
         last_key = rows["epoch_key"][-1].as_py()
-        self.files.write(f"{sweep}/superseded/{trial_id}-{last_key[:16]}.parquet", sealed.table_bytes(rows))
+        self._good.write(f"{sweep}/superseded/{trial_id}-{last_key[:16]}.parquet", sealed.table_bytes(rows))
         if self.files.size(_history(sweep, FINISHED)):
             self.write_history(sweep, trial_id, [])
         else:
-            self.files.delete(_history(sweep, trial_id))
+            self._good.delete(_history(sweep, trial_id))
 
     def compact(self, sweep: str, finished: set[str]) -> None:
         """Merge the histories of `finished` trials into one file, where there are many or one is outdated.
@@ -174,33 +179,24 @@ class Store:
             return
         keep = [rows for trial_id, rows in by_trial.items() if trial_id not in unfinished]
         merged = pa.concat_tables([records.HISTORY.empty_table(), *keep])
-        self.files.write(_history(sweep, FINISHED), sealed.table_bytes(merged))
+        self._good.write(_history(sweep, FINISHED), sealed.table_bytes(merged))
         for trial_id in single - unfinished:
-            self.files.delete(_history(sweep, trial_id))
+            self._good.delete(_history(sweep, trial_id))
 
     def sweeps(self) -> list[str]:
         """The names of the sweeps in the store."""
-        return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS)]
+        return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS, locks.FOLDER)]
 
     def _tables(self, sweep: str, folder: str) -> tuple[dict[str, pa.Table], list[Damage]]:
         def read(name: str) -> pa.Table | Damage | None:
             try:
-                return _table(name, self.files.read(name))
+                return self._good.table(name)
             except FileNotFoundError:
                 return None
             except DamagedError as error:
                 return Damage(name, str(error))
 
-        return self._read_each(f"{sweep}/{folder}", ".parquet", read)
-
-    def _read_each(
-        self, folder: str, suffix: str, read: Callable[[str], T | Damage | None]
-    ) -> tuple[dict[str, T], list[Damage]]:
-        """What `read` makes of each file in `folder`, by name without `suffix`, and the damages it finds."""
-        names = self.files.names(folder, suffix)
-        found = list(zip(names, _all(lambda name: read(f"{folder}/{name}"), names), strict=True))
-        good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, Damage)}
-        return good, [v for _, v in found if isinstance(v, Damage)]
+        return self._good.each(f"{sweep}/{folder}", ".parquet", read)
 
     # Checkpoints
 
@@ -210,8 +206,8 @@ class Store:
 
         content = save(dict(state))
         manifest = {"key": key, "sha256": _sha256(content), "bytes": len(content)}
-        self.files.write(f"{CHECKPOINTS}/{key}.safetensors", content)
-        self.files.write(f"{CHECKPOINTS}/{key}.json", sealed.json_bytes(manifest))
+        self._good.write(f"{CHECKPOINTS}/{key}.safetensors", content)
+        self._good.write(f"{CHECKPOINTS}/{key}.json", sealed.json_bytes(manifest))
         return len(content)
 
     def read_checkpoint(self, key: str) -> dict[str, npt.NDArray[Any]]:
@@ -219,7 +215,7 @@ class Store:
         from safetensors.numpy import load
 
         try:
-            manifest = sealed.read_json(self.files.read(f"{CHECKPOINTS}/{key}.json"))
+            manifest = self._good.json(f"{CHECKPOINTS}/{key}.json")
         except ValueError as error:
             raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged ({error})") from None
         content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
@@ -237,8 +233,8 @@ class Store:
     def delete_checkpoint(self, key: str) -> int:
         """Free the checkpoint under `key`, manifest first; bytes freed."""
         freed = self.files.size(f"{CHECKPOINTS}/{key}.safetensors")
-        self.files.delete(f"{CHECKPOINTS}/{key}.json")
-        self.files.delete(f"{CHECKPOINTS}/{key}.safetensors")
+        self._good.delete(f"{CHECKPOINTS}/{key}.json")
+        self._good.delete(f"{CHECKPOINTS}/{key}.safetensors")
         return freed
 
     def delete_leftovers(self) -> None:
@@ -246,38 +242,38 @@ class Store:
         complete = self.checkpoints()
         for name in self.files.names(CHECKPOINTS, ".safetensors"):
             if name.removesuffix(".safetensors") not in complete:
-                self.files.delete(f"{CHECKPOINTS}/{name}")
+                self._good.delete(f"{CHECKPOINTS}/{name}")
         for name in self.files.temporaries():
-            self.files.delete(name)
+            self._good.delete(name)
 
     # What belongs to one sweep besides
 
     def write_range_test(self, key: str, curve: Mapping[str, Any]) -> None:
         """Keep the curve of a range test under its key. Raises StoreError."""
-        self.files.write(f"{RANGE_TESTS}/{key}.json", sealed.json_bytes(curve))
+        self._good.write(f"{RANGE_TESTS}/{key}.json", sealed.json_bytes(curve))
 
     def read_range_tests(self) -> tuple[dict[str, dict[str, Any]], list[Damage]]:
         """The curve of every range test by its key, and the files that are not what was written."""
 
         def read(name: str) -> dict[str, Any] | Damage | None:
             try:
-                return sealed.read_json(self.files.read(name))
+                return self._good.json(name)
             except FileNotFoundError:
                 return None
             except ValueError as error:
                 return Damage(name, f"{self}/{name}: damaged: {error}")
 
-        return self._read_each(RANGE_TESTS, ".json", read)
+        return self._good.each(RANGE_TESTS, ".json", read)
 
     def write_sweep(self, sweep: str, document: Mapping[str, Any]) -> None:
         """Keep the sweep's document beside its results. Raises StoreError."""
-        self.files.write(f"{sweep}/sweep.json", _json_bytes(document))
+        self._good.write(f"{sweep}/sweep.json", _json_bytes(document))
 
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
-        self.files.write(f"{sweep}/models/{trial_id}.keras", content)
+        self._good.write(f"{sweep}/models/{trial_id}.keras", content)
         seen = {"sha256": _sha256(content), "bytes": len(content)}
-        self.files.write(f"{sweep}/models/{trial_id}.json", sealed.json_bytes({**record, **seen}))
+        self._good.write(f"{sweep}/models/{trial_id}.json", sealed.json_bytes({**record, **seen}))
 
     def models(self, sweep: str) -> dict[str, str]:
         """Trial to epoch key, for the best models that are kept."""
@@ -285,7 +281,7 @@ class Store:
 
     def read_models(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
         """Trial to epoch key, for the best models that are kept, and the files that are damaged."""
-        return self._read_each(f"{sweep}/models", ".json", self._model)
+        return self._good.each(f"{sweep}/models", ".json", self._model)
 
     def has_model(self, sweep: str, trial_id: str, key: str) -> bool:
         """Whether the trial's best model is kept and is that of the epoch `key`."""
@@ -294,7 +290,7 @@ class Store:
     def _model(self, name: str) -> str | Damage | None:
         """The epoch key in a model's record. The model is hashed if it was changed after that was written."""
         try:
-            record = sealed.read_json(self.files.read(name))
+            record = self._good.json(name)
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -311,11 +307,11 @@ class Store:
 
     def write_failure(self, sweep: str, trial_id: str, reason: str) -> None:
         """Keep why a trial failed. Raises StoreError."""
-        self.files.write(f"{sweep}/failures/{trial_id}.json", sealed.json_bytes({"reason": reason}))
+        self._good.write(f"{sweep}/failures/{trial_id}.json", sealed.json_bytes({"reason": reason}))
 
     def clear_failure(self, sweep: str, trial_id: str) -> None:
         """The trial failed no longer."""
-        self.files.delete(f"{sweep}/failures/{trial_id}.json")
+        self._good.delete(f"{sweep}/failures/{trial_id}.json")
 
     def failures(self, sweep: str) -> dict[str, str]:
         """Trial to reason, for the trials that failed when last tried."""
@@ -323,7 +319,7 @@ class Store:
 
     def write_note(self, sweep: str, trial_id: str, note: str) -> None:
         """Keep something about a trial that people should know. Raises StoreError."""
-        self.files.write(f"{sweep}/notes/{trial_id}.json", sealed.json_bytes({"reason": note}))
+        self._good.write(f"{sweep}/notes/{trial_id}.json", sealed.json_bytes({"reason": note}))
 
     def notes(self, sweep: str) -> dict[str, str]:
         """Trial to what people should know about it."""
@@ -334,22 +330,22 @@ class Store:
 
         def read(name: str) -> str | Damage | None:
             try:
-                return str(sealed.read_json(self.files.read(name))["reason"])
+                return str(self._good.json(name)["reason"])
             except FileNotFoundError:
                 return None
             except ValueError as error:
                 return Damage(name, f"{name}: damaged ({error})")
 
-        return self._read_each(f"{sweep}/{folder}", ".json", read)
+        return self._good.each(f"{sweep}/{folder}", ".json", read)
 
     def write_run(self, sweep: str, state: Mapping[str, Any]) -> None:
         """Keep what the run is doing now, for `sweep status` elsewhere. Raises StoreError."""
-        self.files.write(f"{sweep}/run.json", sealed.json_bytes(state))
+        self._good.write(f"{sweep}/run.json", sealed.json_bytes(state))
 
     def read_run(self, sweep: str) -> dict[str, Any]:
         """What the last run said it was doing; empty when there is none or it cannot be read."""
         try:
-            return sealed.read_json(self.files.read(f"{sweep}/run.json"))
+            return self._good.json(f"{sweep}/run.json")
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -370,26 +366,8 @@ def _history(sweep: str, trial_id: str) -> str:
     return f"{sweep}/history/{trial_id}.parquet"
 
 
-def _table(name: str, content: bytes) -> pa.Table:
-    """The table in a history file. Raises DamagedError unless it is as it was written."""
-    try:
-        return sealed.read_table(content, records.HISTORY)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedError(f"{name}: damaged ({str(error).splitlines()[0][:120]})") from None
-
-
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _all(function: Callable[[str], T], names: Sequence[str]) -> list[T]:
-    """`function` of each of `names`, in a few threads where there are many: a remote folder answers slowly."""
-    if len(names) < 8:
-        return [function(name) for name in names]
-    share = -(-len(names) // THREADS)
-    shares = [names[at : at + share] for at in range(0, len(names), share)]
-    with ThreadPoolExecutor(THREADS) as pool:
-        return [result for part in pool.map(lambda part: [function(n) for n in part], shares) for result in part]
 
 
 def _json_bytes(value: Mapping[str, Any]) -> bytes:

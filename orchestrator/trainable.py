@@ -25,6 +25,7 @@ from ray.tune import Trainable
 
 from experiments import rules
 from experiments.checks import InputError
+from orchestrator import sharing
 from orchestrator.files import DamagedError, StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.lineage import Chain, Walk
@@ -116,6 +117,7 @@ class TrialRun:
 
     def _settle(self) -> None:
         """Take what the trial's history knows, and the newest good checkpoint on it."""
+        self._require_place()
         for row in self.store.read_trial(self.context.sweep, self.trial.id):
             if self.walk.ending is not None or row["epoch_key"] != self.walk.next_key:
                 break
@@ -196,6 +198,7 @@ class TrialRun:
             "started_at": started_at,
         }
         self.rows.append(row)
+        self._require_place()
         self.store.write_history(self.context.sweep, self.trial.id, self.rows)
         walk.append(key, {m: row[m] for m in rules.METRICS})
         walk.resume = len(walk.keys)
@@ -213,8 +216,13 @@ class TrialRun:
             )
 
     def _require_place(self) -> None:
-        """Raises StoreError once another run has the sweep: a worker outlives a driver that was killed."""
-        now = self.store.read_run(self.context.sweep).get("run", self.context.run)
+        """Raises StoreError where the run is not to be seen, and once another run has the sweep.
+
+        A worker may be on a node that joined late and does not share the store, and outlives a driver's death.
+        """
+        now = self.store.read_run(self.context.sweep).get("run")
+        if now is None:
+            raise StoreError(sharing.message(self.store.address, [socket.gethostname()]))
         if now != self.context.run:
             raise StoreError(f"sweep {self.context.sweep!r} in {self.store} has been taken over by another run")
 

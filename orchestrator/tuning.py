@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -134,7 +133,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
     context = Context(
         run=books.run,
         sweep=plan.sweep.name,
-        results=os.path.abspath(str(store)),
+        results=store.address,
         cache=str(cache_folder()),
         trainer=plan.sweep.trainer,
         save_best=plan.sweep.save_best,

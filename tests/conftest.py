@@ -10,6 +10,7 @@ import pytest
 from orchestrator import sweep
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
+from tests import buckets
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,6 +21,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["SWEEP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["DEATHS"] = str(tmp_path_factory.mktemp("deaths"))
     os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.update(buckets.CREDENTIALS)
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,21 @@ def ray_session(_environment: None) -> Iterator[None]:
 
     with connected(None, {"CPU": 1}):
         yield
+
+
+@pytest.fixture(scope="session")
+def s3(_environment: None) -> Iterator[str]:
+    """Host and port of an S3 server on this machine, with a bucket called kept."""
+    with buckets.server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where results may lie: an empty folder, and an empty prefix in a bucket."""
+    if request.param == "local":
+        return str(tmp_path / "results")
+    return buckets.address(request.getfixturevalue("s3"))
 
 
 @pytest.fixture

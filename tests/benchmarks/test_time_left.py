@@ -50,7 +50,7 @@ def test_the_time_left_is_right_within_a_quarter_after_a_fifth_of_the_run(tmp_pa
     store = Store.at(str(tmp_path))
     planned = plan.make(small(**CHANGES), store)
     watch = Watch(planned)
-    with driver.session(planned, None), store.lock(planned.sweep.name):
+    with driver.session(planned, store, None), store.lock(planned.sweep.name):
         driver.run(planned, store, watch)
     end = watch.asked[-1][0]
     errors = [

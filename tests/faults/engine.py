@@ -39,7 +39,7 @@ def context(made: Plan, store: Store, run: str) -> Context:
     return Context(
         run=run,
         sweep=made.sweep.name,
-        results=str(store),
+        results=store.address,
         cache=str(roots.cache_folder()),
         trainer=made.sweep.trainer,
         save_best=made.sweep.save_best,

@@ -11,8 +11,9 @@ import pytest
 from orchestrator import plan
 from orchestrator import store as stores
 from orchestrator.files import DamagedError
-from orchestrator.store import Damage, Store
+from orchestrator.store import Store
 from orchestrator.sweep import Sweep
+from orchestrator.verified import Damage
 from tests.conftest import small
 from tests.faults import engine
 from tests.test_cli import sweep as command
