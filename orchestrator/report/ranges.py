@@ -107,7 +107,7 @@ def picture(curves: Sequence[Curve], kind: str) -> bytes:
 
 def _figure(curves: Sequence[Curve]) -> "Figure":
     across = min(len(curves), 2)
-    figure, grid = theme.panels(len(curves), across, 3.6)
+    figure, grid = theme.panels(len(curves), across, 4.0)
     for axes, curve in zip(grid, curves, strict=True):
         axes.plot(curve.learning_rate, curve.loss, color=FAINT, lw=1.0, label=f"loss of each {curve.unit}")
         axes.plot(curve.learning_rate, curve.reading.smoothed, color=SERIES[0], label="smoothed")
@@ -123,7 +123,7 @@ def _figure(curves: Sequence[Curve]) -> "Figure":
         theme.plain_log(axes.xaxis)
         axes.set_title(title, loc="left")
         axes.set_xlabel("learning rate")
-        axes.legend(loc="lower left", fontsize=8)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, fontsize=8)
     for axes in grid[::across]:
         axes.set_ylabel("training loss")
     return figure
