@@ -25,9 +25,11 @@ from ray.tune import (
 )
 from ray.tune.search import Searcher
 
+from orchestrator.cluster import alive
 from orchestrator.driver import Books
 from orchestrator.files import StoreError
 from orchestrator.grid import located
+from orchestrator.places import Places
 from orchestrator.plan import Plan
 from orchestrator.roots import cache_folder
 from orchestrator.store import Store
@@ -52,17 +54,22 @@ class _Bookkept:
 
 
 class _Next(_Bookkept, Searcher):
-    """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk."""
+    """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk, or for room.
+
+    Tune gets no more than can run at once: what is in its hands has left the frontier's order, and where a worker
+    is free before another has started, it takes that one's trial away and the start was in vain.
+    """
 
     def __init__(self, books: Books) -> None:
         super().__init__()
         self._books = books
+        self._places = Places(alive)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
         if self._books.fatal or self._books.frontier.exhausted:
             return str(Searcher.FINISHED)
-        trial = self._books.frontier.next()
+        trial = self._books.frontier.next(self._places.fits)
         if trial is None:
             return None
         with self._ending_on_trouble():
