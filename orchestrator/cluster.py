@@ -3,9 +3,10 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from types import MappingProxyType
 
 from experiments.checks import InputError
@@ -73,10 +74,11 @@ def connected(
         _close_key()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_termination)  # Ray puts its own in front, which kills without tidying up
-    try:
-        yield _checked_resources(needs, "the cluster" if address else "this machine")
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # where a node dies Ray says so on stdout, which is for data
+        try:
+            yield _checked_resources(needs, "the cluster" if address else "this machine")
+        finally:
+            ray.shutdown()
 
 
 def _close_key() -> None:

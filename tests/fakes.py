@@ -105,7 +105,7 @@ class UnteachableTrainer(VectorTrainer):
 
 
 class PlacedTrainer(VectorTrainer):
-    """A VectorTrainer that sleeps $EPOCH_SECONDS an epoch; its device is the Ray node that it is on.
+    """A VectorTrainer that sleeps in each epoch for as long as the file $PACE says; its device is its Ray node.
 
     Every epoch that is begun leaves a line in $BEGUN, if that names a file: trial, epoch, node.
     """
@@ -123,7 +123,7 @@ class PlacedTrainer(VectorTrainer):
         if os.environ.get("BEGUN"):
             with open(os.environ["BEGUN"], "a") as file:
                 file.write(f"{self.job.optimizer.learning_rate}-{self.job.seed} {n} {self.device}\n")
-        time.sleep(float(os.environ.get("EPOCH_SECONDS", "0.1")))
+        time.sleep(float(Path(os.environ["PACE"]).read_text()))
         return super().epoch(n, learning_rates)
 
 

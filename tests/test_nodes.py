@@ -26,9 +26,15 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, begun: Path) -> Iterator[Nodes]:
+def pace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """How many seconds an epoch takes."""
+    return tmp_path_factory.mktemp("pace") / "seconds"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, begun: Path, pace: Path) -> Iterator[Nodes]:
     """A head without trials and two nodes of one core each."""
-    with nodes(tmp_path_factory.mktemp("nodes"), BEGUN=str(begun), EPOCH_SECONDS="0.15") as started:
+    with nodes(tmp_path_factory.mktemp("nodes"), BEGUN=str(begun), PACE=str(pace)) as started:
         for _ in range(2):
             started.add(num_cpus=1)
         yield started
@@ -102,23 +108,26 @@ def test_a_trial_that_no_node_can_hold_is_refused_before_anything_is_written(
         assert not (tmp_path / "r").exists()
 
 
-def test_a_node_joins_and_another_dies_and_nothing_is_lost(cluster: Nodes, begun: Path, tmp_path: Path) -> None:
+def test_a_node_joins_and_another_dies_and_nothing_is_lost(
+    cluster: Nodes, begun: Path, pace: Path, tmp_path: Path
+) -> None:
     def seen() -> list[list[str]]:
         return [line.split() for line in begun.read_text().splitlines()] if begun.exists() else []
 
-    before = len(seen())
+    pace.write_text("1")  # slow enough for a node to join and for another to die in the middle
     file = written(tmp_path)
     run = cluster.sweep("run", file, "--results", tmp_path / "r", "--address", cluster.address, "--json")
-    wait_for(lambda: len({node for *_, node in seen()[before:]}) == 2)
-    first = seen()[before][2]
+    wait_for(lambda: len({node for *_, node in seen()}) == 2)
+    first = seen()[0][2]
     late = cluster.add(num_cpus=1)
     wait_for(lambda: late in {node for *_, node in seen()})
     cluster.remove(cluster.ids.index(first))
+    pace.write_text("0.02")
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
     done = json.loads(out)
     assert done["trials"]["completed"] == TRIALS
-    started = Counter((trial, epoch) for trial, epoch, _ in seen()[before:])
+    started = Counter((trial, epoch) for trial, epoch, _ in seen())
     assert len(started) == TRIALS * EPOCHS
     assert sum(started.values()) - len(started) <= 1  # the epoch that the dead node's one worker was in
     calm = Store.at(str(tmp_path / "calm"))

@@ -16,7 +16,7 @@ from tests.nodes import nodes
 
 NODES = int(os.environ.get("NODES", "8"))
 TRIALS = int(os.environ.get("TRIALS", "1000"))
-EPOCHS, SECONDS = 4, float(os.environ.get("SECONDS", "0.5"))
+EPOCHS, SECONDS = 4, float(os.environ.get("SECONDS", "1.0"))
 TARGET = 1.1
 
 
@@ -33,8 +33,10 @@ def test_a_thousand_trials_on_eight_nodes(tmp_path: Path, capsys: pytest.Capture
     ).document
     file = tmp_path / "scale.yaml"
     file.write_text(yaml.safe_dump(document, sort_keys=False))
+    pace = tmp_path / "pace"
+    pace.write_text(str(SECONDS))
     cache = str(tmp_path / "cache")
-    with nodes(tmp_path, EPOCH_SECONDS=str(SECONDS), SWEEP_CACHE=cache) as cluster:
+    with nodes(tmp_path, PACE=str(pace), SWEEP_CACHE=cache) as cluster:
         for _ in range(NODES):
             cluster.add(num_cpus=1)
         began = time.perf_counter()
