@@ -31,7 +31,7 @@ def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float 
 
 def seen(*machines: Machine, **changes: Any) -> Seen:
     """A cluster of these machines, seen from one that is well."""
-    common = {"results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265"}
+    common = {"results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265", "unshared": ()}
     return Seen(machine("here"), machines or (machine("one"), machine("two")), **{**common, **changes})
 
 

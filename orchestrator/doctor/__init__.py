@@ -42,11 +42,7 @@ def look(plan: Plan | None, store: Store | None, address: str | None) -> Seen:
     if address is None:
         return Seen(here, [here], plan, results)
     machines = survey.cluster(results)
-    return Seen(here, machines, plan, results, address, cluster.dashboard(), _unshared(results))
-
-
-def _unshared(results: str | None) -> Sequence[str]:
-    return ()
+    return Seen(here, machines, plan, results, address, cluster.dashboard())
 
 
 def judge(seen: Seen) -> list[Check]:

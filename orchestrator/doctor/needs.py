@@ -96,7 +96,7 @@ def cache(seen: Seen) -> Iterator[Check]:
 
 def storage(seen: Seen) -> Iterator[Check]:
     """Whether every node sees the results."""
-    if seen.address is None or seen.results is None:
+    if seen.unshared is None:
         return
     if seen.unshared:
         mend = "mount one folder on all nodes under this path, or give --results s3://bucket/prefix"

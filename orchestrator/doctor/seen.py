@@ -28,7 +28,8 @@ class Check:
 class Seen:
     """What the checks judge. `here` is this process's machine, `machines` are those that would train.
 
-    `dashboard` is where Ray's dashboard listens, if it does; `unshared` are nodes that do not see the results.
+    `dashboard` is where Ray's dashboard listens, if it does; `unshared` are nodes that do not see the results,
+    None where nobody has looked.
     """
 
     here: Machine
@@ -37,7 +38,7 @@ class Seen:
     results: str | None = None
     address: str | None = None
     dashboard: str | None = None
-    unshared: Sequence[str] = ()
+    unshared: Sequence[str] | None = None
 
     @property
     def answering(self) -> Sequence[Machine]:
