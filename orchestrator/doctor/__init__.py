@@ -3,7 +3,6 @@
 A check is a function of what was seen; `examine` looks, and `require` is what a run asks of the same checks.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.checks import InputError
-from orchestrator import cluster, joining, survey
+from orchestrator import cluster, joining, sharing, survey
 from orchestrator.doctor import needs, nodes
 from orchestrator.doctor.seen import Check, Seen
 from orchestrator.plan import Plan
@@ -26,23 +25,29 @@ CHECKS: tuple[Callable[[Seen], Iterator[Check]], ...] = (
 
 def examine(plan: Plan | None, store: Store | None, address: str | None) -> list[Check]:
     """Look at this machine, or at the cluster at `address`, for any sweep or for that of `plan`."""
+    results = store.address if store else ""
+    unshared = None
     with ExitStack() as stack:
         if address is not None:
             try:
-                stack.enter_context(cluster.connected(address, {}))
+                stack.enter_context(cluster.connected(address, {}, sharing.credentials(results)))
             except joining.NotJoined as error:
                 return [Check("cluster", error.found, "fail", error.mend, stops=True)]
-        return judge(look(plan, store, address))
+            if store is not None:
+                unshared = sharing.unseen_by(results)
+        return judge(look(plan, store, address, unshared))
 
 
-def look(plan: Plan | None, store: Store | None, address: str | None) -> Seen:
+def look(
+    plan: Plan | None, store: Store | None, address: str | None, unshared: Sequence[str] | None = None
+) -> Seen:
     """What there is to judge: here, or on every node of the cluster that is connected."""
-    results = None if store is None else os.path.abspath(str(store))
+    results = None if store is None else store.address
     here = survey.here(results)
     if address is None:
         return Seen(here, [here], plan, results)
     machines = survey.cluster(results)
-    return Seen(here, machines, plan, results, address, cluster.dashboard())
+    return Seen(here, machines, plan, results, address, cluster.dashboard(), unshared)
 
 
 def judge(seen: Seen) -> list[Check]:
