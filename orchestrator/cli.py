@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 
 from experiments.checks import InputError
-from orchestrator import document, outline, plan, range_tests, report, standing, sweep
+from orchestrator import document, outline, plan, range_tests, report, standing, sweep, timeline
 from orchestrator.files import DamagedError, LocalFiles, StoreError
 from orchestrator.plan import Plan
 from orchestrator.progress import Display, counting
@@ -166,7 +166,9 @@ def run_command(
     planned, store = _open(file, overrides, results, share=not no_share)
     store.probe()
     driver.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
-    with driver.session(planned, store, address), store.lock(planned.sweep.name):
+    with driver.session(planned, store, address) as findings, store.lock(planned.sweep.name):
+        for found in findings:
+            _talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
         if planned.open_tests:
             store.create()
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, _talk):
@@ -186,14 +188,22 @@ def run_command(
 
 @cli.command("status")
 @_common
+@click.option("--timeline", "with_timeline", is_flag=True, help="Draw which worker trained which trial when.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status_command(file: Path, overrides: tuple[str, ...], results: str | None, as_json: bool) -> None:
+def status_command(
+    file: Path, overrides: tuple[str, ...], results: str | None, with_timeline: bool, as_json: bool
+) -> None:
     """Show where a sweep stands, also while it runs elsewhere."""
     planned, store = _open(file, overrides, results)
+    since = store.read_run(planned.sweep.name).get("since")
+    drawn = timeline.of_run(planned.history, since) if with_timeline else []
     if as_json:
-        _print_json(standing.status(planned, store))
-    else:
-        outline.render_status(planned, store, Console())
+        state = standing.status(planned, store)
+        _print_json({**state, "timeline": timeline.as_json(drawn)} if with_timeline else state)
+        return
+    outline.render_status(planned, store, Console())
+    if with_timeline:
+        timeline.render(drawn, Console())
 
 
 @cli.command("report")
@@ -282,6 +292,30 @@ def lr_find_command(
     if output is not None and curves:
         LocalFiles(output.parent).write(output.name, ranges.picture(curves, output.suffix[1:]))
     return 1 if failed else 0
+
+
+@cli.command("doctor")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3.")
+@click.option("--results", metavar="DIR", help="The results folder.  [default: ./results]")
+@click.option("--address", metavar="ADDRESS", help="A Ray cluster, every node of it.  [default: this machine]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor_command(
+    file: Path | None, overrides: tuple[str, ...], results: str | None, address: str | None, as_json: bool
+) -> int:
+    """Check this machine or a cluster, for any sweep or for that of FILE, with a mend for each failure."""
+    from orchestrator import doctor
+
+    if file is None and overrides:
+        raise click.UsageError("-S overrides a setting of a sweep file: give the FILE too")
+    planned, store = _open(file, overrides, results) if file else (None, None)
+    store = store or (Store.at(results) if results else None)
+    checks = doctor.examine(planned, store, address)
+    if as_json:
+        _print_json(doctor.as_json(checks, planned.sweep.name if planned else None, address))
+    else:
+        doctor.render(checks, Console())
+    return 0 if doctor.well(checks) else 1
 
 
 @cli.command("clean")

@@ -3,12 +3,14 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from types import MappingProxyType
 
 from experiments.checks import InputError
+from orchestrator import joining
 
 WORKER_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -25,6 +27,7 @@ _RAY_ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "1000",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "256",  # with 1, which is Tune's own choice, workers start one after another
 }
 
 
@@ -42,6 +45,7 @@ def connected(
         os.environ.setdefault(name, value)
     if address is not None:
         _refuse_silent(address)
+        joining.require(address)
     import ray
 
     if address is None and ray.is_initialized():  # a notebook's or a test's own: use it and leave it
@@ -64,13 +68,24 @@ def connected(
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise
-        raise InputError(f"--address {address}: no Ray cluster answers there: {error}") from None
+        found = f"no Ray cluster answers there ({error})"
+        raise joining.NotJoined(address, found, joining.SILENT_MEND) from None
+    if address is None:
+        _close_key()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_termination)  # Ray puts its own in front, which kills without tidying up
-    try:
-        yield _checked_resources(needs, "the cluster" if address else "this machine")
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # where a node dies Ray says so on stdout, which is for data
+        try:
+            yield _checked_resources(needs, "the cluster" if address else "this machine")
+        finally:
+            ray.shutdown()
+
+
+def _close_key() -> None:
+    """Ray makes its token where there is none, and lets everybody read it."""
+    key = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
+    with suppress(OSError):
+        os.chmod(key, 0o600)
 
 
 def _checked_resources(needs: Mapping[str, float], where: str) -> Mapping[str, float]:
@@ -79,6 +94,29 @@ def _checked_resources(needs: Mapping[str, float], where: str) -> Mapping[str, f
     there: Mapping[str, float] = ray.cluster_resources()
     _refuse_too_large(needs, {"CPU": there.get("CPU", 0), "GPU": there.get("GPU", 0)}, where)
     return there
+
+
+def alive() -> list[dict[str, float]]:
+    """What each node that is alive has, by Ray's names."""
+    import ray
+
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def dashboard() -> str | None:
+    """Where the connected cluster's dashboard listens, host:port; None where there is none."""
+    from ray._private.worker import get_dashboard_url
+
+    return get_dashboard_url() or None
+
+
+def may_start() -> list[dict[str, float]]:
+    """What each kind of node has that the connected cluster's autoscaler may start, as far as it has told."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    groups = config.node_group_configs if config else ()
+    return [dict(group.resources) for group in groups if group.max_count > 0]
 
 
 def available_cpus() -> int:
@@ -94,10 +132,8 @@ def _refuse_silent(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
-        raise InputError(
-            f"--address {address}: no Ray cluster answers there ({error.strerror or error}); "
-            "start one with `ray start --head` or give its address"
-        ) from None
+        found = f"no Ray cluster answers there ({error.strerror or error})"
+        raise joining.NotJoined(address, found, joining.SILENT_MEND) from None
 
 
 def _passed_on() -> dict[str, str]:

@@ -13,8 +13,9 @@ from uuid import uuid4
 import pyarrow as pa
 
 from experiments import datasets
-from orchestrator import records, sharing
+from orchestrator import doctor, records, sharing
 from orchestrator.cluster import connected
+from orchestrator.doctor.seen import Check
 from orchestrator.files import StoreError
 from orchestrator.frontier import Frontier
 from orchestrator.grid import Recipe, Trial
@@ -71,15 +72,16 @@ def run(plan: Plan, store: Store, listener: Listener) -> Outcome:
 
 
 @contextmanager
-def session(plan: Plan, store: Store, address: str | None) -> Iterator[None]:
+def session(plan: Plan, store: Store, address: str | None) -> Iterator[Sequence[Check]]:
     """Ray for a run of `plan`, at `address` or on this machine; none where nothing is left to do.
 
-    Raises InputError, before anything is recorded, for more CPUs or GPUs a trial than there are, for an address
-    where no cluster answers, for a trainer that cannot be imported or that takes no momentum where a schedule
-    cycles it, and for a store that not all nodes see.
+    Gives what `sweep doctor` finds worth knowing. Raises InputError, before anything is recorded, for what it
+    finds impossible: more CPUs or GPUs a trial than there are, nodes with other versions or that do not see the
+    store, and so on; for an address where no cluster answers; and for a trainer that cannot be imported or that
+    takes no momentum where a schedule cycles it.
     """
     if not plan.unfinished:
-        yield
+        yield ()
         return
     from orchestrator.trainable import require_momentum, trainer_class
 
@@ -87,7 +89,7 @@ def session(plan: Plan, store: Store, address: str | None) -> Iterator[None]:
         if plan.walks[trial.id].chain.momentum is not None:
             require_momentum(plan.sweep.trainer, trainer_class(plan.sweep.trainer), trial.recipe.label)
     with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, store, address):
-        yield
+        yield doctor.require(doctor.judge(doctor.look(plan, store, address)))
 
 
 @contextmanager

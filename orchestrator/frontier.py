@@ -3,14 +3,27 @@
 Every trial sits before the first epoch it would have to compute. Trials that sit before the same epoch have a
 common beginning: one of them trains it, the others wait and move along with it, epoch by epoch, until their
 learning rates part. Then the next of them may start, from the checkpoint of the epoch where they parted.
+
+The one with the most left to compute starts first (Graham 1969, bounds on multiprocessing timing anomalies). That
+is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 
+from orchestrator import demand
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
 from orchestrator.records import Known, Row
+from orchestrator.sweep import Resources
+
+Fits = Callable[[Resources, Counter[Resources]], bool]
+"""Whether one more trial that needs the first fits beside those that run, counted by what they need."""
+
+
+def _anywhere(needs: Resources, running: Counter[Resources]) -> bool:
+    return True
 
 
 class Frontier:
@@ -22,10 +35,15 @@ class Frontier:
         self._known: Known = plan.known
         self._trials: Mapping[str, Trial] = {t.id: t for t in plan.trials}
         self._walks = plan.walks
-        self._waiting = dict.fromkeys(t.id for t in sorted(plan.unfinished, key=self._left, reverse=True))
+        self._work = demand.epoch_work(plan)
+        self._waiting: dict[str, str] = {}
         self._running: dict[str, str] = {}
+        self._taken: Counter[str] = Counter()
+        self._occupied: Counter[Resources] = Counter()
         self._sitting: defaultdict[str, set[str]] = defaultdict(set)
-        for trial_id in self._waiting:
+        self._queues: defaultdict[Resources, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._order = {t.id: n for n, t in enumerate(plan.unfinished)}
+        for trial_id in self._order:
             self._sit(trial_id)
 
     @property
@@ -34,21 +52,30 @@ class Frontier:
         return not self._waiting
 
     @property
-    def running(self) -> list[str]:
-        """The trials that have been started and not ended."""
-        return list(self._running)
+    def unended(self) -> Counter[Resources]:
+        """The trials that run or still wait for their start, counted by what each needs."""
+        return self._occupied + Counter(self._needs(trial_id) for trial_id in self._waiting)
 
-    def next(self) -> Trial | None:
-        """A trial that may start, longest first; it counts as started. None while all wait for running ones."""
-        taken = set(self._running.values())
-        for trial_id in self._waiting:
-            place = self._place(trial_id)
-            if place not in taken:
-                del self._waiting[trial_id]
-                self._sitting[place].discard(trial_id)
-                self._running[trial_id] = place
-                return self._trials[trial_id]
-        return None
+    def next(self, fits: Fits = _anywhere) -> Trial | None:
+        """The trial with the most left among those that may start and fit; it counts as started.
+
+        None while all wait for running ones or for room.
+        """
+        fronts = [
+            (self._queues[needs][0], needs)
+            for needs in self._queues
+            if self._front(needs) and fits(needs, self._occupied)
+        ]
+        if not fronts:
+            return None
+        (_, _, trial_id, place), needs = min(fronts, key=lambda front: front[0])
+        heapq.heappop(self._queues[needs])
+        del self._waiting[trial_id]
+        self._sitting[place].discard(trial_id)
+        self._running[trial_id] = place
+        self._taken[place] += 1
+        self._occupied[needs] += 1
+        return self._trials[trial_id]
 
     def learn(self, trial_id: str, row: Row) -> list[str]:
         """A running trial has computed the epoch in `row`, and its checkpoint is written.
@@ -60,7 +87,7 @@ class Frontier:
         followers = sorted(self._sitting.pop(self._named(trial_id, key), ()))
         for moved in [trial_id, *followers]:
             self._advance(moved, key)
-        self._running[trial_id] = self._place(trial_id)
+        self._move(trial_id, self._place(trial_id))
         for follower in followers:
             if self._walks[follower].ending is not None and not self._plan.sweep.save_best:
                 del self._waiting[follower]
@@ -74,7 +101,9 @@ class Frontier:
 
     def end(self, trial_id: str) -> None:
         """A running trial has ended, well or not; nobody waits for it any longer."""
-        self._running.pop(trial_id, None)
+        if trial_id in self._running:
+            self._move(trial_id, None)
+            self._occupied[self._needs(trial_id)] -= 1
 
     def _advance(self, trial_id: str, key: str) -> None:
         walk = self._walks[trial_id]
@@ -88,8 +117,41 @@ class Frontier:
             if self._plan.share:
                 walk.extend(self._known)
 
+    def _move(self, trial_id: str, place: str | None) -> None:
+        """A running trial sits elsewhere now, or nowhere: who sits where it was may start."""
+        before = self._running.pop(trial_id)
+        self._taken[before] -= 1
+        if not self._taken[before]:
+            del self._taken[before]
+        if place is not None:
+            self._running[trial_id] = place
+            self._taken[place] += 1
+        if before not in self._taken:
+            for sitting in self._sitting.get(before, ()):
+                self._queue(sitting)
+
     def _sit(self, trial_id: str) -> None:
-        self._sitting[self._place(trial_id)].add(trial_id)
+        place = self._waiting[trial_id] = self._place(trial_id)
+        self._sitting[place].add(trial_id)
+        self._queue(trial_id)
+
+    def _queue(self, trial_id: str) -> None:
+        entry = (-self._left(trial_id), self._order[trial_id], trial_id, self._waiting[trial_id])
+        heapq.heappush(self._queues[self._needs(trial_id)], entry)
+
+    def _front(self, needs: Resources) -> bool:
+        """Whether somebody with these needs may start; then they are first in their queue.
+
+        Who has moved on, and who waits for a running trial, is let go from the queue: they are queued anew when
+        they move, and when that trial does.
+        """
+        queue = self._queues[needs]
+        while queue:
+            _, _, trial_id, place = queue[0]
+            if self._waiting.get(trial_id) == place and place not in self._taken:
+                return True
+            heapq.heappop(queue)
+        return False
 
     def _place(self, trial_id: str) -> str:
         walk = self._walks[trial_id]
@@ -100,6 +162,10 @@ class Frontier:
     def _named(self, trial_id: str, key: str) -> str:
         return key if self._plan.share else f"{trial_id}:{key}"
 
-    def _left(self, trial: Trial) -> int:
-        walk = self._walks[trial.id]
-        return 0 if walk.ending is not None else walk.chain.epochs - walk.resume
+    def _needs(self, trial_id: str) -> Resources:
+        return self._trials[trial_id].recipe.settings.resources
+
+    def _left(self, trial_id: str) -> float:
+        walk = self._walks[trial_id]
+        epochs = 0 if walk.ending is not None else walk.chain.epochs - walk.resume
+        return epochs * self._work[trial_id]

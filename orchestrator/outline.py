@@ -7,18 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments import datasets, schedules, vgg
-from orchestrator import standing
+from experiments import schedules
+from orchestrator import demand, standing
 from orchestrator.cluster import available_cpus
 from orchestrator.driver import Outcome
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
 from orchestrator.progress import duration, sparkline
-from orchestrator.roots import cache_folder
 from orchestrator.store import Store
-
-_STATES_AT_MOST = 3
-"""Weights and two slots per weight: what a checkpoint of Adam and its kin holds; others hold less."""
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -60,7 +56,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
     """What would run, in sentences: counts, data and model, what is new, what starts over, time and disk."""
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
-    there = datasets.describe(settings.data, cache_folder())
+    there = plan.roots.description(plan.trials[0].recipe)
     return [
         f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
         f"{settings.model.name} x {settings.model.width:g}, {there.train} + {there.validation} images "
@@ -71,7 +67,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
         *_range_tests(plan),
         *_starting_over(plan),
         _time(plan),
-        _disk(plan, there),
+        _disk(plan),
     ]
 
 
@@ -165,15 +161,9 @@ def _time(plan: Plan) -> str:
     )
 
 
-def _disk(plan: Plan, there: datasets.Description) -> str:
+def _disk(plan: Plan) -> str:
     """How much the checkpoints and models of the sweep can take when it is done."""
-    total = 0.0
-    for trial in plan.trials:
-        settings = trial.recipe.settings
-        shape = (settings.data.image_size, settings.data.image_size, there.shape[-1])
-        weights = 4 * vgg.parameters(settings.model, shape, len(there.classes))
-        total += weights * (2 * _STATES_AT_MOST + (1 if plan.sweep.save_best else 0))
-    return f"disk: at most {total / 1e6:,.0f} MB in checkpoints and best models when it is done"
+    return f"disk: at most {demand.disk(plan).most / 1e6:,.0f} MB in checkpoints and best models when it is done"
 
 
 def outcome_json(plan: Plan, store: Store, outcome: Outcome) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Plan:
 
     `walks` and `history` (the sweep's own, as it was recorded) are by trial. `tests` are the range tests that
     `auto` rates ask for; trials that wait for one are `provisional`: their rates are fractions of the peak.
+    `roots` knows what the recipes train on.
     """
 
     sweep: Sweep
@@ -53,6 +54,7 @@ class Plan:
     share: bool
     tests: tuple[range_tests.Test, ...]
     provisional: frozenset[str]
+    roots: Roots
 
     @cached_property
     def unfinished(self) -> tuple[Trial, ...]:
@@ -122,6 +124,7 @@ def make(sweep: Sweep, store: Store, share: bool = True) -> Plan:
         share=share,
         tests=tuple(range_tests.distinct(tests.values())),
         provisional=frozenset(provisional),
+        roots=roots,
     )
 
 

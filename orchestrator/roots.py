@@ -71,7 +71,12 @@ class Roots:
         }
 
 
+def libraries(backend_name: str) -> tuple[str, ...]:
+    """The libraries whose arithmetic decides the numbers."""
+    return ("keras", "numpy", "pillow", *_LIBRARIES[backend_name])
+
+
 @cache
 def library_versions(backend_name: str) -> dict[str, str]:
     """The versions of the installed libraries whose arithmetic decides the numbers."""
-    return {name: metadata.version(name) for name in ("keras", "numpy", "pillow", *_LIBRARIES[backend_name])}
+    return {name: metadata.version(name) for name in libraries(backend_name)}

@@ -4,7 +4,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,16 @@ from ray.tune import (
 )
 from ray.tune.search import Searcher
 
+from orchestrator.cluster import alive
 from orchestrator.driver import Books
 from orchestrator.files import StoreError
 from orchestrator.grid import located
+from orchestrator.places import Places
 from orchestrator.plan import Plan
 from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Assignment, Context, WorkerTrainable
+from orchestrator.upscaling import Upscaling
 
 
 class _Bookkept:
@@ -52,17 +55,24 @@ class _Bookkept:
 
 
 class _Next(_Bookkept, Searcher):
-    """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk."""
+    """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk, or for room.
+
+    Tune gets no more than can run at once: what is in its hands has left the frontier's order, and where a worker
+    is free before another has started, it takes that one's trial away and the start was in vain.
+    """
 
     def __init__(self, books: Books) -> None:
         super().__init__()
         self._books = books
+        self._places = Places(alive)
+        self.upscaling = Upscaling()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
         if self._books.fatal or self._books.frontier.exhausted:
             return str(Searcher.FINISHED)
-        trial = self._books.frontier.next()
+        self.upscaling.want(lambda: self._books.frontier.unended)
+        trial = self._books.frontier.next(self._places.fits)
         if trial is None:
             return None
         with self._ending_on_trouble():
@@ -84,12 +94,13 @@ class _Next(_Bookkept, Searcher):
 class _Events(_Bookkept, Callback):
     """Tells the books what Tune saw. A trial's next step is scheduled only after `on_trial_result` returned."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, books: Books, upscaling: Upscaling) -> None:
+        self._books, self._upscaling = books, upscaling
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
+        self._upscaling.want(lambda: self._books.frontier.unended)
         with self._ending_on_trouble():
             self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
 
@@ -141,14 +152,16 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
             t.id: Assignment(replace(t, recipe=located(t.recipe)), plan.walks[t.id].chain) for t in plan.unfinished
         },
     )
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+    following = _Next(books)
+    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch, ExitStack() as at_the_end:
+        at_the_end.callback(following.upscaling.end)
         tuner = Tuner(
             with_resources(
                 with_parameters(WorkerTrainable, context=context),
                 lambda config: PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}]),
             ),
             tune_config=TuneConfig(
-                search_alg=_Next(books),
+                search_alg=following,
                 num_samples=len(plan.unfinished),
                 reuse_actors=True,
                 trial_dirname_creator=lambda t: str(t.trial_id),
@@ -158,7 +171,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 storage_path=scratch,
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
-                callbacks=[_Events(books)],
+                callbacks=[_Events(books, following.upscaling)],
                 stop=_Trouble(books),
                 verbose=0,
             ),

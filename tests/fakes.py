@@ -104,6 +104,29 @@ class UnteachableTrainer(VectorTrainer):
         return (0.69 + 0.02 * noise).astype(np.float32)
 
 
+class PlacedTrainer(VectorTrainer):
+    """A VectorTrainer that sleeps in each epoch for as long as the file $PACE says; its device is its Ray node.
+
+    Every epoch that is begun leaves a line in $BEGUN, if that names a file: trial, epoch, node.
+    """
+
+    def __init__(self, threads: int, cache: Path) -> None:
+        """Ask Ray where this is."""
+        import ray
+
+        super().__init__(threads, cache)
+        self.device = ray.get_runtime_context().get_node_id()
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Leave a line, sleep, then train."""
+        assert self.job is not None
+        if os.environ.get("BEGUN"):
+            with open(os.environ["BEGUN"], "a") as file:
+                file.write(f"{self.job.optimizer.learning_rate}-{self.job.seed} {n} {self.device}\n")
+        time.sleep(float(Path(os.environ["PACE"]).read_text()))
+        return super().epoch(n, learning_rates)
+
+
 class DivergingTrainer(VectorTrainer):
     """Its loss is not a number from epoch 2 on, with seed 1."""
 

@@ -1,5 +1,6 @@
 """Which trial may start, who waits for whom, and which checkpoints are still held."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 from orchestrator import plan
 from orchestrator.frontier import Frontier
 from orchestrator.grid import Trial
+from orchestrator.places import Places
 from orchestrator.plan import Plan
 from orchestrator.records import Row
 from orchestrator.retention import Retention
 from orchestrator.store import Store
+from orchestrator.sweep import Resources
 from tests.conftest import small
 from tests.test_store import row
 
@@ -138,3 +141,88 @@ def test_the_longest_trial_starts_first(store: Store) -> None:
     first = Frontier(full).next()
     assert first is not None
     assert first.id == "sgd-constant-s0"
+
+
+def test_the_most_work_starts_first_however_many_epochs_it_is(store: Store) -> None:
+    full = planned(
+        store,
+        recipes=[
+            {"optimizer": "sgd", "schedule": "constant", "epochs": 9},
+            {"optimizer": "sgd", "schedule": "cosine", "epochs": 3, "model.width": 0.5},
+        ],
+        schedules={"constant": {}, "cosine": {}},
+        trainer="experiments.trainer:Trainer",
+    )
+    first = Frontier(full).next()
+    assert first is not None
+    assert first.recipe.schedule_label == "cosine"
+
+
+def test_a_branch_that_has_moved_along_gives_way_to_a_trial_with_more_left(store: Store) -> None:
+    recipes = [
+        {"optimizer": "sgd", "schedule": "constant", "epochs": 9},
+        {"optimizer": "sgd", "schedule": "late", "epochs": 9},
+        {"optimizer": "sgd", "schedule": "cosine", "epochs": 5},
+    ]
+    schedules = {"constant": {}, "cosine": {}, "late": {"name": "step", "every": 6}}
+    full = planned(store, recipes=recipes, schedules=schedules)
+    frontier = Frontier(full)
+    trunk = frontier.next()
+    assert trunk is not None
+    assert trunk.recipe.schedule_label == "constant"
+    for _ in range(6):
+        frontier.learn(trunk.id, trained(full, trunk))
+    order = [started.recipe.schedule_label for _ in range(2) if (started := frontier.next())]
+    assert order == ["cosine", "late"]  # 5 epochs left, and 3
+
+
+def test_a_trial_for_which_there_is_no_room_lets_a_smaller_one_pass(store: Store) -> None:
+    recipes = [
+        {"optimizer": "sgd", "schedule": "constant", "epochs": 9, "resources.cpus_per_trial": 4},
+        {"optimizer": "sgd", "schedule": "cosine", "epochs": 3},
+    ]
+    full = planned(store, recipes=recipes, schedules={"constant": {}, "cosine": {}})
+    frontier = Frontier(full)
+    places = Places(lambda: [{"CPU": 2.0}, {"CPU": 2.0}])
+    started = frontier.next(lambda needs, _: needs.cpus_per_trial <= 2)
+    assert started is not None
+    assert started.recipe.schedule_label == "cosine"
+    assert not places.fits(Resources(cpus_per_trial=4), Counter({Resources(): 4}))
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_no_worker_is_idle_while_a_trial_could_start(store: Store, workers: int) -> None:
+    full = planned(store, optimizers={"sgd": {"class": "SGD"}, "adam": {"class": "Adam"}}, seeds=[0, 1])
+    frontier = Frontier(full)
+    running: list[Trial] = []
+    while True:
+        while len(running) < workers and (trial := frontier.next()):
+            running.append(trial)
+        if not running:
+            break
+        if len(running) < workers:  # then all that wait have their next epoch under way
+            under_way = {full.walks[t.id].frontier for t in running}
+            waiting = [t for t in full.trials if frontier.needs_start(t.id)]
+            assert {full.walks[t.id].frontier for t in waiting} <= under_way
+        trial = running.pop(0)
+        frontier.learn(trial.id, trained(full, trial))
+        if full.walks[trial.id].ending is None:
+            running.append(trial)
+        else:
+            frontier.end(trial.id)
+    assert frontier.exhausted
+    assert not +frontier.unended
+
+
+def test_places_follow_the_nodes_that_are_alive() -> None:
+    alive = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
+    places = Places(lambda: list(alive), every=0.0)
+    one, half = Resources(), Resources(gpus_per_trial=0.5)
+    assert places.fits(one, Counter({one: 2}))
+    assert not places.fits(one, Counter({one: 3}))
+    alive.append({"CPU": 1.0})
+    assert places.fits(one, Counter({one: 3}))
+    assert not places.fits(half, Counter({half: 1}))  # its node has but one core
+    del alive[:]
+    assert places.fits(one, Counter())  # somebody has to ask for the first node
+    assert not places.fits(one, Counter({one: 1}))

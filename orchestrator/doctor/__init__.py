@@ -1,0 +1,93 @@
+"""What is wrong with a machine or a cluster, before a sweep finds out: checks, each with its mend.
+
+A check is a function of what was seen; `examine` looks, and `require` is what a run asks of the same checks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.checks import InputError
+from orchestrator import cluster, joining, sharing, survey
+from orchestrator.doctor import needs, nodes
+from orchestrator.doctor.seen import Check, Seen
+from orchestrator.plan import Plan
+from orchestrator.store import Store
+
+CHECKS: tuple[Callable[[Seen], Iterator[Check]], ...] = (
+    nodes.machines, nodes.versions, nodes.code, nodes.token, nodes.dashboard, nodes.clocks, nodes.files,
+    needs.room, needs.memory, needs.disk, needs.cache, needs.storage,
+)  # fmt: skip
+
+
+def examine(plan: Plan | None, store: Store | None, address: str | None) -> list[Check]:
+    """Look at this machine, or at the cluster at `address`, for any sweep or for that of `plan`."""
+    results = store.address if store else ""
+    unshared = None
+    with ExitStack() as stack:
+        if address is not None:
+            try:
+                stack.enter_context(cluster.connected(address, {}, sharing.credentials(results)))
+            except joining.NotJoined as error:
+                return [Check("cluster", error.found, "fail", error.mend, stops=True)]
+            if store is not None:
+                unshared = sharing.unseen_by(results)
+        return judge(look(plan, store, address, unshared))
+
+
+def look(
+    plan: Plan | None, store: Store | None, address: str | None, unshared: Sequence[str] | None = None
+) -> Seen:
+    """What there is to judge: here, or on every node of the cluster that is connected."""
+    results = None if store is None else store.address
+    here = survey.here(results)
+    if address is None:
+        return Seen(here, [here], plan, results)
+    machines = survey.cluster(results)
+    return Seen(here, machines, plan, results, address, cluster.dashboard(), unshared)
+
+
+def judge(seen: Seen) -> list[Check]:
+    """All checks, in order."""
+    return [check for find in CHECKS for check in find(seen)]
+
+
+def require(checks: Sequence[Check]) -> list[Check]:
+    """What people should know of `checks` before a run. Raises InputError for those with which it cannot work."""
+    stopping = [f"{check.name}: {check.found}; {check.mend}" for check in checks if check.stops]
+    if stopping:
+        raise InputError("\n".join(stopping))
+    return [check for check in checks if check.state != "ok"]
+
+
+def well(checks: Sequence[Check]) -> bool:
+    """Whether no check has failed."""
+    return all(check.state != "fail" for check in checks)
+
+
+def as_json(checks: Sequence[Check], sweep: str | None, address: str | None) -> dict[str, Any]:
+    """`sweep doctor --json`."""
+    return {
+        "sweep": sweep,
+        "address": address,
+        "ok": well(checks),
+        "checks": [{"name": c.name, "found": c.found, "state": c.state, "mend": c.mend} for c in checks],
+    }
+
+
+def render(checks: Sequence[Check], console: Console) -> None:
+    """Print the rows, and under each that is not ok its mend."""
+    table = Table(box=None, padding=(0, 1), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+    for check in checks:
+        style = styles[check.state]
+        table.add_row(f"[{style}]{check.state}[/{style}]", check.name, check.found)
+        if check.mend:
+            table.add_row("", "", f"→ {check.mend}")
+    console.print(table, highlight=False)

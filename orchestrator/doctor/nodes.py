@@ -1,0 +1,146 @@
+"""Are the machines well, and are they alike?"""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+
+from orchestrator.doctor.seen import Check, Seen, everywhere, size, some, where
+from orchestrator.survey import Machine
+
+SKEW = 2.0
+"""Seconds between clocks that do no harm: records say when an epoch began, not what it gave."""
+FILES_LEAST, FILES_EACH = 1024, 64
+"""How many files a process may have to open: in all, and Ray's for each worker of a machine."""
+
+
+def machines(seen: Seen) -> Iterator[Check]:
+    """Which machines there are, and whether all of them answer."""
+    if seen.address is None:
+        yield Check("machine", _sizes(seen.here))
+        return
+    silent = [f"{m.name} ({m.silence})" for m in seen.machines if m.silence]
+    if silent:
+        yield Check(
+            "nodes",
+            f"no answer from {some(silent)}",
+            "fail",
+            "on that node see /tmp/ray/session_latest/logs, or take it out with `ray stop`",
+            stops=True,
+        )
+    if seen.answering:
+        yield Check("nodes", f"{len(seen.answering)} answer: {some([_sizes(m) for m in seen.answering])}")
+
+
+def versions(seen: Seen) -> Iterator[Check]:
+    """Whether every machine has the same versions of all that decides numbers, and of Ray."""
+    missing = where(seen.answering, lambda m: [n for n, v in m.facts["versions"].items() if v is None])
+    if missing:
+        yield Check("versions", f"missing: {missing}", "fail", "run `make install` there", stops=True)
+        return
+    others = where(seen.answering, lambda m: _differing(seen.here, m))
+    if others:
+        mend = f"install the same requirements.lock there; here are {_listed(_versions_of(seen.here))}"
+        yield Check("versions", f"other than here: {others}", "fail", mend, stops=True)
+        return
+    yield Check("versions", f"{_listed(_versions_of(seen.here))}{everywhere(seen)}")
+
+
+def code(seen: Seen) -> Iterator[Check]:
+    """Whether every machine has the same source files of this project."""
+    ours = seen.here.facts["code"]
+    others = where(seen.answering, lambda m: [m.facts["code"] or "missing"] if m.facts["code"] != ours else [])
+    if others:
+        mend = "bring the project's files to the same state on every node: numbers may depend on them"
+        yield Check("project", f"other than here ({ours}): {others}", "fail", mend, stops=True)
+        return
+    yield Check("project", f"source {ours}{everywhere(seen)}")
+
+
+def token(seen: Seen) -> Iterator[Check]:
+    """Whether strangers are kept out: token mode, and a key file that only its owner reads."""
+    asked = [seen.here, *seen.answering] if seen.address else [seen.here]
+    open_keys = where(asked, lambda m: [f"{m.facts['key']:04o}"] if (m.facts["key"] or 0) & 0o077 else [])
+    if open_keys:
+        yield Check("token", f"others may read the key file: {open_keys}", "fail", "chmod 600 ~/.ray/auth_token")
+        return
+    off = where(asked, lambda m: _token_off(m, seen.address is not None))
+    if off:
+        mend = (
+            "`ray get-auth-token --generate` once, the same file on every node, and RAY_AUTH_MODE=token in front "
+            "of every `ray start`: without, whoever reaches the ports may run code"
+        )
+        yield Check("token", f"token mode: {off}", "fail" if seen.address else "warn", mend)
+        return
+    yield Check("token", f"token mode on{everywhere(seen)}" if seen.address else "a run here makes its own")
+
+
+def _token_off(asked: Machine, wanted: bool) -> list[str]:
+    mode = asked.facts["token_mode"].lower()
+    return [mode or "not set"] if mode != "token" and (wanted or mode) else []
+
+
+def dashboard(seen: Seen) -> Iterator[Check]:
+    """Whether Ray's dashboard, which runs what it is told to, listens on loopback only."""
+    if seen.address is None:
+        return
+    host = (seen.dashboard or "").rpartition(":")[0].strip("[]")
+    if not host:
+        yield Check("dashboard", "none")
+    elif _loopback(host):
+        yield Check("dashboard", f"on loopback ({seen.dashboard})")
+    else:
+        mend = "start the head with --dashboard-host=127.0.0.1 and reach it through ssh -L 8265:127.0.0.1:8265"
+        yield Check("dashboard", f"{seen.dashboard} can be reached from elsewhere", "fail", mend)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def clocks(seen: Seen) -> Iterator[Check]:
+    """Whether the clocks agree."""
+    if seen.address is None or not seen.answering:
+        return
+    apart = [m for m in seen.answering if abs(m.skew) - m.skew_within > SKEW]
+    worst = max(seen.answering, key=lambda m: abs(m.skew))
+    if apart:
+        found = some([f"{m.name} by {m.skew:+.1f} s" for m in apart])
+        mend = "start a time service there, for example chrony"
+        yield Check("clocks", f"off from here: {found}", "warn", mend)
+    else:
+        yield Check("clocks", f"within {abs(worst.skew) + worst.skew_within:.3f} s of here")
+
+
+def files(seen: Seen) -> Iterator[Check]:
+    """Whether Ray may open as many files as its workers need."""
+    few = where(seen.answering, lambda m: [str(m.facts["files"])] if 0 < m.facts["files"] < _files(m) else [])
+    if few:
+        yield Check("open files", few, "warn", "ulimit -n 65536 before Ray starts")
+    else:
+        least = min((m.facts["files"] for m in seen.answering), default=0)
+        yield Check("open files", f"{least} allowed")
+
+
+def _files(machine: Machine) -> float:
+    return FILES_LEAST + FILES_EACH * machine.resources.get("CPU", 0)
+
+
+def _versions_of(machine: Machine) -> dict[str, str]:
+    return {"python": machine.facts["python"], **machine.facts["versions"]}
+
+
+def _differing(here: Machine, there: Machine) -> list[str]:
+    ours, theirs = _versions_of(here), _versions_of(there)
+    return [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name]]
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _sizes(machine: Machine) -> str:
+    cpus, gpus = machine.resources.get("CPU", 0), machine.resources.get("GPU", 0)
+    memory = size(machine.facts["memory"])
+    return f"{machine.name}: {cpus:g} CPUs, {gpus:g} GPUs, {memory}"

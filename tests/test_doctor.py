@@ -1,0 +1,181 @@
+"""What the doctor makes of machines that are well, unlike each other, too small, or open to strangers."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from experiments.checks import InputError
+from orchestrator import doctor, joining, plan, survey
+from orchestrator.doctor.seen import Check, Seen
+from orchestrator.plan import Plan
+from orchestrator.store import Store
+from orchestrator.survey import Machine
+from tests.conftest import small
+
+VERSIONS = {"sweep-orchestrator": "0.1.0", "ray": "2.60.0", "keras": "3.15.1", "tensorflow": "2.21.0"}
+GIB = 2**30
+
+
+def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float = 0.0, **facts: Any) -> Machine:
+    """A machine that is well, but for what is said."""
+    good = {
+        "host": name, "python": "3.11.7", "versions": VERSIONS, "code": "c0de", "memory": 16 * GIB,
+        "memory_free": 15 * GIB, "disk": {"/cache": 100 * GIB, "/results": 100 * GIB}, "token_mode": "token",
+        "key": 0o600, "files": 65536, "gpus": 0,
+    }  # fmt: skip
+    return Machine(name, {"CPU": cpus, "GPU": gpus}, {**good, **facts}, skew, 0.001)
+
+
+def seen(*machines: Machine, **changes: Any) -> Seen:
+    """A cluster of these machines, seen from one that is well."""
+    common = {"results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265", "unshared": ()}
+    return Seen(machine("here"), machines or (machine("one"), machine("two")), **{**common, **changes})
+
+
+def checks(of: Seen) -> Mapping[str, Check]:
+    return {check.name: check for check in doctor.judge(of)}
+
+
+@pytest.fixture
+def planned(store: Store) -> Plan:
+    """A plan of VGG11, width 1, with Adam among its optimizers."""
+    return plan.make(small(model={"name": "vgg11"}, trainer="experiments.trainer:Trainer"), store)
+
+
+def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
+    rows = checks(seen(plan=planned))
+    assert {c.state for c in rows.values()} == {"ok"}
+    assert {c.mend for c in rows.values()} == {""}
+    assert set(rows) == {
+        "nodes", "versions", "project", "token", "dashboard", "clocks", "open files", "room", "memory", "results",
+        "cache", "storage",
+    }  # fmt: skip
+    assert doctor.require(list(rows.values())) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name", "state", "words", "stops"),
+    [
+        ({"versions": {**VERSIONS, "keras": "3.14.0"}}, "versions", "fail", "two (keras 3.14.0)", True),
+        ({"versions": {**VERSIONS, "tensorflow": None}}, "versions", "fail", "two (tensorflow)", True),
+        ({"python": "3.12.1"}, "versions", "fail", "two (python 3.12.1)", True),
+        ({"code": "0ther"}, "project", "fail", "two (0ther)", True),
+        ({"code": ""}, "project", "fail", "two (missing)", True),
+        ({"key": 0o644}, "token", "fail", "two (0644)", False),
+        ({"token_mode": ""}, "token", "fail", "two (not set)", False),
+        ({"token_mode": "disabled"}, "token", "fail", "two (disabled)", False),
+        ({"skew": 7.0}, "clocks", "warn", "two by +7.0 s", False),
+        ({"files": 256}, "open files", "warn", "two (256)", False),
+        ({"disk": {"/cache": 1000, "/results": GIB}}, "cache", "warn", "two (0 MiB)", False),
+        ({"memory": 2 * GIB, "memory_free": 2 * GIB}, "memory", "fail", "two has 2.0 GiB", False),
+        ({"memory": GIB // 2, "memory_free": GIB // 4}, "memory", "fail", "two has 512 MiB", True),
+        ({"memory_free": 2 * GIB}, "memory", "warn", "2.0 GiB of it free", False),
+    ],
+)
+def test_one_machine_that_is_not_well_is_named_with_a_mend(
+    wrong: dict[str, Any], name: str, state: str, words: str, stops: bool, planned: Plan
+) -> None:
+    found = checks(seen(machine("one"), machine("two", **wrong), plan=planned))
+    check = found.pop(name)
+    assert (check.state, check.stops) == (state, stops)
+    assert words in check.found
+    assert check.mend
+    assert {c.state for c in found.values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"dashboard": "10.0.0.7:8265"}, "dashboard", "10.0.0.7:8265 can be reached"),
+        ({"unshared": ["two at 10.0.0.2 (no such folder)"]}, "storage", "not seen by two at 10.0.0.2"),
+    ],
+)
+def test_what_is_wrong_with_the_cluster_fails(changes: dict[str, Any], name: str, words: str) -> None:
+    check = checks(seen(**changes))[name]
+    assert check.state == "fail"
+    assert words in check.found
+    assert check.mend
+
+
+def test_a_node_that_does_not_answer_stops_a_run_and_the_others_are_looked_at() -> None:
+    silent = Machine("two", {"CPU": 4}, silence="no answer in 60 s")
+    rows = doctor.judge(seen(machine("one"), silent))
+    assert [(c.state, c.stops) for c in rows if c.name == "nodes"] == [("fail", True), ("ok", False)]
+    with pytest.raises(InputError, match=r"nodes: no answer from two \(no answer in 60 s\); .*ray stop"):
+        doctor.require(rows)
+
+
+def test_cores_that_lie_on_two_machines_are_no_room_for_one_trial(store: Store) -> None:
+    made = plan.make(small(resources={"cpus_per_trial": 6}), store)
+    alone = Seen(machine("here", cpus=4), [machine("here", cpus=4)], made, "/results")
+    assert "no machine has them (at most 4 CPUs, 0 GPUs)" in checks(alone)["room"].found
+    wanted = plan.make(small(resources={"gpus_per_trial": 0.5}), store)
+    shown = Seen(machine(), [machine()], wanted, "/results")
+    assert checks(shown)["room"].stops
+    half = Seen(machine("here"), [machine("here", gpus=1)], wanted, "/results")
+    assert checks(half)["room"].found == "1 CPUs and 0.5 GPUs a trial: 2 at a time"
+
+
+def test_a_full_disk_stops_a_run_and_a_tight_one_warns(planned: Plan) -> None:
+    def at(free: int) -> Check:
+        here = machine(disk={"/cache": GIB, "/results": free})
+        return checks(Seen(here, [here], planned, "/results"))["results"]
+
+    assert (at(10**6).state, at(10**6).stops) == ("fail", True)
+    assert at(1200 * 10**6).state == "warn"
+    assert at(10**11).state == "ok"
+
+
+def test_this_machine_alone_is_looked_at_without_a_cluster(store: Store, planned: Plan) -> None:
+    rows = {c.name: c for c in doctor.examine(planned, store, None)}
+    assert rows["versions"].state == "ok"
+    assert "room" in rows
+    assert "storage" not in rows
+    assert rows["machine"].found.endswith("GiB")
+
+
+def test_rows_are_printed_with_their_mends_and_given_to_programs() -> None:
+    rows = [Check("token", "off", "fail", "turn it on"), Check("clocks", "fine")]
+    console = Console(width=60, record=True, no_color=True)
+    doctor.render(rows, console)
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines() if line.strip()]
+    assert lines == ["fail token off", "→ turn it on", "ok clocks fine"]
+    told = doctor.as_json(rows, "small", None)
+    assert told["ok"] is False
+    assert told["checks"][0] == {"name": "token", "found": "off", "state": "fail", "mend": "turn it on"}
+    assert doctor.as_json(rows[1:], None, None)["ok"] is True
+
+
+def test_a_clock_is_read_in_the_middle_of_the_shortest_round_trip() -> None:
+    own = iter([0.0, 1.0, 10.0, 10.2, 20.0, 22.0, 30.0, 31.0, 40.0, 41.0])
+    there = iter([100.0, 15.1, 100.0, 100.0, 100.0])
+    assert survey.skew_of(there.__next__, own.__next__) == pytest.approx((5.0, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"ray_version": "2.59.0", "python_version": "3.11.7"}, "the cluster runs Ray 2.59.0 on Python 3.11.7"),
+        ({"error": "RpcError", "message": "Timed out.\n"}, "no Ray cluster answers there (Timed out)"),
+        ({"error": "AuthenticationError", "message": "InvalidAuthToken"}, "does not accept the token"),
+        ({"error": "AuthenticationError", "message": "but no authentication token was found"}, "no token here"),
+    ],
+)
+def test_why_a_cluster_cannot_be_joined(answer: dict[str, str], words: str) -> None:
+    with pytest.raises(joining.NotJoined) as refused:
+        joining.judge("head:6379", answer)
+    assert words in refused.value.found
+    assert refused.value.mend
+    assert str(refused.value).startswith("--address head:6379: ")
+
+
+def test_one_machine_is_asked_for_no_token_but_its_key_is_looked_at() -> None:
+    here = machine(token_mode="", key=None)
+    assert checks(Seen(here, [here]))["token"].state == "ok"
+    loose = machine(token_mode="", key=0o640)
+    assert checks(Seen(loose, [loose]))["token"].state == "fail"
+    off = replace(here, facts={**here.facts, "token_mode": "disabled"})
+    assert checks(Seen(off, [off]))["token"].state == "warn"
