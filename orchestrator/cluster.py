@@ -92,7 +92,9 @@ def _checked_resources(needs: Mapping[str, float], where: str) -> Mapping[str, f
     import ray
 
     there: Mapping[str, float] = ray.cluster_resources()
-    _refuse_too_large(needs, {"CPU": there.get("CPU", 0), "GPU": there.get("GPU", 0)}, where)
+    # A cluster that grows may have no worker yet: what counts is what it may have.
+    kinds = [there, *may_start()]
+    _refuse_too_large(needs, {name: max(kind.get(name, 0) for kind in kinds) for name in ("CPU", "GPU")}, where)
     return there
 
 
