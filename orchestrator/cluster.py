@@ -55,7 +55,7 @@ def connected(
         _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
     own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
     options = {"address": address} if address else own  # "local": never a cluster that happens to run here
-    variables = {**WORKER_ENVIRONMENT, **_passed_on(), **environment}
+    variables = {**WORKER_ENVIRONMENT, **passed_on(), **environment}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -138,7 +138,8 @@ def _refuse_silent(address: str) -> None:
         raise joining.NotJoined(address, found, joining.SILENT_MEND) from None
 
 
-def _passed_on() -> dict[str, str]:
+def passed_on() -> dict[str, str]:
+    """The variables of this process that its workers get as well."""
     names = ("KERAS_BACKEND", "SWEEP_CACHE", "XDG_CACHE_HOME")
     return {name: os.environ[name] for name in names if name in os.environ}
 

@@ -1,0 +1,113 @@
+"""A cluster on hosts of its own, brought up as the README says, from the laptop."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.records import Row
+from orchestrator.store import Store
+from tests.cluster.hosts import Host, Hosts, hosts, missing
+from tests.conftest import ROOT
+
+VENV = Path(sys.prefix)
+TO_LOOK_AT = {
+    "192.168.1.10": "10.77.0.11",
+    "192.168.1.11, 192.168.1.12": "10.77.0.12, 10.77.0.13",
+    "ubuntu": "root",
+    "ray start": "ray start --num-cpus=1 --object-store-memory=200000000",
+}
+"""What a user would change in cluster-local.yaml, and one core a host: there are not more here."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Hosts with a head and workers, and the project on the laptop."""
+
+    hosts: Hosts
+    seconds_up: float
+
+    @property
+    def project(self) -> Path:
+        """The folder in which the laptop's commands run."""
+        return self.hosts.laptop.home / "sweep"
+
+    @property
+    def store(self) -> Store:
+        """The store that all hosts share."""
+        return Store.at(str(self.results))
+
+    @property
+    def results(self) -> Path:
+        """Its folder."""
+        return self.hosts.shared / "results"
+
+    def begin(self, command: str) -> "subprocess.Popen[str]":
+        """A command of the README on the laptop; what it says comes through its stdout."""
+        return self.hosts.laptop.start(f". .venv/bin/activate && exec {command}", self.project)
+
+    def run(self, command: str, timeout: float = 120) -> tuple[int, str]:
+        """Exit code and output of a command of the README on the laptop."""
+        return self.hosts.laptop.run(f". .venv/bin/activate && exec {command}", self.project, timeout)
+
+    def rows(self, sweep: str, host: str | None = None, since: datetime | None = None) -> list[Row]:
+        """The epochs recorded, of one host if given, begun at or after `since`."""
+        tables = self.store.history(sweep)[0].values()
+        every = [row for table in tables for row in table.to_pylist()]
+        return [r for r in every if host in (None, r["host"]) and (since is None or r["started_at"] >= since)]
+
+    def await_rows(
+        self, sweep: str, host: str | None = None, since: datetime | None = None, seconds: float = 150
+    ) -> float:
+        """Seconds until there is such an epoch."""
+        began = time.monotonic()
+        while not self.rows(sweep, host, since):
+            assert time.monotonic() < began + seconds, f"no epoch on {host or 'any host'} within {seconds} s"
+            time.sleep(0.25)
+        return time.monotonic() - began
+
+
+def install(host: Host) -> None:
+    """The environment that these tests run in, where `make install` would put one: it finds it up to date."""
+    environment = host.home / "sweep" / ".venv"
+    environment.mkdir(parents=True)
+    for name in ("bin", "include", "lib", "pyvenv.cfg"):
+        (environment / name).symlink_to(VENV / name)
+    (environment / ".installed").touch()
+
+
+def checkout(folder: Path) -> None:
+    """The project as it is in this folder, under version control or new."""
+    leave = [f"--exclude=/{name}" for name in (".git", ".venv", "results", "data", "build")]
+    subprocess.run(["rsync", "-a", *leave, f"{ROOT}/", f"{folder}/"], check=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(_environment: None) -> Iterator[Cluster]:
+    """A head and two workers on hosts of their own, up and ready."""
+    reason = missing(ROOT, VENV, Path(os.path.realpath(sys.executable)))
+    if reason:
+        pytest.skip(reason)
+    with hosts(workers=2) as made:
+        for host in (made.laptop, made.head, *made.workers):
+            install(host)
+        made_cluster = Cluster(made, 0.0)
+        checkout(made_cluster.project)
+        file = made_cluster.project / "cluster-local.yaml"
+        text = file.read_text()
+        for example, own in TO_LOOK_AT.items():
+            assert example in text
+            text = text.replace(example, own)
+        file.write_text(text)
+        code, said = made_cluster.run("ray get-auth-token --generate")
+        assert code == 0, said
+        began = time.monotonic()
+        code, said = made_cluster.run("ray up -y cluster-local.yaml", timeout=200)
+        assert code == 0, said
+        yield Cluster(made, time.monotonic() - began)

@@ -1,0 +1,102 @@
+"""A cluster on hosts of its own, as the README describes it: `ray up`, a sweep, three faults, the same numbers.
+
+Takes minutes: Ray and TensorFlow start on four hosts that share one machine's cores.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.store import Store
+from tests.cluster.conftest import Cluster
+from tests.faults import engine, processes
+
+pytestmark = pytest.mark.hosts
+
+SWEEP = {
+    "name": "faults",
+    "data": {"name": "digits", "image_size": 32, "limit": 400},
+    "model": {"name": "vgg11", "width": 0.125},
+    "batch_size": 16,
+    "epochs": 40,
+    "optimizers": {"sgd": {"class": "SGD", "learning_rate": 0.01}, "adam": {"class": "Adam"}},
+    "schedules": {"constant": {}, "cosine": {}, "step": {"every": 10}},
+}
+
+
+@contextmanager
+def watching(cluster: Cluster, command: str) -> Iterator["subprocess.Popen[str]"]:
+    """`command` on the laptop for as long as this lasts."""
+    process = cluster.begin(command)
+    try:
+        yield process
+    finally:
+        processes.kill([process.pid])
+        process.wait()
+
+
+def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    took = {"ray up": cluster.seconds_up}
+    (cluster.project / "faults.yaml").write_text(yaml.safe_dump(SWEEP))
+    submit = f"sweep submit faults.yaml --cluster cluster-local.yaml --results {cluster.results}"
+    began = time.monotonic()
+    with watching(cluster, submit) as first:
+        cluster.await_rows("faults")
+        took["submit to the first epoch"] = time.monotonic() - began
+        for host in ("head", "worker-1", "worker-2"):
+            cluster.await_rows("faults", host)
+        took["submit to an epoch on every host"] = time.monotonic() - began
+        os.kill(processes.descendants(first.pid)[-1], signal.SIGINT)
+        said = first.communicate(timeout=30)[0]
+        assert first.returncode == 130, said
+        assert "goes on" in said
+        job = re.search(r"^sweep-faults-\w+$", said, re.MULTILINE).group()  # type: ignore[union-attr]
+    with watching(cluster, submit) as second:
+        cluster.hosts.workers[0].kill_processes()
+        took["worker killed, until it trains again"] = cluster.await_rows("faults", "worker-1", datetime.now(UTC))
+        cluster.hosts.workers[1].cable(False)
+        time.sleep(30)
+        cluster.hosts.workers[1].cable(True)
+        took["cable mended, until it trains again"] = cluster.await_rows("faults", "worker-2", datetime.now(UTC))
+        cluster.hosts.head.power_off()
+        began = time.monotonic()
+        cluster.hosts.head.power_on()
+        code, up = cluster.run("ray up -y cluster-local.yaml", timeout=200)
+        assert code == 0, up
+        took["head off, until it is up"] = time.monotonic() - began
+        said = second.communicate(timeout=60)[0]
+        assert second.returncode == 2, said
+        assert f"does not know job {job}" in said
+    since = datetime.now(UTC)
+    with watching(cluster, submit) as third:
+        took["head up, until an epoch"] = cluster.await_rows("faults", since=since)
+        said = third.communicate(timeout=400)[0]
+        assert third.returncode == 0, said
+    took["all"] = time.monotonic() - began
+    with capsys.disabled():
+        print("\n" + "\n".join(f"{what}: {seconds:.0f} s" for what, seconds in took.items()))
+    assert "Recipes, best first" in said
+    code, said = cluster.run(f"sweep status faults.yaml --json --results {cluster.results}")
+    assert json.loads(said)["trials"]["completed"] == 6
+    assert engine.numbers(cluster.store, "faults") == calm(cluster.project / "faults.yaml", tmp_path)
+
+
+def calm(file: Path, folder: Path) -> list[dict[str, object]]:
+    """The numbers of the same sweep on this machine, undisturbed."""
+    results = folder / "results"
+    run = processes.start(file, results)
+    try:
+        assert run.wait(400) == 0, processes.said(results)
+    finally:
+        processes.kill_all(run)
+    return engine.numbers(Store.at(str(results)), "faults")
