@@ -135,6 +135,7 @@ class Books:
         self.fatal: StoreError | None = None
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
+        self._attempts: dict[str, int] = {}
         self._since = time.time()
 
     def open(self) -> None:
@@ -156,6 +157,7 @@ class Books:
         walks = self.plan.walks
         self.store.compact(self.sweep, {t.id for t in self.plan.trials if walks[t.id].ending is not None})
         self._running.clear()
+        self._attempts.clear()
         self._write_run()
         tidy(self.plan, self.store)
 
@@ -192,8 +194,19 @@ class Books:
         """The trial is about to run."""
         self.take(trial, for_worker=True)
         self._running[trial.id] = time.time()
+        self._attempts[trial.id] = 0
         self._write_run()
         self.listener.started(trial)
+
+    def retry(self, trial: Trial, reason: str) -> int:
+        """Give the trial's worker up for `reason`; the number of the next attempt, the only one that may write.
+
+        The worker may be out of reach, not dead, and come back with its epoch.
+        """
+        self._attempts[trial.id] += 1
+        self._write_run()
+        self.listener.say(f"{trial.id}: {reason}; it goes on from its newest checkpoint")
+        return self._attempts[trial.id]
 
     def progress(self, trial: Trial, result: dict[str, Any]) -> None:
         """What the trial's worker says after a step. Raises StoreError, as all here do, also the worker's."""
@@ -237,7 +250,7 @@ class Books:
         if trial.id not in self._running:
             return
         self._catch_up(trial)
-        del self._running[trial.id]
+        del self._running[trial.id], self._attempts[trial.id]
         self.frontier.end(trial.id)
         self._write_run()
         if failure is not None:
@@ -249,4 +262,7 @@ class Books:
         self.listener.ended(trial, self.plan.walks[trial.id].ending or "failed", "")
 
     def _write_run(self) -> None:
-        self.store.write_run(self.sweep, {"run": self.run, "running": self._running, "since": self._since})
+        self.store.write_run(
+            self.sweep,
+            {"run": self.run, "running": self._running, "attempts": self._attempts, "since": self._since},
+        )

@@ -103,12 +103,17 @@ def require_momentum(name: str, trainer: Any, label: str) -> None:
         )
 
 
+class LateError(Exception):
+    """An attempt at a trial comes too late: another one was begun, or the trial has ended."""
+
+
 class TrialRun:
     """One trial's way through its epochs, from wherever the store knows it to be."""
 
-    def __init__(self, assignment: Assignment, context: Context, trainer: Trainer) -> None:
-        """The trial of `assignment`, trained by the warm `trainer`."""
+    def __init__(self, assignment: Assignment, context: Context, trainer: Trainer, attempt: int = 0) -> None:
+        """The trial of `assignment`, trained by the warm `trainer`; `attempt` is the one that may write."""
         self.trial, self.trainer, self.context = assignment.trial, trainer, context
+        self.attempt = attempt
         self.store = Store.at(context.results)
         self.walk = Walk(assignment.chain)
         self.rows: list[Row] = []
@@ -197,6 +202,7 @@ class TrialRun:
             "device": self.trainer.device,
             "started_at": started_at,
         }
+        self._require_place()
         self.rows.append(row)
         self._require_place()
         self.store.write_history(self.context.sweep, self.trial.id, self.rows)
@@ -216,15 +222,20 @@ class TrialRun:
             )
 
     def _require_place(self) -> None:
-        """Raises StoreError where the run is not to be seen, and once another run has the sweep.
+        """Raises StoreError unless this run is seen to have the sweep, LateError unless this attempt has the trial.
 
-        A worker may be on a node that joined late and does not share the store, and outlives a driver's death.
+        A worker may be on a node that joined late and does not share the store. It outlives a driver's death, and
+        one that was cut off from the network comes back.
         """
-        now = self.store.read_run(self.context.sweep).get("run")
-        if now is None:
+        now = self.store.read_run(self.context.sweep)
+        if not now:
             raise StoreError(sharing.message(self.store.address, [socket.gethostname()]))
-        if now != self.context.run:
+        if now["run"] != self.context.run:
             raise StoreError(f"sweep {self.context.sweep!r} in {self.store} has been taken over by another run")
+        if now["attempts"].get(self.trial.id) != self.attempt:
+            raise LateError(
+                f"{self.trial.id} is no longer this worker's on {socket.gethostname()}: it was given up"
+            )
 
     def _export_best(self) -> None:
         """Write the best model of the finished trial, unless it is there or its checkpoint is gone."""
@@ -258,11 +269,13 @@ class WorkerTrainable(Trainable):
         self._trainer: Trainer | None = None
         self._run: TrialRun | None = None
         self._trial_id: str = config["trial_id"]
+        self._attempt: int = config["attempt"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The same process goes on with another trial."""
         self._run = None
         self._trial_id = new_config["trial_id"]
+        self._attempt = new_config["attempt"]
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -276,7 +289,7 @@ class WorkerTrainable(Trainable):
         try:
             if self._run is None:
                 assignment = self._context.assignments[self._trial_id]
-                self._run = TrialRun(assignment, self._context, self._warm_trainer(assignment))
+                self._run = TrialRun(assignment, self._context, self._warm_trainer(assignment), self._attempt)
             return self._run.advance()
         except InputError as error:
             return {"row": None, "done": True, "notes": [], "failed": str(error)}

@@ -78,7 +78,12 @@ class _Next(_Bookkept, Searcher):
         with self._ending_on_trouble():
             self._books.start(trial)
             resources = trial.recipe.settings.resources
-            return {"trial_id": trial.id, "cpus": resources.cpus_per_trial, "gpus": resources.gpus_per_trial}
+            return {
+                "trial_id": trial.id,
+                "attempt": 0,
+                "cpus": resources.cpus_per_trial,
+                "gpus": resources.gpus_per_trial,
+            }
         return str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -109,8 +114,10 @@ class _Events(_Bookkept, Callback):
             self._books.end(self._books.by_id[trial.config["trial_id"]], _reason(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        name = trial.config["trial_id"]
-        self._books.listener.say(f"{name}: {_reason(trial)}; it goes on from its newest checkpoint")
+        with self._ending_on_trouble():
+            trial.config["attempt"] = self._books.retry(
+                self._books.by_id[trial.config["trial_id"]], _reason(trial)
+            )
 
 
 class _Trouble(_Bookkept, Stopper):

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,9 @@ from orchestrator import plan, retention
 from orchestrator.driver import Books
 from orchestrator.files import HeldError, StoreError
 from orchestrator.store import Store
+from orchestrator.trainable import LateError, TrialRun, trainer_class
 from tests.conftest import small
+from tests.fakes import VectorTrainer
 from tests.faults import engine
 from tests.faults.conftest import calm, forked
 from tests.test_cli import sweep as command
@@ -93,6 +96,63 @@ def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Pat
         worker.advance()
     assert engine.numbers(store) == expected
     engine.assert_whole(forked(), store)
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["while it runs", "after its end"])
+def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, finished: bool) -> None:
+    expected = calm(forked(), memory)
+    store = Store.at(str(memory / "results"))
+    made = plan.make(forked(), store)
+    kind = trainer_class(made.sweep.trainer)
+    with store.lock("small"):
+        books = Books(made, store, engine.Silent())
+        books.open()
+        trial = books.frontier.next()
+        assert trial is not None
+        books.start(trial)
+        told = engine.context(made, store, books.run)
+        lost = engine.here(told)(trial)
+        books.progress(trial, lost.advance())
+        attempt = books.retry(trial, "its node is gone")
+        another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=Path(told.cache)), attempt)
+        books.progress(trial, another.advance())
+        while finished and books.frontier.running:
+            books.progress(trial, another.advance())
+        before = {name: store.files.modified(name) for name in everything(store)}
+        with pytest.raises(LateError, match=f"{trial.id} is no longer this worker's"):
+            lost.advance()
+        assert before == {name: store.files.modified(name) for name in everything(store)}
+    engine.run(forked(), store)
+    assert engine.numbers(store) == expected
+    engine.assert_whole(forked(), store)
+
+
+def test_a_worker_that_loses_its_trial_while_it_writes_the_checkpoint_writes_no_record(memory: Path) -> None:
+    store = Store.at(str(memory / "results"))
+    made = plan.make(forked(), store)
+    with store.lock("small"):
+        books = Books(made, store, engine.Silent())
+        books.open()
+        trial = books.frontier.next()
+        assert trial is not None
+        books.start(trial)
+        told = engine.context(made, store, books.run)
+
+        class Cut(VectorTrainer):
+            def state(self) -> dict[str, Any]:
+                books.retry(trial, "its node is gone")
+                return super().state()
+
+        lost = TrialRun(told.assignments[trial.id], told, Cut(threads=1, cache=Path(told.cache)))
+        with pytest.raises(LateError):
+            lost.advance()
+    assert store.read_trial("small", trial.id) == []
+
+
+def everything(store: Store) -> list[str]:
+    """The files of the store."""
+    root = Path(str(store))
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
 @pytest.mark.parametrize("verb", ["plan", "run", "status", "report", "clean"])
