@@ -21,7 +21,8 @@ TO_LOOK_AT = {
     "192.168.1.10": "10.77.0.11",
     "192.168.1.11, 192.168.1.12": "10.77.0.12, 10.77.0.13",
     "ubuntu": "root",
-    "ray start": "ray start --num-cpus=1 --object-store-memory=200000000",
+    "--head ": "--head --num-cpus=1 --object-store-memory=200000000 ",
+    "worker.sh ": "worker.sh --num-cpus=1 --object-store-memory=200000000 ",
 }
 """What a user would change in cluster-local.yaml, and one core a host: there are not more here."""
 
@@ -55,6 +56,18 @@ class Cluster:
     def run(self, command: str, timeout: float = 120) -> tuple[int, str]:
         """Exit code and output of a command of the README on the laptop."""
         return self.hosts.laptop.run(f". .venv/bin/activate && exec {command}", self.project, timeout)
+
+    def up(self) -> None:
+        """Bring the cluster up, and wait until every host has joined; Ray gives a slow machine half a minute."""
+        code, said = self.run("ray up -y cluster-local.yaml", timeout=200)
+        if code != 0:
+            code, said = self.run("ray up -y cluster-local.yaml", timeout=200)
+        assert code == 0, said
+        size = 1 + len(self.hosts.workers)
+        until = time.monotonic() + 200
+        while f"/{size}.0 CPU" not in said:
+            assert time.monotonic() < until, said
+            said = self.run("ray exec cluster-local.yaml 'RAY_AUTH_MODE=token ray status'")[1]
 
     def rows(self, sweep: str, host: str | None = None, since: datetime | None = None) -> list[Row]:
         """The epochs recorded, of one host if given, begun at or after `since`."""
@@ -108,6 +121,5 @@ def cluster(_environment: None) -> Iterator[Cluster]:
         code, said = made_cluster.run("ray get-auth-token --generate")
         assert code == 0, said
         began = time.monotonic()
-        code, said = made_cluster.run("ray up -y cluster-local.yaml", timeout=200)
-        assert code == 0, said
+        made_cluster.up()
         yield Cluster(made, time.monotonic() - began)
