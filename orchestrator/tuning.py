@@ -106,6 +106,8 @@ class _Events(_Bookkept, Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
         self._upscaling.want(lambda: self._books.frontier.unended)
+        if result["row"] is not None and not result["again"]:
+            trial.run_metadata.num_failures = 0  # only failures that stand in the way of the same epoch add up
         with self._ending_on_trouble():
             self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
 

@@ -159,3 +159,15 @@ class DyingTrainer(VectorTrainer):
             note.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
         return super().epoch(n, learning_rates)
+
+
+class MortalTrainer(VectorTrainer):
+    """Its process is killed in the middle of every epoch, once: the notes of it lie in $DEATHS."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Die once, or train."""
+        note = Path(os.environ["DEATHS"]) / f"mortal-{n}"
+        if not note.exists():
+            note.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().epoch(n, learning_rates)

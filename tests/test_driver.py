@@ -135,11 +135,18 @@ def test_a_killed_worker_costs_one_epoch_at_most(store: Store, tmp_path: Path) -
     outcome, _ = run(small(trainer="tests.fakes:DyingTrainer"), store, listener=listener)
     assert outcome.failed == {}
     assert outcome.trained == 32
-    assert len(os.listdir(os.environ["DEATHS"])) == 4
+    assert len([name for name in os.listdir(os.environ["DEATHS"]) if not name.startswith("mortal")]) == 4
     assert any("goes on from its newest checkpoint" in said for said in listener.said)
     calm = Store.at(str(tmp_path / "calm"))
     run(small(trainer="tests.fakes:DyingTrainer"), calm)
     assert numbers(store) == numbers(calm)
+
+
+def test_deaths_add_up_only_in_the_way_of_the_same_epoch(store: Store) -> None:
+    one = {"optimizers": {"sgd": {"class": "SGD"}}, "schedules": {"constant": {}}, "seeds": [0]}
+    outcome, _ = run(small(trainer="tests.fakes:MortalTrainer", retries=1, epochs=3, **one), store)
+    assert len([name for name in os.listdir(os.environ["DEATHS"]) if name.startswith("mortal")]) == 3
+    assert (outcome.failed, outcome.trained) == ({}, 3)
 
 
 def test_a_checkpoint_that_is_gone_is_computed_again(store: Store) -> None:

@@ -59,14 +59,19 @@ def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: py
         for host in ("head", "worker-1", "worker-2"):
             cluster.await_rows("faults", host)
         took["submit to an epoch on every host"] = time.monotonic() - began
-        os.kill(processes.descendants(first.pid)[-1], signal.SIGINT)
+        os.kill(processes.descendants(first.pid)[0], signal.SIGINT)
         said = first.communicate(timeout=30)[0]
         assert first.returncode == 130, said
         assert "goes on" in said
         job = re.search(r"^sweep-faults-\w+$", said, re.MULTILINE).group()  # type: ignore[union-attr]
     with watching(cluster, submit) as second:
+        until = time.monotonic() + 30
+        while len(tunnel := processes.descendants(second.pid)[1:]) != 1:
+            assert time.monotonic() < until
+            time.sleep(0.1)
         cluster.hosts.workers[0].kill_processes()
         took["worker killed, until it trains again"] = cluster.await_rows("faults", "worker-1", datetime.now(UTC))
+        processes.kill(tunnel)
         cluster.hosts.workers[1].cable(False)
         time.sleep(30)
         cluster.hosts.workers[1].cable(True)
@@ -78,6 +83,8 @@ def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: py
         took["head off, until all are up"] = time.monotonic() - began
         said = second.communicate(timeout=60)[0]
         assert second.returncode == 2, said
+        assert "runs already; watching it" in said
+        assert f"the connection to the cluster is lost; job {job} goes on there; connecting again" in said
         assert f"does not know job {job}" in said
     since = datetime.now(UTC)
     PATIENCE.unlink()
