@@ -1,6 +1,7 @@
 """A cluster on hosts of its own, brought up as the README says, from the laptop."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,14 +18,22 @@ from tests.cluster.hosts import Host, Hosts, hosts, missing
 from tests.conftest import ROOT
 
 VENV = Path(sys.prefix)
+README = (ROOT / "README.md").read_text().partition("## On several machines")[2].partition("\n## ")[0]
 TO_LOOK_AT = {
     "192.168.1.10": "10.77.0.11",
-    "192.168.1.11, 192.168.1.12": "10.77.0.12, 10.77.0.13",
+    "192.168.1.11": "10.77.0.12",
+    "192.168.1.12": "10.77.0.13",
     "ubuntu": "root",
-    "--head ": "--head --num-cpus=1 --object-store-memory=200000000 ",
-    "worker.sh ": "worker.sh --num-cpus=1 --object-store-memory=200000000 ",
+    "--head": "--num-cpus=1 --object-store-memory=200000000 --head",
+    "--address": "--num-cpus=1 --object-store-memory=200000000 --address",
 }
 """What a user would change in cluster-local.yaml, and one core a host: there are not more here."""
+
+
+def readme(begins: str) -> str:
+    """The command of the README's section on clusters that begins like this, as it stands there."""
+    (command,) = re.findall(rf"^\$ ({re.escape(begins)}.*?)(?:  +#.*)?$", README, re.MULTILINE)
+    return str(command)
 
 
 @dataclass(frozen=True)
@@ -50,24 +59,24 @@ class Cluster:
         return self.hosts.shared / "results"
 
     def begin(self, command: str) -> "subprocess.Popen[str]":
-        """A command of the README on the laptop; what it says comes through its stdout."""
+        """A command on the laptop, in the project's folder; what it says comes through its stdout."""
         return self.hosts.laptop.start(f". .venv/bin/activate && exec {command}", self.project)
 
     def run(self, command: str, timeout: float = 120) -> tuple[int, str]:
-        """Exit code and output of a command of the README on the laptop."""
-        return self.hosts.laptop.run(f". .venv/bin/activate && exec {command}", self.project, timeout)
+        """Exit code and output of a command on the laptop, in the project's folder."""
+        return self.hosts.laptop.run(f". .venv/bin/activate && {command}", self.project, timeout)
 
     def up(self) -> None:
         """Bring the cluster up, and wait until every host has joined; Ray gives a slow machine half a minute."""
-        code, said = self.run("ray up -y cluster-local.yaml", timeout=200)
+        code, said = self.run(readme("ray up"), timeout=200)
         if code != 0:
-            code, said = self.run("ray up -y cluster-local.yaml", timeout=200)
+            code, said = self.run(readme("ray up"), timeout=200)
         assert code == 0, said
         size = 1 + len(self.hosts.workers)
         until = time.monotonic() + 200
         while f"/{size}.0 CPU" not in said:
             assert time.monotonic() < until, said
-            said = self.run("ray exec cluster-local.yaml 'RAY_AUTH_MODE=token ray status'")[1]
+            said = self.run(readme("ray exec"))[1]
 
     def rows(self, sweep: str, host: str | None = None, since: datetime | None = None) -> list[Row]:
         """The epochs recorded, of one host if given, begun at or after `since`."""
@@ -76,7 +85,7 @@ class Cluster:
         return [r for r in every if host in (None, r["host"]) and (since is None or r["started_at"] >= since)]
 
     def await_rows(
-        self, sweep: str, host: str | None = None, since: datetime | None = None, seconds: float = 150
+        self, sweep: str, host: str | None = None, since: datetime | None = None, seconds: float = 240
     ) -> float:
         """Seconds until there is such an epoch."""
         began = time.monotonic()
@@ -112,14 +121,12 @@ def cluster(_environment: None) -> Iterator[Cluster]:
             install(host)
         made_cluster = Cluster(made, 0.0)
         checkout(made_cluster.project)
-        file = made_cluster.project / "cluster-local.yaml"
-        text = file.read_text()
-        for example, own in TO_LOOK_AT.items():
-            assert example in text
-            text = text.replace(example, own)
-        file.write_text(text)
-        code, said = made_cluster.run("ray get-auth-token --generate")
-        assert code == 0, said
+        edits = made.laptop.home / "edits.sed"
+        edits.write_text("\n".join(f"s/{example}/{own}/" for example, own in TO_LOOK_AT.items()))
+        made.laptop.variables["EDITOR"] = f"sed -i -f {edits}"
+        for begins in ("make install", "ray get-auth-token", "$EDITOR"):
+            code, said = made_cluster.run(readme(begins))
+            assert code == 0, said
         began = time.monotonic()
         made_cluster.up()
         yield Cluster(made, time.monotonic() - began)

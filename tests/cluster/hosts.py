@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 
 BASE = Path("/var/tmp/sweep-hosts")
 """Homes and keys. Not below /tmp, of which every host has its own."""
+SHARED = Path("/mnt/sweep")
+"""Where the hosts mount the folder that they share."""
 NETWORK = "10.77.0"
 TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount", "sshd", "ssh", "ssh-keygen", "rsync")
 _APART = ("--net", "--mount", "--pid", "--uts", "--ipc")
@@ -39,8 +41,8 @@ def missing(*needed: Path) -> str:
     if absent:
         return f"making hosts needs {', '.join(absent)} (Debian: openssh-server, iproute2, util-linux, rsync)"
     for path in needed:
-        if any(path.is_relative_to(own) for own in ("/tmp", "/run", "/dev/shm")):
-            return f"{path} cannot be seen on the hosts, which have their own {path.parts[1]}"
+        if any(path.is_relative_to(own) for own in ("/tmp", "/run", "/mnt", "/dev/shm")):
+            return f"{path} cannot be seen on the hosts, which have their own /{path.parts[1]}"
     probe = (
         "mount -t tmpfs tmpfs /tmp && ip link add probe type bridge && ip link add near type veth peer name far"
     )
@@ -165,7 +167,7 @@ class Hosts:
 
     @property
     def shared(self) -> Path:
-        """A folder that is the same on every host."""
+        """The hosts' shared folder, as this machine sees it."""
         return BASE / "shared"
 
 
@@ -215,6 +217,9 @@ def _boot(name: str, last: str) -> str:
     return "\n".join(
         [
             *(f"mount -t tmpfs tmpfs {own}" for own in ("/tmp", "/run", "/dev/shm")),
+            "mount -t tmpfs tmpfs /mnt",
+            f"mkdir {SHARED}",
+            f"mount --bind {BASE}/shared {SHARED}",
             f"mount --bind {BASE}/{name}.passwd /etc/passwd",
             f"mount --bind {BASE}/shadow /etc/shadow",
             f"hostname {name}",
@@ -241,7 +246,7 @@ def main() -> None:
         sys.exit(reason)
     with hosts() as made:
         there = ", ".join(f"ssh {host.address} ({host.name})" for host in (made.head, *made.workers))
-        print(f"{there}; shared folder {made.shared}; `exit` takes them down")
+        print(f"{there}; shared folder {SHARED}; `exit` takes them down")
         made.laptop.start("exec bash -i", stdin=None, stdout=None, stderr=None).wait()
 
 

@@ -18,12 +18,13 @@ import pytest
 import yaml
 
 from orchestrator.store import Store
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import Cluster, readme
 from tests.cluster.patient import PATIENCE
 from tests.faults import engine, processes
 
 pytestmark = pytest.mark.hosts
 
+WHERE = "--cluster cluster-local.yaml"
 SWEEP = {
     "name": "faults",
     "data": {"name": "digits", "image_size": 32, "limit": 400},
@@ -47,11 +48,22 @@ def watching(cluster: Cluster, command: str) -> Iterator["subprocess.Popen[str]"
         process.wait()
 
 
+def test_the_readme_leads_from_nothing_to_a_table(cluster: Cluster) -> None:
+    code, said = cluster.run(readme("sweep submit"), timeout=400)
+    assert code == 0, said
+    assert "Recipes, best first" in said
+    code, said = cluster.run(readme("sweep status"))
+    assert (code, "25 completed" in said) == (0, True), said
+    assert {row["host"] for row in cluster.rows("quickstart")} == {"head", "worker-1", "worker-2"}
+    code, said = cluster.run(readme("sweep stop"))
+    assert (code, "no job of sweep 'quickstart' runs there" in said) == (2, True), said
+
+
 def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     took = {"ray up": cluster.seconds_up}
     PATIENCE.touch()
     (cluster.project / "faults.yaml").write_text(yaml.safe_dump(SWEEP))
-    submit = f"sweep submit faults.yaml --cluster cluster-local.yaml --results {cluster.results}"
+    submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results"
     began = time.monotonic()
     with watching(cluster, submit) as first:
         cluster.await_rows("faults")
@@ -96,7 +108,7 @@ def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: py
     with capsys.disabled():
         print("\n" + "\n".join(f"{what}: {seconds:.0f} s" for what, seconds in took.items()))
     assert "Recipes, best first" in said
-    said = cluster.run(f"sweep status faults.yaml --json --results {cluster.results}")[1]
+    said = cluster.run("sweep status faults.yaml --json --results /mnt/sweep/results")[1]
     assert json.loads(said)["trials"]["completed"] == 6
     assert engine.numbers(cluster.store, "faults") == calm(cluster.project / "faults.yaml", tmp_path)
 
@@ -110,3 +122,48 @@ def calm(file: Path, folder: Path) -> list[dict[str, object]]:
     finally:
         processes.kill_all(run)
     return engine.numbers(Store.at(str(results)), "faults")
+
+
+def test_a_job_is_stopped_and_goes_on_where_it_was(cluster: Cluster) -> None:
+    submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results -S name=stopped"
+    PATIENCE.touch()
+    try:
+        code, job = cluster.run(f"{submit} --no-watch")
+        assert code == 0, job
+        cluster.await_rows("stopped")
+        code, said = cluster.run(f"{submit} --no-watch -S epochs=9")
+        assert code == 2, said
+        assert f"sweep 'stopped' runs with other settings, as job {job.strip()}" in said
+        code, said = cluster.run(f"sweep stop faults.yaml {WHERE} -S name=stopped")
+        assert (code, said) == (0, job)
+        assert not cluster.store.held("stopped")
+        kept = cluster.rows("stopped")
+    finally:
+        PATIENCE.unlink()
+    code, said = cluster.run(f"{submit} -S epochs=4 -S optimizers.adam=null", timeout=300)
+    assert code == 0, said
+    assert [row for row in cluster.rows("stopped") if row in kept]
+
+
+def test_a_wrong_token_is_refused_at_once(cluster: Cluster) -> None:
+    submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results"
+    for token, message in (("0" * 64, "has another token than it"), ("", "has no token for it")):
+        began = time.monotonic()
+        path = cluster.project / "token"
+        path.write_text(token)
+        code, said = cluster.run(f"RAY_AUTH_TOKEN_PATH={path} {submit}")
+        assert (code, message in said) == (2, True), said
+        assert time.monotonic() - began < 15
+
+
+def test_a_cluster_that_is_down_is_found_out_at_once(cluster: Cluster) -> None:
+    code, said = cluster.run(readme("ray down"))
+    assert code == 0, said
+    assert "raylet" not in cluster.hosts.head.run("ps -A -o comm")[1]
+    began = time.monotonic()
+    code, said = cluster.run(readme("sweep submit"))
+    assert (code, "is Ray running?" in said) == (2, True), said
+    cluster.hosts.head.power_off()
+    code, said = cluster.run(readme("sweep submit"))
+    assert (code, "ssh to its head 10.77.0.11 failed" in said) == (2, True), said
+    assert time.monotonic() - began < 30
