@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check heavy benchmark lock clean
+.PHONY: install demo test check hosts heavy benchmark lock clean
 
 install: .venv/.installed
 
@@ -23,6 +23,10 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A cluster on three hosts that are made out of this machine, and broken: Linux and root, ten minutes.
+hosts: install
+	$(BIN)/python -m pytest -m hosts -rs tests/cluster
 
 heavy: install
 	$(BIN)/python -m pytest -m heavy
