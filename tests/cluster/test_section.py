@@ -7,7 +7,6 @@ from orchestrator.cli import cli
 from tests.cluster.conftest import README, TO_LOOK_AT, readme
 from tests.conftest import ROOT
 
-
 COMMANDS = (
     *("make install", "ray get-auth-token", "$EDITOR", "ray up", "ray exec", "ray down"),
     *("sweep submit", "sweep status", "sweep stop"),
