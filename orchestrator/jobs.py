@@ -126,7 +126,8 @@ def _client(address: str, name: str) -> Any:
     try:
         return JobSubmissionClient(address)
     except AuthenticationError as error:
-        reason = "has no token for it" if "required" in str(error).splitlines()[0] else "has another token than it"
+        wrong = "Authentication failed" in str(error)
+        reason = "has another token than it" if wrong else "has no token for it"
         raise InputError(
             f"{name}: the cluster asks for a token, and this machine {reason}; copy the cluster's "
             "~/.ray/auth_token here, to the same place"

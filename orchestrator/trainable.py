@@ -222,7 +222,7 @@ class TrialRun:
             )
 
     def _require_place(self) -> None:
-        """Raises StoreError unless this run is seen to have the sweep, LateError unless this attempt has the trial.
+        """Raises StoreError unless this run is seen to have the sweep, LateError unless the attempt has the trial.
 
         A worker may be on a node that joined late and does not share the store. It outlives a driver's death, and
         one that was cut off from the network comes back.

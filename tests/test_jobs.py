@@ -104,7 +104,11 @@ def test_results_and_data_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (500, "what answers there is no job server of Ray's"),
     ],
 )
-def test_a_server_that_refuses_is_quoted(status: int, message: str) -> None:
+def test_a_server_that_refuses_is_quoted(
+    status: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("0" * 64)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
     with answering(status) as address, pytest.raises(InputError, match=message), jobs.server(Place(address, HERE)):
         pass
 

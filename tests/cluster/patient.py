@@ -15,8 +15,10 @@ PAUSE = 3.0
 class PatientTrainer(Trainer):
     """Takes three more seconds an epoch while there is a file called patience in the hosts' shared folder."""
 
-    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+    def epoch(
+        self, n: int, learning_rates: npt.NDArray[np.float32], momentum: npt.NDArray[np.float32] | None = None
+    ) -> dict[str, float]:
         """Sleep, then train."""
         if PATIENCE.exists():
             time.sleep(PAUSE)
-        return super().epoch(n, learning_rates)
+        return super().epoch(n, learning_rates, momentum)

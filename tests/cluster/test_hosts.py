@@ -77,11 +77,11 @@ def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: py
         assert "goes on" in said
         job = re.search(r"^sweep-faults-\w+$", said, re.MULTILINE).group()  # type: ignore[union-attr]
     with watching(cluster, submit) as second:
-        until = time.monotonic() + 30
-        while len(tunnel := processes.descendants(second.pid)[1:]) != 1:
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        processes.kill(tunnel)
+        assert second.stdout is not None
+        while "runs already; watching it" not in (line := second.stdout.readline()):
+            assert line, "sweep submit has ended"
+        cluster.await_rows("faults", since=datetime.now(UTC))
+        processes.kill(processes.descendants(second.pid)[1:])
         took |= break_workers(cluster)
         cluster.hosts.head.power_off()
         began = time.monotonic()
@@ -90,7 +90,6 @@ def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: py
         took["head off, until all are up"] = time.monotonic() - began
         said = second.communicate(timeout=60)[0]
         assert second.returncode == 2, said
-        assert "runs already; watching it" in said
         assert f"the connection to the cluster is lost; job {job} goes on there; connecting again" in said
         assert re.search(
             rf"does not know job {job}|cannot be reached any more; job {job} goes on if its head does", said
@@ -140,7 +139,7 @@ def calm(file: Path, folder: Path) -> list[dict[str, object]]:
 
 
 def test_a_job_is_stopped_and_goes_on_where_it_was(cluster: Cluster) -> None:
-    submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results -S name=stopped"
+    submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results -S name=stopped -S epochs=6"
     PATIENCE.touch()
     try:
         code, job = cluster.run(f"{submit} --no-watch")
@@ -155,18 +154,19 @@ def test_a_job_is_stopped_and_goes_on_where_it_was(cluster: Cluster) -> None:
         kept = cluster.rows("stopped")
     finally:
         PATIENCE.unlink()
-    code, said = cluster.run(f"{submit} -S epochs=4 -S optimizers.adam=null", timeout=300)
+    code, said = cluster.run(submit, timeout=300)
     assert code == 0, said
-    assert [row for row in cluster.rows("stopped") if row in kept]
+    after = cluster.rows("stopped")
+    assert kept
+    assert all(row in after for row in kept)
 
 
 def test_a_wrong_token_is_refused_at_once(cluster: Cluster) -> None:
     submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results"
-    for token, message in (("0" * 64, "has another token than it"), ("", "has no token for it")):
+    (cluster.project / "wrong").write_text("0" * 64)
+    for file, message in (("wrong", "has another token than it"), ("none", "has no token for it")):
         began = time.monotonic()
-        path = cluster.project / "token"
-        path.write_text(token)
-        code, said = cluster.run(f"RAY_AUTH_TOKEN_PATH={path} {submit}")
+        code, said = cluster.run(f"RAY_AUTH_TOKEN_PATH=$PWD/{file} {submit}")
         assert (code, message in said) == (2, True), said
         assert time.monotonic() - began < 15
 
