@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 
 from experiments.checks import InputError
-from orchestrator import document, outline, plan, range_tests, report, standing, sweep, timeline
+from orchestrator import cluster_verbs, document, outline, plan, range_tests, report, standing, sweep, timeline
 from orchestrator.files import DamagedError, LocalFiles, StoreError
 from orchestrator.plan import Plan
 from orchestrator.progress import Display, counting
@@ -184,60 +184,6 @@ def run_command(
         _report_terminal(after, store, full=False)
         _talk(outline.outcome_line(outcome))
     return 1 if outcome.failed else 0
-
-
-def _on_cluster(command: F) -> F:
-    """Where the job server of a cluster is."""
-    options = (
-        click.option("--address", metavar="URL", help="The cluster's job server, e.g. http://127.0.0.1:8265."),
-        click.option(
-            "--cluster",
-            type=click.Path(path_type=Path),
-            default=Path("cluster.yaml"),
-            show_default=True,
-            help="The file the cluster was started with by `ray up`; its head is reached through ssh.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@cli.command("submit")
-@_common
-@_on_cluster
-@click.option("--no-watch", is_flag=True, help="Return as soon as the job has begun.")
-def submit_command(
-    file: Path, overrides: tuple[str, ...], results: str | None, address: str | None, cluster: Path, no_watch: bool
-) -> int:
-    """Run a sweep as a job on a cluster, and watch it. Ctrl-C ends the watching only."""
-    from orchestrator import jobs
-
-    checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
-    asked, place = jobs.request(file, checked, overrides, results), jobs.Place(address, cluster)
-    job = jobs.submit(asked, place, _talk)
-    click.echo(job)
-    if no_watch:
-        return 0
-    try:
-        return jobs.watch(job, place, _talk)
-    except KeyboardInterrupt:
-        _talk(f"no longer watching; job {job} goes on. The same command watches it again, `sweep stop` ends it")
-        return 130
-
-
-@cli.command("stop")
-@_common
-@_on_cluster
-def stop_command(
-    file: Path, overrides: tuple[str, ...], results: str | None, address: str | None, cluster: Path
-) -> None:
-    """Stop the sweep's job on a cluster. Everything finished is kept."""
-    from orchestrator import jobs
-
-    checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
-    for job in jobs.stop(checked.name, results, jobs.Place(address, cluster)):
-        click.echo(job)
 
 
 @cli.command("status")
@@ -409,6 +355,8 @@ def _refuse_damaged(planned: Plan) -> None:
         names = "; ".join(d.reason for d in planned.damaged[:3])
         raise DamagedError(f"{names}. `sweep run` sets it aside and makes it again")
 
+
+cluster_verbs.add(cli, _common, _talk)
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):

@@ -115,9 +115,9 @@ def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, 
         books.progress(trial, lost.advance())
         attempt = books.retry(trial, "its node is gone")
         another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=Path(told.cache)), attempt)
-        books.progress(trial, another.advance())
-        while finished and books.frontier.running:
-            books.progress(trial, another.advance())
+        books.progress(trial, result := another.advance())
+        while finished and not result["done"]:
+            books.progress(trial, result := another.advance())
         before = {name: store.files.modified(name) for name in everything(store)}
         with pytest.raises(LateError, match=f"{trial.id} is no longer this worker's"):
             lost.advance()
