@@ -17,11 +17,12 @@ from experiments.limits import POSITIVE, Limit, within
 AUTO: Literal["auto"] = "auto"
 """In a sweep file, in the place of a learning rate: what the range test suggests."""
 
-Suggestion = Literal["steepest", "minimum", "valley"]
+Suggestion = Literal["steepest", "minimum", "valley", "highest"]
 SUGGESTIONS: dict[str, str] = {
     "steepest": "where the loss falls fastest",
     "minimum": "a tenth of the rate at which the loss is lowest",
     "valley": "the middle of the longest fall",
+    "highest": "the rate at which the loss is lowest: no higher one is useful",
 }
 
 EXPLODED = 4.0
@@ -86,7 +87,7 @@ class Reading:
     """What a curve says. `smoothed` is float64 [n], without the lag of a running mean.
 
     `suggestions` are learning rates by the names of SUGGESTIONS, empty where `trouble` says why there are none.
-    `lowest` is the rate with the lowest smoothed loss: the highest useful one.
+    `lowest` is the rate with the lowest smoothed loss, also where that is no lower than chance.
     """
 
     smoothed: NDArray[np.float64] = field(repr=False)
@@ -119,6 +120,7 @@ def read(learning_rates: NDArray[np.floating[Any]], losses: NDArray[np.floating[
         "steepest": float(rates[drop][np.argmin(slope)]),
         "minimum": lowest / 10,
         "valley": float(rates[drop][falling[len(falling) // 2]]),
+        "highest": lowest,
     }
     return Reading(smoothed, lowest, suggestions)
 

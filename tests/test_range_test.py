@@ -90,7 +90,7 @@ def test_a_test_ends_at_four_times_the_best_running_mean(losses: list[float], en
         ({"steps": 5}, "range_test.steps: expected 20 or more, got 5"),
         ({"start": 0}, "range_test.start: expected a number above 0"),
         ({"start": 1.0, "end": 0.1}, "range_test.end: expected more than start 1, got 0.1"),
-        ({"suggestion": "best"}, "range_test.suggestion: input should be 'steepest', 'minimum' or 'valley'"),
+        ({"suggestion": "best"}, "range_test.suggestion: input should be 'steepest', 'minimum', "),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(given: dict[str, object], message: str) -> None:

@@ -15,7 +15,7 @@ from orchestrator.report.theme import FAINT, INK, SERIES, SOFT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKS = {"steepest": "S", "minimum": "M", "valley": "V"}
+MARKS = {"steepest": "S", "minimum": "M", "valley": "V", "highest": "H"}
 _ABOVE = 2.0
 """Losses that rise above the first level by more than so many times the fall are cut off: the fall matters."""
 
@@ -30,12 +30,12 @@ def render(curves: Sequence[Curve], console: Console) -> None:
     console.print(_table(curves))
     for name, meaning in SUGGESTIONS.items():
         console.print(f"{MARKS[name]} {name}: {meaning}", style="dim", highlight=False)
-    console.print("* what `auto` takes; lowest: the rate with the lowest loss, the highest useful", style="dim")
+    console.print("* what `auto` takes; range_test: {suggestion: …} chooses another", style="dim", markup=False)
 
 
 def _table(curves: Sequence[Curve]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("range test", *SUGGESTIONS, "lowest", "steps", "seconds"):
+    for name in ("range test", *SUGGESTIONS, "steps", "seconds"):
         table.add_column(name, justify="left" if name == "range test" else "right", no_wrap=True)
     for curve in curves:
         reading = curve.reading
@@ -46,7 +46,7 @@ def _table(curves: Sequence[Curve]) -> Table:
             for name in SUGGESTIONS
         ]
         steps = f"{len(curve.loss)} {curve.unit}s"
-        table.add_row(curve.label, *found, f"{reading.lowest:.3g}", steps, f"{curve.seconds:.1f}")
+        table.add_row(curve.label, *found, steps, f"{curve.seconds:.1f}")
     return table
 
 
