@@ -138,13 +138,14 @@ def test_it_trains_and_goes_on_exactly(name: str) -> None:
     assert same(warm.state(), after_two)
 
     zero = np.zeros(warm.steps, np.float32)
+    begins_at_0 = np.append(zero, np.float32(0.1))
     warm.reset(made)
     warm.epoch(0, zero)
     if all(np.isfinite(value).all() for value in warm.state().values()):
-        optimizers.require("o", made.optimizer, zero)
+        optimizers.require("o", made.optimizer, begins_at_0)
     else:
         with pytest.raises(InputError, match="above 0"):
-            optimizers.require("o", made.optimizer, zero)
+            optimizers.require("o", made.optimizer, begins_at_0)
 
 
 # What a class needs to have a momentum at all.
