@@ -20,6 +20,10 @@ WORKER_ENVIRONMENT = {
 _RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # or trials without a GPU would see all of them
     "RAY_DEDUP_LOGS": "0",
+    # A worker that was cut off for less than it takes to be declared dead loses its answer: Ray would notice after
+    # five minutes. Ray's servers bear such pings: a call of 150 s got its answer through one every ten seconds.
+    "RAY_grpc_client_keepalive_time_ms": "20000",
+    "RAY_grpc_client_keepalive_timeout_ms": "20000",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store keeps the records
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the driver's: what is written is whole at any instant
