@@ -109,6 +109,19 @@ def alive() -> list[dict[str, float]]:
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
+def loses_a_node() -> bool:
+    """Whether a node that Ray counts as alive does not answer: Ray takes up to half a minute to notice."""
+    import ray
+
+    for node in ray.nodes():
+        if node["Alive"]:
+            try:
+                socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), timeout=1).close()
+            except OSError:
+                return True
+    return False
+
+
 def dashboard() -> str | None:
     """Where the connected cluster's dashboard listens, host:port; None where there is none."""
     from ray._private.worker import get_dashboard_url

@@ -25,7 +25,7 @@ from ray.tune import (
 )
 from ray.tune.search import Searcher
 
-from orchestrator.cluster import alive
+from orchestrator.cluster import alive, loses_a_node
 from orchestrator.driver import Books
 from orchestrator.files import StoreError
 from orchestrator.grid import located
@@ -116,6 +116,10 @@ class _Events(_Bookkept, Callback):
             self._books.end(self._books.by_id[trial.config["trial_id"]], _reason(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        if isinstance(_error(trial), RayActorError) and loses_a_node():
+            trial.run_metadata.num_failures -= (
+                1  # Ray may start it on the dead node again, and that is not its fault
+            )
         with self._ending_on_trouble():
             trial.config["attempt"] = self._books.retry(
                 self._books.by_id[trial.config["trial_id"]], _reason(trial)
@@ -135,11 +139,19 @@ class _Trouble(_Bookkept, Stopper):
         return self._books.fatal is not None
 
 
-def _reason(trial: Any) -> str:
-    """Why a Tune trial failed last, in one line, from the file that Tune has just written on this machine."""
+def _error(trial: Any) -> Exception | None:
+    """Why a Tune trial failed last, from the file that Tune has just written on this machine."""
     try:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        found: Exception = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     except (OSError, TypeError):
+        return None
+    return found
+
+
+def _reason(trial: Any) -> str:
+    """Why a Tune trial failed last, in one line."""
+    error = _error(trial)
+    if error is None:
         return "it failed without saying why"
     if isinstance(error, RayActorError):
         return "its worker process died (killed, out of memory, or its node is gone)"
