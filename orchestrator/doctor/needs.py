@@ -67,8 +67,10 @@ def _at_once(machine: Machine, plan: Plan, needs: Resources) -> int:
 
 
 def disk(seen: Seen) -> Iterator[Check]:
-    """Whether what the sweep keeps fits where the results go."""
-    if seen.plan is None or seen.results not in seen.here.facts["disk"]:
+    """Whether what the sweep keeps fits where the results go; what another kind of trainer keeps is not known."""
+    if seen.plan is None or seen.plan.sweep.trainer != DEFAULT_TRAINER:
+        return
+    if seen.results not in seen.here.facts["disk"]:
         return
     need, free = demand.disk(seen.plan), seen.here.facts["disk"][seen.results]
     found = f"{seen.results}: {size(free)} free, {size(need.least)} to {size(need.most)} are kept in the end"
