@@ -155,7 +155,8 @@ def test_a_read_that_meets_a_replacement_is_repeated(s3: str) -> None:
 
 
 def write(address: str, name: str, size: int) -> None:
-    """Write so many bytes in this process."""
+    """Write so many bytes in this process, which Ctrl-C interrupts even where a shell has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     opened(address).write(name, b"n" * size)
 
 
@@ -188,8 +189,7 @@ def test_an_upload_that_does_not_end_shows_nothing(
         if (b"/a/" not in first and last) or not ended:
             return
         for process in processes:
-            process.kill()
-            process.join()
+            process.kill()  # whoever started it waits for it: two who wait take each other's answer
         raise OSError("the cable is cut")
 
     with buckets.Cable(s3, end) as cable:
