@@ -85,7 +85,7 @@ def request(file: Path, sweep: Sweep, overrides: Sequence[str], results: str | N
             "that every node of the cluster sees"
         )
     for path in dict.fromkeys(trial.recipe.settings.data.path for trial in grid.trials(sweep)):
-        if path is not None and "://" not in path and not os.path.isabs(path):
+        if path is not None and not os.path.isabs(path):
             raise InputError(
                 f"data.path: {path!r} is relative to this machine; give -S data.path= with an absolute path that "
                 "every node of the cluster sees"

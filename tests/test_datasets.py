@@ -71,6 +71,7 @@ def decoded_files(cache):
             r"data\.path: digits takes no path.*'photos'.*data\.name=images",
         ),
         ({"name": "images"}, r"data\.path: images needs a folder, got None.*cat\.0\.jpg"),
+        ({"name": "images", "path": "s3://photos/cats"}, r"data\.path: expected a folder, .*mount the bucket"),
         ({"name": "cifar10"}, r"data\.path: cifar10 needs.*Nothing is downloaded.*cs\.toronto\.edu"),
         ({"name": "digits", "augmentation": {"flip": True}}, r"data\.augmentation\.flip: unknown setting"),
         ({"name": "digits", "augmentation": {"shift": -1}}, r"data\.augmentation\.shift: .*got -1"),

@@ -95,6 +95,11 @@ def _check_path(where: str, name: str, path: str | None) -> None:
         )
     if hint is not None and not path:
         raise InputError(f"{where}.path: {name} needs a folder, got {path!r}. {hint}")
+    if path and "://" in path:
+        raise InputError(
+            f"{where}.path: expected a folder, got {path!r}. Images are read from folders: mount the bucket "
+            "on every node, or copy it to the same path there"
+        )
 
 
 def _at_least(where: str, value: int, least: int, unit: str) -> None:
