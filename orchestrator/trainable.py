@@ -204,7 +204,6 @@ class TrialRun:
         }
         self._require_place()
         self.rows.append(row)
-        self._require_place()
         self.store.write_history(self.context.sweep, self.trial.id, self.rows)
         walk.append(key, {m: row[m] for m in rules.METRICS})
         walk.resume = len(walk.keys)

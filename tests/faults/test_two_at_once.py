@@ -1,6 +1,8 @@
 """Two runs in one results folder, a worker that outlives its driver, a folder from another version."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from orchestrator import plan, retention
 from orchestrator.driver import Books
 from orchestrator.files import HeldError, StoreError
+from orchestrator.grid import Trial
 from orchestrator.store import Store
-from orchestrator.trainable import LateError, TrialRun, trainer_class
+from orchestrator.trainable import Context, LateError, TrialRun, trainer_class
 from tests.conftest import small
 from tests.fakes import VectorTrainer
 from tests.faults import engine
@@ -78,9 +81,9 @@ def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) ->
     engine.assert_whole(other, store)
 
 
-def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Path) -> None:
-    expected = calm(forked(), memory)
-    store = Store.at(str(memory / "results"))
+@contextmanager
+def first_trial(store: Store) -> Iterator[tuple[Books, Trial, Context]]:
+    """A run that has just begun with its first trial: its books, the trial, and what its worker is told."""
     made = plan.make(forked(), store)
     with store.lock("small"):
         books = Books(made, store, engine.Silent())
@@ -88,7 +91,14 @@ def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Pat
         trial = books.frontier.next()
         assert trial is not None
         books.start(trial)
-        worker = engine.here(engine.context(made, store, books.run))(trial)
+        yield books, trial, engine.context(made, store, books.run)
+
+
+def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Path) -> None:
+    expected = calm(forked(), memory)
+    store = Store.at(str(memory / "results"))
+    with first_trial(store) as (_, trial, told):
+        worker = engine.here(told)(trial)
         worker.advance()
         worker.advance()
     engine.run(forked(), store)
@@ -102,15 +112,8 @@ def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Pat
 def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, finished: bool) -> None:
     expected = calm(forked(), memory)
     store = Store.at(str(memory / "results"))
-    made = plan.make(forked(), store)
-    kind = trainer_class(made.sweep.trainer)
-    with store.lock("small"):
-        books = Books(made, store, engine.Silent())
-        books.open()
-        trial = books.frontier.next()
-        assert trial is not None
-        books.start(trial)
-        told = engine.context(made, store, books.run)
+    with first_trial(store) as (books, trial, told):
+        kind = trainer_class(told.trainer)
         lost = engine.here(told)(trial)
         books.progress(trial, lost.advance())
         attempt = books.retry(trial, "its node is gone")
@@ -129,14 +132,7 @@ def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, 
 
 def test_a_worker_that_loses_its_trial_while_it_writes_the_checkpoint_writes_no_record(memory: Path) -> None:
     store = Store.at(str(memory / "results"))
-    made = plan.make(forked(), store)
-    with store.lock("small"):
-        books = Books(made, store, engine.Silent())
-        books.open()
-        trial = books.frontier.next()
-        assert trial is not None
-        books.start(trial)
-        told = engine.context(made, store, books.run)
+    with first_trial(store) as (books, trial, told):
 
         class Cut(VectorTrainer):
             def state(self) -> dict[str, Any]:
