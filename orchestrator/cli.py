@@ -82,13 +82,18 @@ def _common(command: F) -> F:
 def _open(file: Path, overrides: tuple[str, ...], results: str | None, share: bool = True) -> tuple[Plan, Store]:
     """The plan of a sweep file against its store."""
     checked, store = _load(file, overrides, results)
-    return plan.make(checked, store, share=share), store
+    return plan.make(checked, store, share, _roots(checked)), store
 
 
 def _load(file: Path, overrides: tuple[str, ...], results: str | None) -> tuple[Sweep, Store]:
     """A sweep file, and its store."""
     checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
     return checked, Store.at(results or checked.results)
+
+
+def _roots(checked: Sweep) -> Roots:
+    talk = Console(stderr=True)
+    return Roots(checked.trainer, lambda what: counting(talk, what))
 
 
 def _print_json(value: Any) -> None:
@@ -173,11 +178,11 @@ def run_command(
             store.create()
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, _talk):
                 return 1
-        planned = plan.make(planned.sweep, store, share=not no_share)
+        planned = plan.make(planned.sweep, store, not no_share, planned.roots)
         with Display(planned, talk) as display:
             listener = EventFiles(planned, tensorboard, display) if tensorboard else display
             outcome = driver.run(planned, store, listener)
-    after = plan.make(planned.sweep, store) if outcome.trained else planned
+    after = plan.make(planned.sweep, store, roots=planned.roots) if outcome.trained else planned
     if as_json:
         _print_json(outline.outcome_json(after, store, outcome))
     else:
@@ -270,7 +275,7 @@ def lr_find_command(
         raise click.UsageError(f"--output: expected FILE.svg or FILE.png, got {output}")
     talk = Console(stderr=True)
     checked, store = _load(file, overrides, results)
-    roots = Roots(checked.trainer)
+    roots = _roots(checked)
     tests, damaged = range_tests.of_optimizers(checked, roots, store, optimizer)
     missing = [test for test in tests if test.curve is None]
     failed: dict[str, str] = {}

@@ -4,8 +4,8 @@ Ray's own experiment state is never needed: whatever dies, running the same swee
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
@@ -18,11 +18,11 @@ from orchestrator.cluster import connected
 from orchestrator.doctor.seen import Check
 from orchestrator.files import StoreError
 from orchestrator.frontier import Frontier
-from orchestrator.grid import Recipe, Trial
+from orchestrator.grid import Recipe, Trial, data_paths
 from orchestrator.plan import Plan
 from orchestrator.records import Row
 from orchestrator.retention import Retention, held_by_others, tidy
-from orchestrator.roots import cache_folder
+from orchestrator.roots import Counting, cache_folder
 from orchestrator.store import Store
 
 
@@ -103,17 +103,16 @@ def session_for(recipes: Sequence[Recipe], trainer: str, store: Store, address: 
         "CPU": max(r.cpus_per_trial for r in resources),
         "GPU": max(r.gpus_per_trial for r in resources),
     }
-    with connected(address, needs, sharing.credentials(store.address)):
-        sharing.require(store.address)
+    paths = data_paths(recipes)
+    with connected(address, needs, sharing.credentials(store.address, *paths)):
+        sharing.require(store.address, paths)
         yield
 
 
-def prepare(
-    recipes: Iterable[Recipe], counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-) -> None:
+def prepare(recipes: Iterable[Recipe], counting: Counting) -> None:
     """Decode what `recipes` train on, so that bad images are found before anything is written.
 
-    `counting` gives a progress callback (done, total) for a label. Raises InputError naming the image.
+    Raises InputError naming the image.
     """
     for data in dict.fromkeys(recipe.settings.data for recipe in recipes):
         with counting("decoding images") as counter:

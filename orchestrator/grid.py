@@ -3,12 +3,13 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from experiments import optimizers, rules, schedules
+from experiments.addresses import is_address
 from experiments.checks import InputError
 from experiments.range_test import AUTO
 from orchestrator.sweep import Pair, Settings, Sweep
@@ -90,10 +91,16 @@ def trials(sweep: Sweep) -> list[Trial]:
 def located(recipe: Recipe) -> Recipe:
     """The recipe with the absolute path of its data: workers run in other folders."""
     settings = recipe.settings
-    if settings.data.path is None:
+    if settings.data.path is None or is_address(settings.data.path):
         return recipe
     data = replace(settings.data, path=os.path.abspath(settings.data.path))
     return replace(recipe, settings=replace(settings, data=data))
+
+
+def data_paths(recipes: Iterable[Recipe]) -> list[str]:
+    """Where the data of `recipes` lies, each place once: absolute paths, and addresses of object stores."""
+    paths = (located(recipe).settings.data.path for recipe in recipes)
+    return list(dict.fromkeys(path for path in paths if path is not None))
 
 
 def _points(sweep: Sweep, pair: Pair) -> Iterator[Recipe]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from experiments.addresses import is_address
 from experiments.checks import InputError
 from orchestrator import grid
 from orchestrator.cluster import passed_on
@@ -79,16 +80,16 @@ class Request:
 def request(file: Path, sweep: Sweep, overrides: Sequence[str], results: str | None) -> Request:
     """Check that a sweep can run elsewhere. Raises InputError for what only this machine would see."""
     results = results or sweep.results
-    if "://" not in results and not os.path.isabs(results):
+    if not is_address(results) and not os.path.isabs(results):
         raise InputError(
             f"results: {results!r} is relative to this machine; give --results with an absolute path of a folder "
             "that every node of the cluster sees"
         )
     for path in dict.fromkeys(trial.recipe.settings.data.path for trial in grid.trials(sweep)):
-        if path is not None and not os.path.isabs(path):
+        if path is not None and not is_address(path) and not os.path.isabs(path):
             raise InputError(
                 f"data.path: {path!r} is relative to this machine; give -S data.path= with an absolute path that "
-                "every node of the cluster sees"
+                "every node of the cluster sees, or a bucket's address"
             )
     inside = Path(os.path.relpath(file))
     if inside.is_absolute() or ".." in inside.parts:

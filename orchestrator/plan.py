@@ -92,9 +92,12 @@ class _OneTrialOnly:
         return self.known.metrics(key) if key in self.keys else None
 
 
-def make(sweep: Sweep, store: Store, share: bool = True) -> Plan:
-    """Hold `sweep` against `store`. Reads both, changes neither. Raises InputError for what cannot run."""
-    roots = Roots(sweep.trainer)
+def make(sweep: Sweep, store: Store, share: bool = True, roots: Roots | None = None) -> Plan:
+    """Hold `sweep` against `store`. Reads both, changes neither. Raises InputError for what cannot run.
+
+    The `roots` of another plan of this sweep spare a second look at the data.
+    """
+    roots = roots or Roots(sweep.trainer)
     tests, damaged_tests = range_tests.needed(sweep, roots, store)
     found, provisional = range_tests.answered(trials(sweep), tests)
     chains = _chains(found, provisional, roots)

@@ -1,6 +1,8 @@
 """What decides a trial's numbers: the facts its root key is made of, and where this machine keeps data."""
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import cache
 from importlib import metadata
@@ -12,6 +14,8 @@ from orchestrator import lineage
 from orchestrator.grid import Recipe
 
 CACHE_VARIABLE = "SWEEP_CACHE"
+Counting = Callable[[str], AbstractContextManager[datasets.Progress]]
+"""Gives a progress callback for what is being counted."""
 _LIBRARIES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
 
 
@@ -27,19 +31,25 @@ def backend() -> str:
     return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
+def silently(what: str) -> AbstractContextManager[datasets.Progress]:
+    """Counting that nobody sees."""
+    return nullcontext(lambda done, total: None)
+
+
 class Roots:
     """The facts of a sweep's recipes; each data set is described once."""
 
-    def __init__(self, trainer: str) -> None:
-        """Of recipes that `trainer`, module:Class, trains."""
-        self._trainer = trainer
+    def __init__(self, trainer: str, counting: Counting = silently) -> None:
+        """Of recipes that `trainer`, module:Class, trains; `counting` files that are fetched to this machine."""
+        self._trainer, self._counting = trainer, counting
         self._descriptions: dict[datasets.Data, datasets.Description] = {}
 
     def description(self, recipe: Recipe) -> datasets.Description:
         """What the recipe's data is. Raises InputError where it cannot be read."""
         data = recipe.settings.data
         if data not in self._descriptions:
-            self._descriptions[data] = datasets.describe(data, cache_folder())
+            with self._counting("fetching images") as counter:
+                self._descriptions[data] = datasets.describe(data, cache_folder(), counter)
         return self._descriptions[data]
 
     def batch_size(self, recipe: Recipe) -> int:

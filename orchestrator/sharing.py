@@ -1,22 +1,35 @@
-"""Whether all nodes of a Ray cluster see one results folder, found out by a marker that each has to read."""
+"""Whether all nodes of a Ray cluster see the same results and the data.
+
+For the results a marker tells, which each node has to read and to answer; the data each node looks at.
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
+from experiments import datasets
+from experiments.addresses import is_address
 from experiments.checks import InputError
 from orchestrator.files import Files
-from orchestrator.objects import files_at, is_address
+from orchestrator.objects import files_at
+from orchestrator.roots import cache_folder
 
 PATIENCE = 60.0
 """Seconds that a node has to start a process and to look."""
 
 
-def require(results: str) -> None:
-    """Raise InputError that names the nodes of the connected cluster which do not see `results`."""
+def require(results: str, data: Sequence[str]) -> None:
+    """Raise InputError that names the nodes of the connected cluster which do not see `results`, or the `data`."""
     unseen = unseen_by(results)
     if unseen:
         raise InputError(message(results, unseen))
+    unread = without(data)
+    if unread:
+        raise InputError(f"data.path: not seen by {'; '.join(unread)}; {DATA_MEND}")
+
+
+DATA_MEND = "put the data under the same path on every node, or give the address of a bucket: s3://bucket/prefix"
 
 
 def message(results: str, nodes: Sequence[str]) -> str:
@@ -33,42 +46,71 @@ def unseen_by(results: str) -> list[str]:
     `results` is a folder's absolute path or an object store's address; nothing of the look stays in it. Raises
     StoreError or InputError where it cannot be written from here.
     """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    if len(nodes) == 1 and nodes[0]["NodeID"] == ray.get_runtime_context().get_node_id():
+    nodes = _nodes()
+    if not nodes:
         return []
     made = not is_address(results) and not os.path.exists(results)
     files, mark = files_at(results), uuid4().hex
     marker = f"shared-{mark}"
+    own = {node["NodeID"]: f"{marker}-{node['NodeID']}" for node in nodes}
     files.write(marker, mark.encode())
-    look = ray.remote(num_cpus=0, max_retries=0)(_look)
-    answers = {}
     try:
-        for node in nodes:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            own = f"{marker}-{node['NodeID']}"
-            answers[look.options(scheduling_strategy=there).remote(results, marker, own)] = (node, own)
-        done, _ = ray.wait(list(answers), num_returns=len(answers), timeout=PATIENCE)
-        found = {task: _said(task) if task in done else f"no answer in {PATIENCE:.0f} s" for task in answers}
-        for task, (_, own) in answers.items():
-            if found[task] == mark:
-                found[task] = "" if _there(files, own) else "what it writes there is not seen from here"
-        return [f"{_named(node)} ({found[task]})" for task, (node, _) in answers.items() if found[task]]
+        found = _asked(nodes, _look, lambda node: (results, marker, own[node["NodeID"]]))
+        for node, said in found.items():
+            if said == mark:
+                found[node] = "" if _there(files, own[node]) else "what it writes there is not seen from here"
+        return _named(nodes, found)
     finally:
-        for name in (marker, *(own for _, own in answers.values())):
+        for name in (marker, *own.values()):
             files.delete(name)
         if made:
             os.rmdir(results)
 
 
-def credentials(results: str) -> dict[str, str]:
-    """The environment variables that workers need in order to reach `results`: none for a folder."""
-    if not is_address(results):
+def without(data: Sequence[str]) -> list[str]:
+    """The alive nodes of the connected Ray cluster that do not see the `data`, each with the reason.
+
+    `data` are absolute paths of folders and addresses of object stores.
+    """
+    nodes = _nodes() if data else []
+    return _named(nodes, _asked(nodes, _look_at_data, lambda node: (data,)))
+
+
+def credentials(*places: str) -> dict[str, str]:
+    """The environment variables that workers need in order to reach `places`: none for folders."""
+    if not any(is_address(place) for place in places):
         return {}
     named = ("GOOGLE_APPLICATION_CREDENTIALS",)
     return {key: value for key, value in os.environ.items() if key.startswith("AWS_") or key in named}
+
+
+Node = Mapping[str, Any]
+
+
+def _nodes() -> list[Node]:
+    """The nodes that have to be asked: all that are alive, none where this process's is the only one."""
+    import ray
+
+    nodes: list[Node] = [node for node in ray.nodes() if node["Alive"]]
+    alone = len(nodes) == 1 and nodes[0]["NodeID"] == ray.get_runtime_context().get_node_id()
+    return [] if alone else nodes
+
+
+def _asked(
+    nodes: Sequence[Node], question: Callable[..., str], arguments: Callable[[Node], tuple[Any, ...]]
+) -> dict[str, str]:
+    """What each node answers, by its ID, or why it does not."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(question)
+    answers = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        answers[node["NodeID"]] = task.options(scheduling_strategy=there).remote(*arguments(node))
+    done, _ = ray.wait(list(answers.values()), num_returns=len(answers), timeout=PATIENCE) if answers else ([], [])
+    late = f"no answer in {PATIENCE:.0f} s"
+    return {node: _said(answer) if answer in done else late for node, answer in answers.items()}
 
 
 def _look(results: str, marker: str, own: str) -> str:
@@ -82,6 +124,16 @@ def _look(results: str, marker: str, own: str) -> str:
     except Exception as error:
         return str(error)
     return content
+
+
+def _look_at_data(data: Sequence[str]) -> str:
+    """On a node: what is wrong with the data there, or nothing."""
+    try:
+        for path in data:
+            datasets.origin(path, cache_folder()).look()
+    except Exception as error:
+        return str(error)
+    return ""
 
 
 def _there(files: Files, name: str) -> bool:
@@ -103,5 +155,10 @@ def _said(task: object) -> str:
         return lines[-1].strip() if lines else type(error).__name__
 
 
-def _named(node: dict[str, str]) -> str:
-    return f"{node['NodeManagerHostname']} at {node['NodeManagerAddress']}"
+def _named(nodes: Sequence[Node], wrong: Mapping[str, str]) -> list[str]:
+    """The nodes with which something is `wrong`, by their ID, as people know them."""
+    return [
+        f"{node['NodeManagerHostname']} at {node['NodeManagerAddress']} ({wrong[node['NodeID']]})"
+        for node in nodes
+        if wrong[node["NodeID"]]
+    ]

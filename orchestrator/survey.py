@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.addresses import is_address
 from orchestrator import machine
 from orchestrator.cluster import alive, available_cpus
 from orchestrator.roots import backend, cache_folder, libraries
@@ -101,7 +102,7 @@ def skew_of(clock: Callable[[], float], own: Callable[[], float] = time.time) ->
 
 
 def _questions(results: str | None) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    folders = [str(cache_folder())] + ([results] if results and "://" not in results else [])
+    folders = [str(cache_folder())] + ([results] if results and not is_address(results) else [])
     return ("sweep-orchestrator", "ray", *libraries(backend())), PROJECT, folders
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from ray.tune import Trainable
 
-from experiments import rules
+from experiments import datasets, rules
 from experiments.checks import InputError
 from orchestrator import sharing
 from orchestrator.files import DamagedError, StoreError
@@ -290,6 +290,8 @@ class WorkerTrainable(Trainable):
                 assignment = self._context.assignments[self._trial_id]
                 self._run = TrialRun(assignment, self._context, self._warm_trainer(assignment), self._attempt)
             return self._run.advance()
+        except datasets.Unreached:
+            raise  # a bucket that is out of reach now may be there for the next attempt
         except InputError as error:
             return {"row": None, "done": True, "notes": [], "failed": str(error)}
         except StoreError as error:

@@ -5,7 +5,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
+
+from experiments import addresses
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -34,10 +37,30 @@ def server() -> Iterator[str]:
         running.stop()
 
 
+def upload(endpoint: str, folder: Path, prefix: str | None = None) -> str:
+    """Copy a folder into the bucket; the address of the copy."""
+    from pyarrow import fs
+
+    target = address(endpoint, prefix=prefix)
+    there = addresses.parse("data.path", target)
+    fs.copy_files(str(folder), there.path, destination_filesystem=addresses.connected(there))
+    return target
+
+
 def address(endpoint: str, bucket: str = "kept", prefix: str | None = None) -> str:
     """The address of a prefix that nobody else uses, or of the one that is given."""
     options = f"endpoint_override={endpoint}&region=us-east-1&scheme=http"
     return f"s3://{bucket}/{prefix or uuid4().hex}?{options}"
+
+
+def prefix_of(given: str) -> str:
+    """The prefix in an address."""
+    return addresses.parse("address", given).prefix
+
+
+def through(endpoint: str, given: str) -> str:
+    """The address of the same place, reached by way of another endpoint."""
+    return address(endpoint, prefix=prefix_of(given))
 
 
 class Cable:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from orchestrator.plan import Plan
 from orchestrator.store import Store
 from orchestrator.survey import Machine
 from tests.conftest import small
+from tests.test_cli import photos as with_photos
 
 VERSIONS = {"sweep-orchestrator": "0.1.0", "ray": "2.60.0", "keras": "3.15.1", "tensorflow": "2.21.0"}
 GIB = 2**30
@@ -31,7 +33,9 @@ def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float 
 
 def seen(*machines: Machine, **changes: Any) -> Seen:
     """A cluster of these machines, seen from one that is well."""
-    common = {"results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265", "unshared": ()}
+    common = {
+        "results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265", "unshared": (), "unread": (),
+    }  # fmt: skip
     return Seen(machine("here"), machines or (machine("one"), machine("two")), **{**common, **changes})
 
 
@@ -40,9 +44,11 @@ def checks(of: Seen) -> Mapping[str, Check]:
 
 
 @pytest.fixture
-def planned(store: Store) -> Plan:
-    """A plan of VGG11, width 1, with Adam among its optimizers."""
-    return plan.make(small(model={"name": "vgg11"}, trainer="experiments.trainer:Trainer"), store)
+def planned(store: Store, tmp_path: Path) -> Plan:
+    """A plan of VGG11, width 1, with Adam among its optimizers, on photos."""
+    photos = with_photos(tmp_path / "photos", [f"{kind}.{n}.png" for kind in ("cat", "dog") for n in range(4)])
+    data = {"name": "images", "path": str(photos), "image_size": 32}
+    return plan.make(small(model={"name": "vgg11"}, data=data, trainer="experiments.trainer:Trainer"), store)
 
 
 def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
@@ -51,7 +57,7 @@ def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
     assert {c.mend for c in rows.values()} == {""}
     assert set(rows) == {
         "nodes", "versions", "project", "token", "dashboard", "clocks", "open files", "room", "memory", "results",
-        "cache", "storage",
+        "cache", "storage", "data",
     }  # fmt: skip
     assert doctor.require(list(rows.values())) == []
 
@@ -98,6 +104,13 @@ def test_what_is_wrong_with_the_cluster_fails(changes: dict[str, Any], name: str
     assert check.state == "fail"
     assert words in check.found
     assert check.mend
+
+
+def test_data_that_a_node_does_not_see_stops_a_run(planned: Plan) -> None:
+    check = checks(seen(plan=planned, unread=["two at 10.0.0.2 (data.path: no such folder)"]))["data"]
+    assert (check.state, check.stops) == ("fail", True)
+    assert "not seen by two at 10.0.0.2" in check.found
+    assert "s3://bucket/prefix" in check.mend
 
 
 def test_a_node_that_does_not_answer_stops_a_run_and_the_others_are_looked_at() -> None:

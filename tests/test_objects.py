@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments import addresses
+from experiments.addresses import parse
 from experiments.checks import InputError
 from orchestrator import objects
 from orchestrator.files import LocalFiles, StoreError
-from orchestrator.objects import ObjectFiles, files_at, opened, parse
+from orchestrator.objects import ObjectFiles, files_at, opened
 from orchestrator.store import Store
 from tests import buckets
 from tests.faults import engine
@@ -31,9 +33,9 @@ from tests.test_cli import written
     ],
 )
 def test_an_address_has_a_scheme_a_bucket_a_prefix_and_options(text: str, parts: tuple[object, ...]) -> None:
-    address = parse(text)
+    address = parse("--results", text)
     assert (address.scheme, address.bucket, address.prefix, address.options) == parts
-    assert parse(address.text) == address
+    assert parse("--results", address.text) == address
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_an_endpoint_where_nothing_answers(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_an_endpoint_that_accepts_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "ANSWER", 1.0)
+    monkeypatch.setattr(addresses, "ANSWER", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InputError, match="nothing answers there"):
@@ -193,7 +195,7 @@ def test_an_upload_that_does_not_end_shows_nothing(
         raise OSError("the cable is cut")
 
     with buckets.Cable(s3, end) as cable:
-        through = buckets.address(cable.endpoint, prefix=parse(address).prefix)
+        through = buckets.through(cable.endpoint, address)
         for name in ("a/there", "a/new"):
             passed[0] = 0
             if fault == "killed":
@@ -203,7 +205,7 @@ def test_an_upload_that_does_not_end_shows_nothing(
                 assert processes[0].exitcode == -9
             else:
                 with pytest.raises(StoreError, match="cannot be written"):
-                    ObjectFiles(parse(through)).write(name, b"n" * size)
+                    ObjectFiles(parse("--results", through)).write(name, b"n" * size)
             cable.mend()
     assert direct.read("a/there") == b"old"
     assert direct.names("a") == ["there"]
@@ -219,7 +221,7 @@ def test_an_upload_that_is_interrupted_is_whole_or_not_there(s3: str) -> None:
             os.kill(processes.pop().pid, signal.SIGINT)
 
     with buckets.Cable(s3, interrupt) as cable:
-        through = buckets.address(cable.endpoint, prefix=parse(address).prefix)
+        through = buckets.through(cable.endpoint, address)
         process = engine.PROCESSES.Process(target=write, args=(through, "a/new", size))
         processes.append(process)
         process.start()

@@ -1,5 +1,6 @@
 """Files that may be lost: sealed with a hash, replaced whole, locked while one process makes them."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -7,6 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk is full."""
 
 
 def cores() -> int:

@@ -1,13 +1,16 @@
 """What every source of images gives: names, classes, content hashes, and one image at a time."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = 1  # of the fingerprint
+
+Progress = Callable[[int, int], None]
+"""Told how many are done, of how many."""
 
 
 class Catalogue(Protocol):
@@ -25,9 +28,11 @@ class Catalogue(Protocol):
     @property
     def channels(self) -> int: ...
 
-    def digests(self, used: Sequence[int]) -> list[str]:
+    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
         """For each index in `used`, the sha256 (hex) of content that decides that image. Raises
         InputError.
+
+        What lies elsewhere is fetched to this node for it; `progress` counts the files then.
         """
         ...
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.checks import InputError
-from experiments.datasets.folder import existing
+from experiments.datasets.catalogue import Progress
 from experiments.datasets.hashes import content_hashes
+from experiments.datasets.origins import Origin, origin
 from experiments.datasets.pixels import resized
 
 FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
@@ -33,7 +34,7 @@ PATH_HINT = (
 class Cifar:
     """The training batches as a catalogue; `batches` are memory-mapped, uint8 [records, 3073] each."""
 
-    root: Path
+    root: Origin
     cache: Path
     batches: tuple[NDArray[np.uint8], ...]
     labels: NDArray[np.int64]
@@ -49,9 +50,9 @@ class Cifar:
             for record in range(len(batch))
         ]
 
-    def digests(self, used: Sequence[int]) -> list[str]:
+    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
         """For each index in `used`, the sha256 (hex) of the batch file it lies in. Raises InputError."""
-        files = content_hashes(self.root, FILES, self.cache)
+        files = content_hashes(self.root.folder, FILES, self.cache)
         return [files[self._find(index)[0]] for index in used]
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
@@ -63,7 +64,7 @@ class Cifar:
     def place(self, index: int) -> str:
         """The batch file and the record in it."""
         batch, record = self._find(index)
-        return f"{self.root / FILES[batch]} (record {record})"
+        return f"{self.root}/{FILES[batch]} (record {record})"
 
     def _find(self, index: int) -> tuple[int, int]:
         ends = list(accumulate(len(batch) for batch in self.batches))
@@ -73,13 +74,15 @@ class Cifar:
 
 def survey(path: str | None, cache: Path) -> Cifar:
     """Every training image under `path`. Raises InputError for a missing, truncated or foreign file."""
-    root = existing(path or "")
-    missing = [file for file in FILES if not (root / file).is_file()]
+    root = origin(path or "", cache)
+    files, folders = root.look()
+    missing = [file for file in FILES if file not in files]
     if missing:
-        inner = root / "cifar-10-batches-bin"
-        hint = f"did you mean data.path={inner}?" if inner.is_dir() else PATH_HINT
+        inner = "cifar-10-batches-bin"
+        hint = f"did you mean data.path={root / inner}?" if inner in folders else PATH_HINT
         raise InputError(f"data.path: {root} lacks {', '.join(missing)} of CIFAR-10's binary version; {hint}")
-    batches = tuple(_records(root / file) for file in FILES)
+    root.fetch(FILES)  # a label stands in front of each image
+    batches = tuple(_records(root.folder / file) for file in FILES)
     return Cifar(root, cache, batches, np.concatenate([batch[:, 0] for batch in batches]).astype(np.int64))
 
 

@@ -1,6 +1,5 @@
 """Images decoded once per node into a memory-mapped file that is checked whenever it is opened."""
 
-import errno
 import hashlib
 import io
 import math
@@ -18,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.checks import InputError
-from experiments.datasets.cachefiles import locked, sync_folder
-from experiments.datasets.catalogue import few
+from experiments.datasets.cachefiles import FULL, locked, sync_folder
+from experiments.datasets.catalogue import Progress, few
 
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int, int, int]
-Progress = Callable[[int, int], None]
 
 CHUNK_BYTES = 8 << 20
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def decoded_once(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.datasets.cachefiles import read_sealed, write_sealed
+from experiments.datasets.catalogue import Progress
 from experiments.datasets.pixels import resized
 
 SIDE = 8
@@ -32,7 +33,7 @@ class Digits:
         """The place of each digit in scikit-learn's table."""
         return [f"{index:04d}" for index in range(len(self.labels))]
 
-    def digests(self, used: Sequence[int]) -> list[str]:
+    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
         """The sha256 (hex) of the pixels of each index in `used`."""
         return [hashlib.sha256(self.pixels[index].tobytes()).hexdigest() for index in used]
 

@@ -1,7 +1,6 @@
 """A folder of photos: names as Kaggle ships them (`cat.0.jpg`), or one folder a class."""
 
 import hashlib
-import os
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.checks import InputError
-from experiments.datasets.catalogue import few
+from experiments.datasets.catalogue import Progress, few
 from experiments.datasets.hashes import content_hashes
+from experiments.datasets.origins import Origin, origin
 from experiments.datasets.pixels import decoded
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
-PATH_HINT = "Set data.path to a folder with names such as cat.0.jpg and dog.0.jpg, or with one folder a class"
+PATH_HINT = (
+    "Set data.path to a folder, or to its address in a bucket (s3://bucket/prefix), with names such as cat.0.jpg "
+    "and dog.0.jpg, or with one folder a class"
+)
 PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
 SEARCHED = 200  # folders looked through for a better path after an error
 
@@ -26,27 +29,29 @@ SEARCHED = 200  # folders looked through for a better path after an error
 class Folder:
     """The photos under `root` as a catalogue; `names` are relative to it, sorted."""
 
-    root: Path
+    root: Origin
     cache: Path
     classes: tuple[str, ...]
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     channels: int = 3
 
-    def digests(self, used: Sequence[int]) -> list[str]:
+    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
         """The sha256 (hex) of each file in `used`. Raises InputError naming one that cannot be read."""
-        return content_hashes(self.root, [self.names[index] for index in used], self.cache)
+        names = [self.names[index] for index in used]
+        self.root.fetch(names, progress)
+        return content_hashes(self.root.folder, names, self.cache)
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
         """One photo, uint8 [size, size, 3]. Raises ValueError when the file is no longer what was hashed."""
-        content = (self.root / self.names[index]).read_bytes()
+        content = (self.root.folder / self.names[index]).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
             raise ValueError("the file changed while it was being read")
         return decoded(content, size)
 
     def place(self, index: int) -> str:
-        """The file's path."""
-        return str(self.root / self.names[index])
+        """The file's path, or its address."""
+        return f"{self.root}/{self.names[index]}"
 
 
 def survey(path: str | None, cache: Path) -> Folder:
@@ -55,7 +60,7 @@ def survey(path: str | None, cache: Path) -> Folder:
     Raises InputError where there is no such folder, no image, a single class, or folders in folders; the
     message names a folder further in that would do, if there is one.
     """
-    root = existing(path or "")
+    root = origin(path or "", cache)
     try:
         grouped = _grouped(root)
     except InputError as error:
@@ -68,17 +73,7 @@ def survey(path: str | None, cache: Path) -> Folder:
     return Folder(root, cache, classes, tuple(name for name, _ in ranked), labels)
 
 
-def existing(path: str) -> Path:
-    """`path` as a folder that is there, `~` expanded. Raises InputError where it is not."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise InputError(f"data.path: {folder} is a file, expected a folder; unpack it if it is an archive")
-    raise InputError(f"data.path: no such folder: {folder} (looked for {folder.absolute()})")
-
-
-def _grouped(root: Path) -> dict[str, list[str]]:
+def _grouped(root: Origin) -> dict[str, list[str]]:
     """Class -> names of its images relative to `root`. Raises InputError."""
     images, folders = _look(root)
     inside = {folder: _look(root / folder) for folder in folders}
@@ -107,7 +102,7 @@ def _by_name(images: Sequence[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _refuse_deeper(root: Path, inside: dict[str, tuple[list[str], list[str]]]) -> None:
+def _refuse_deeper(root: Origin, inside: dict[str, tuple[list[str], list[str]]]) -> None:
     """Raises InputError where the folders in `root` are not classes, but hold classes themselves."""
     for folder, (found, deeper) in inside.items():
         holding = [name for name in deeper if any(_look(root / folder / name))]
@@ -128,24 +123,13 @@ def _has_kaggle_names(images: Sequence[str]) -> bool:
     return len(kinds) > 1 and sum(kinds.values()) == len(images)
 
 
-def _look(folder: Path) -> tuple[list[str], list[str]]:
-    """Images and folders directly in `folder`, by name, sorted; no hidden ones, none that macOS leaves."""
-    images, folders = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
-                    continue
-                if entry.is_dir():
-                    folders.append(entry.name)
-                elif entry.name.lower().endswith(SUFFIXES):
-                    images.append(entry.name)
-    except OSError as error:
-        raise InputError(f"data.path: cannot read {folder}: {error.strerror}") from None
-    return sorted(images), sorted(folders)
+def _look(folder: Origin) -> tuple[list[str], list[str]]:
+    """Images and folders directly in `folder`, by name, sorted."""
+    files, folders = folder.look()
+    return [name for name in files if name.lower().endswith(SUFFIXES)], folders
 
 
-def _better(root: Path) -> Path | None:
+def _better(root: Origin) -> Origin | None:
     """A folder inside `root` that can be used as it stands: the nearest, and `train` before others."""
     waiting = deque([root])
     for _ in range(SEARCHED):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.datasets.cachefiles import cores
-from experiments.datasets.catalogue import Catalogue, fingerprint
-from experiments.datasets.decoding import Progress, decoded_once
+from experiments.datasets.catalogue import Catalogue, Progress, fingerprint
+from experiments.datasets.decoding import decoded_once
 from experiments.datasets.settings import Data
 from experiments.datasets.sources import SOURCES
 from experiments.datasets.split import require, split, subset
@@ -63,13 +63,15 @@ class _Selection:
     description: Description
 
 
-def describe(data: Data, cache: Path) -> Description:
+def describe(data: Data, cache: Path, progress: Progress | None = None) -> Description:
     """What `data` holds and how it is divided.
 
     Files are read only to hash them, and only where they changed since the last time; the hashes are kept in
-    `cache`. Raises InputError for every fault that can be seen without decoding.
+    `cache`, and so are files of an object store: `progress(done, total)` counts those that are fetched. Raises
+    InputError for every fault that can be seen without decoding, Unreached where an object store does not
+    answer.
     """
-    return _select(data, cache).description
+    return _select(data, cache, progress).description
 
 
 def load(data: Data, cache: Path, progress: Progress | None = None, *, threads: int | None = None) -> Dataset:
@@ -97,14 +99,14 @@ def load(data: Data, cache: Path, progress: Progress | None = None, *, threads: 
     return Dataset(images, chosen.labels, chosen.train, chosen.validation, description)
 
 
-def _select(data: Data, cache: Path) -> _Selection:
+def _select(data: Data, cache: Path, fetching: Progress | None = None) -> _Selection:
     catalogue = SOURCES[data.name].survey(data.path, cache)
     require(catalogue.classes, catalogue.labels, data.limit)
     everything = catalogue.names
     chosen = subset(everything, catalogue.labels, data.limit, data.split_seed)
     used = chosen.tolist()
     names, labels = [everything[index] for index in used], catalogue.labels[chosen]
-    digests = catalogue.digests(used)
+    digests = catalogue.digests(used, fetching)
     train, validation = split(names, labels, data.validation, data.split_seed)
     description = Description(
         catalogue.classes,

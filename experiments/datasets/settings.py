@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments import addresses
 from experiments.checks import InputError, checked, unknown
 from experiments.datasets.sources import SOURCES
 
@@ -21,7 +22,8 @@ class Data:
     """Which images, how large, and how they are divided.
 
     `validation` is the fraction held out, `limit` the number of images used at most (before the split),
-    `split_seed` decides which ones. `path` is kept as it was given; `image_size` is the side of a square, in
+    `split_seed` decides which ones. `path`, a folder or an object
+    store's address, is kept as it was given; `image_size` is the side of a square, in
     pixels.
     """
 
@@ -95,11 +97,8 @@ def _check_path(where: str, name: str, path: str | None) -> None:
         )
     if hint is not None and not path:
         raise InputError(f"{where}.path: {name} needs a folder, got {path!r}. {hint}")
-    if path and "://" in path:
-        raise InputError(
-            f"{where}.path: expected a folder, got {path!r}. Images are read from folders: mount the bucket "
-            "on every node, or copy it to the same path there"
-        )
+    if path and addresses.is_address(path):
+        addresses.parse(f"{where}.path", path)
 
 
 def _at_least(where: str, value: int, least: int, unit: str) -> None:

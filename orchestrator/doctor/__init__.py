@@ -14,32 +14,39 @@ from experiments.checks import InputError
 from orchestrator import cluster, joining, sharing, survey
 from orchestrator.doctor import needs, nodes
 from orchestrator.doctor.seen import Check, Seen
+from orchestrator.grid import data_paths
 from orchestrator.plan import Plan
 from orchestrator.store import Store
 
 CHECKS: tuple[Callable[[Seen], Iterator[Check]], ...] = (
     nodes.machines, nodes.versions, nodes.code, nodes.token, nodes.dashboard, nodes.clocks, nodes.files,
-    needs.room, needs.memory, needs.disk, needs.cache, needs.storage,
+    needs.room, needs.memory, needs.disk, needs.cache, needs.storage, needs.data,
 )  # fmt: skip
 
 
 def examine(plan: Plan | None, store: Store | None, address: str | None) -> list[Check]:
     """Look at this machine, or at the cluster at `address`, for any sweep or for that of `plan`."""
     results = store.address if store else ""
-    unshared = None
+    paths = data_paths(trial.recipe for trial in plan.trials) if plan else []
+    unshared = unread = None
     with ExitStack() as stack:
         if address is not None:
             try:
-                stack.enter_context(cluster.connected(address, {}, sharing.credentials(results)))
+                stack.enter_context(cluster.connected(address, {}, sharing.credentials(results, *paths)))
             except joining.NotJoined as error:
                 return [Check("cluster", error.found, "fail", error.mend, stops=True)]
             if store is not None:
                 unshared = sharing.unseen_by(results)
-        return judge(look(plan, store, address, unshared))
+            unread = sharing.without(paths)
+        return judge(look(plan, store, address, unshared, unread))
 
 
 def look(
-    plan: Plan | None, store: Store | None, address: str | None, unshared: Sequence[str] | None = None
+    plan: Plan | None,
+    store: Store | None,
+    address: str | None,
+    unshared: Sequence[str] | None = None,
+    unread: Sequence[str] | None = None,
 ) -> Seen:
     """What there is to judge: here, or on every node of the cluster that is connected."""
     results = None if store is None else store.address
@@ -47,7 +54,7 @@ def look(
     if address is None:
         return Seen(here, [here], plan, results)
     machines = survey.cluster(results)
-    return Seen(here, machines, plan, results, address, cluster.dashboard(), unshared)
+    return Seen(here, machines, plan, results, address, cluster.dashboard(), unshared, unread)
 
 
 def judge(seen: Seen) -> list[Check]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from orchestrator import cluster, demand, places
+from orchestrator import cluster, demand, places, sharing
 from orchestrator.doctor.seen import Check, Seen, State, everywhere, size, some, where
+from orchestrator.grid import data_paths
 from orchestrator.plan import Plan
 from orchestrator.survey import Machine
 from orchestrator.sweep import DEFAULT_TRAINER, Resources
@@ -105,3 +106,14 @@ def storage(seen: Seen) -> Iterator[Check]:
         yield Check("storage", f"{seen.results}: not seen by {some(seen.unshared)}", "fail", mend, stops=True)
     else:
         yield Check("storage", f"{seen.results}{everywhere(seen)}")
+
+
+def data(seen: Seen) -> Iterator[Check]:
+    """Whether every node sees the images."""
+    if seen.plan is None or seen.unread is None:
+        return
+    paths = data_paths(trial.recipe for trial in seen.plan.trials)
+    if seen.unread:
+        yield Check("data", f"not seen by {some(seen.unread)}", "fail", sharing.DATA_MEND, stops=True)
+    elif paths:
+        yield Check("data", f"{some(paths)}{everywhere(seen)}")

@@ -29,7 +29,8 @@ class Seen:
     """What the checks judge. `here` is this process's machine, `machines` are those that would train.
 
     `dashboard` is where Ray's dashboard listens, if it does; `unshared` are nodes that do not see the results,
-    None where nobody has looked.
+    `unread` that do not see the
+    data, None where nobody has looked.
     """
 
     here: Machine
@@ -39,6 +40,7 @@ class Seen:
     address: str | None = None
     dashboard: str | None = None
     unshared: Sequence[str] | None = None
+    unread: Sequence[str] | None = None
 
     @property
     def answering(self) -> Sequence[Machine]:

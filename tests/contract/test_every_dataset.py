@@ -10,6 +10,7 @@ from PIL import Image
 from experiments import datasets
 from experiments.checks import InputError
 from experiments.datasets.cifar import FILES, RECORD
+from tests import buckets
 
 
 def _photos(folder):
@@ -38,10 +39,14 @@ def test_every_row_has_a_place_to_be_tried():
     assert set(PLACES) == set(datasets.SOURCES)
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[*PLACES, "images in a bucket", "cifar10 in a bucket"])
 def source(request, tmp_path):
-    """Settings of a small data set of each kind."""
-    settings = {"name": request.param, "path": PLACES[request.param](tmp_path / "data"), "image_size": 8}
+    """Settings of a small data set of each kind, where it lies in a folder and where in a bucket."""
+    name, _, in_bucket = request.param.partition(" ")
+    path = PLACES[name](tmp_path / "data")
+    if in_bucket:
+        path = buckets.upload(request.getfixturevalue("s3"), path)
+    settings = {"name": name, "path": path, "image_size": 8}
     return {name: value for name, value in settings.items() if value is not None}
 
 

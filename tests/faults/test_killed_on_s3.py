@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from orchestrator.objects import opened, parse
+from orchestrator.objects import opened
 from orchestrator.store import Store
 from tests import buckets
 from tests.faults import engine
@@ -30,7 +30,7 @@ def run_until(s3: str, address: str, fatal: int | None) -> int:
         sent[0] += 1
 
     with buckets.Cable(s3, count) as cable:
-        through = buckets.address(cable.endpoint, prefix=parse(address).prefix)
+        through = buckets.through(cable.endpoint, address)
         processes.append(engine.PROCESSES.Process(target=run, args=(through,)))
         processes[0].start()
         processes[0].join(120)
