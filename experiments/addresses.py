@@ -37,6 +37,7 @@ _MENDS = (
     ("UNAUTHENTICATED", _DENIED),
     ("OAuth2", _DENIED),
     ("UNAVAILABLE", _UNREACHED),
+    ("Custom endpoint", _UNREACHED),
 )
 """What stands in an error of S3 or GCS, and what to do about it; the first counts."""
 
