@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from experiments.checks import InputError
 from orchestrator import cluster_verbs, document, outline, plan, range_tests, report, standing, sweep, timeline
+from orchestrator.doctor.seen import Check
 from orchestrator.files import DamagedError, LocalFiles, StoreError
 from orchestrator.plan import Plan
 from orchestrator.progress import Display, counting
@@ -172,8 +173,7 @@ def run_command(
     store.probe()
     driver.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
     with driver.session(planned, store, address) as findings, store.lock(planned.sweep.name):
-        for found in findings:
-            _talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
+        _say(findings)
         if planned.open_tests:
             store.create()
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, _talk):
@@ -283,7 +283,9 @@ def lr_find_command(
         recipes = [test.recipe for test in missing]
         store.probe()
         driver.prepare(recipes, lambda what: counting(talk, what))
-        with driver.session_for(recipes, checked.trainer, store, address), store.lock(checked.name):
+        session = driver.session_for(recipes, checked.trainer, store, address)
+        with session as findings, store.lock(checked.name):
+            _say(findings)
             store.create()
             for damage in damaged:
                 _talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
@@ -353,6 +355,11 @@ def _report_terminal(
     text = io.StringIO()
     terminal.render(comparison, Console(file=text, width=120), full=full)
     LocalFiles(output.parent).write(output.name, text.getvalue().encode())
+
+
+def _say(findings: Sequence[Check]) -> None:
+    for found in findings:
+        _talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
 
 
 def _refuse_damaged(planned: Plan) -> None:

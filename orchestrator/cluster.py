@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from types import MappingProxyType
 
 from experiments.checks import InputError
-from orchestrator import joining
+from orchestrator import joining, upscaling
 
 WORKER_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -96,9 +96,16 @@ def _checked_resources(needs: Mapping[str, float], where: str) -> Mapping[str, f
     import ray
 
     there: Mapping[str, float] = ray.cluster_resources()
-    # A cluster that grows may have no worker yet: what counts is what it may have.
-    kinds = [there, *may_start()]
-    _refuse_too_large(needs, {name: max(kind.get(name, 0) for kind in kinds) for name in ("CPU", "GPU")}, where)
+    if all(there.get(name, 0) >= count for name, count in needs.items()):
+        return there
+    if not upscaling.grows():
+        _refuse_too_large(needs, {name: there.get(name, 0) for name in ("CPU", "GPU")}, where)
+    elif not upscaling.may_have(needs):
+        asked = " and ".join(f"{count:g} {name}s" for name, count in needs.items())
+        raise InputError(
+            f"resources: a trial asks for {asked}; no node of the cluster has them, and its autoscaler has none "
+            "to start; ask for less, or give cluster.yaml a node type that has them"
+        )
     return there
 
 
@@ -127,15 +134,6 @@ def dashboard() -> str | None:
     from ray._private.worker import get_dashboard_url
 
     return get_dashboard_url() or None
-
-
-def may_start() -> list[dict[str, float]]:
-    """What each kind of node has that the connected cluster's autoscaler may start, as far as it has told."""
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    groups = config.node_group_configs if config else ()
-    return [dict(group.resources) for group in groups if group.max_count > 0]
 
 
 def available_cpus() -> int:

@@ -88,13 +88,19 @@ def session(plan: Plan, store: Store, address: str | None) -> Iterator[Sequence[
     for trial in plan.unfinished:
         if plan.walks[trial.id].chain.momentum is not None:
             require_momentum(plan.sweep.trainer, trainer_class(plan.sweep.trainer), trial.recipe.label)
-    with session_for([t.recipe for t in plan.unfinished], plan.sweep.trainer, store, address):
-        yield doctor.require(doctor.judge(doctor.look(plan, store, address)))
+    recipes = [t.recipe for t in plan.unfinished]
+    with session_for(recipes, plan.sweep.trainer, store, address, plan) as findings:
+        yield findings
 
 
 @contextmanager
-def session_for(recipes: Sequence[Recipe], trainer: str, store: Store, address: str | None) -> Iterator[None]:
-    """Ray for training `recipes`, at least one, with `trainer`. Raises InputError as `session` does."""
+def session_for(
+    recipes: Sequence[Recipe], trainer: str, store: Store, address: str | None, plan: Plan | None = None
+) -> Iterator[Sequence[Check]]:
+    """Ray for training `recipes`, at least one, with `trainer`, for a `plan` or apart from any.
+
+    Gives and raises what `session` does.
+    """
     from orchestrator.trainable import trainer_class
 
     trainer_class(trainer)
@@ -106,7 +112,7 @@ def session_for(recipes: Sequence[Recipe], trainer: str, store: Store, address: 
     paths = data_paths(recipes)
     with connected(address, needs, sharing.credentials(store.address, *paths)):
         sharing.require(store.address, paths)
-        yield
+        yield doctor.require(doctor.judge(doctor.look(plan, store, address)))
 
 
 def prepare(recipes: Iterable[Recipe], counting: Counting) -> None:

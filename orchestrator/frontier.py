@@ -51,11 +51,6 @@ class Frontier:
         """Whether every trial has been started or needs no start any more."""
         return not self._waiting
 
-    @property
-    def unended(self) -> Counter[Resources]:
-        """The trials that run or still wait for their start, counted by what each needs."""
-        return self._occupied + Counter(self._needs(trial_id) for trial_id in self._waiting)
-
     def next(self, fits: Fits = _anywhere) -> Trial | None:
         """The trial with the most left among those that may start and fit; it counts as started.
 

@@ -36,9 +36,12 @@ def _on(node: Node, needs: Resources) -> int:
 class Places:
     """The machines as they were a moment ago, and whether one more trial fits on them."""
 
-    def __init__(self, look: Callable[[], Sequence[Node]], every: float = 1.0) -> None:
-        """`look` gives the machines that are alive; it is asked again after `every` seconds."""
-        self._look, self._every = look, every
+    def __init__(self, look: Callable[[], Sequence[Node]], every: float = 1.0, ahead: int = 0) -> None:
+        """`look` gives the machines that are alive; it is asked again after `every` seconds.
+
+        `ahead` trials more than fit may wait, for an autoscaler to see them.
+        """
+        self._look, self._every, self._ahead = look, every, ahead
         self._nodes: Sequence[Node] = ()
         self._slots: dict[Resources, int] = {}
         self._seen = float("-inf")
@@ -49,7 +52,9 @@ class Places:
         Each takes its share of a cluster that is full of its kind, so that kinds can be mixed.
         """
         used = sum(count / max(self._of(kind), 1) for kind, count in running.items() if count > 0)
-        return used <= 0 or used + 1 / max(self._of(needs), 1) <= 1 + PRECISION
+        if used <= 0 or used + 1 / max(self._of(needs), 1) <= 1 + PRECISION:
+            return True
+        return running.total() < self._of(needs) + self._ahead
 
     def _of(self, needs: Resources) -> int:
         now = time.monotonic()

@@ -4,7 +4,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,10 @@ from orchestrator.plan import Plan
 from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Assignment, Context, WorkerTrainable
-from orchestrator.upscaling import Upscaling
+from orchestrator.upscaling import grows
+
+AHEAD = 64
+"""Trials that wait for nodes to be started, at most, where a cluster grows."""
 
 
 class _Bookkept:
@@ -58,20 +61,19 @@ class _Next(_Bookkept, Searcher):
     """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk, or for room.
 
     Tune gets no more than can run at once: what is in its hands has left the frontier's order, and where a worker
-    is free before another has started, it takes that one's trial away and the start was in vain.
+    is free before another has started, it takes that one's trial away and the start was in vain. Where a cluster
+    grows, some more wait: nodes are started for them.
     """
 
     def __init__(self, books: Books) -> None:
         super().__init__()
         self._books = books
-        self._places = Places(alive)
-        self.upscaling = Upscaling()
+        self._places = Places(alive, ahead=AHEAD if grows() else 0)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
         if self._books.fatal or self._books.frontier.exhausted:
             return str(Searcher.FINISHED)
-        self.upscaling.want(lambda: self._books.frontier.unended)
         trial = self._books.frontier.next(self._places.fits)
         if trial is None:
             return None
@@ -99,13 +101,12 @@ class _Next(_Bookkept, Searcher):
 class _Events(_Bookkept, Callback):
     """Tells the books what Tune saw. A trial's next step is scheduled only after `on_trial_result` returned."""
 
-    def __init__(self, books: Books, upscaling: Upscaling) -> None:
-        self._books, self._upscaling = books, upscaling
+    def __init__(self, books: Books) -> None:
+        self._books = books
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
-        self._upscaling.want(lambda: self._books.frontier.unended)
         if result["row"] is not None and not result["again"]:
             trial.run_metadata.num_failures = 0  # only failures that stand in the way of the same epoch add up
         with self._ending_on_trouble():
@@ -173,16 +174,14 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
             t.id: Assignment(replace(t, recipe=located(t.recipe)), plan.walks[t.id].chain) for t in plan.unfinished
         },
     )
-    following = _Next(books)
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch, ExitStack() as at_the_end:
-        at_the_end.callback(following.upscaling.end)
+    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
         tuner = Tuner(
             with_resources(
                 with_parameters(WorkerTrainable, context=context),
                 lambda config: PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}]),
             ),
             tune_config=TuneConfig(
-                search_alg=following,
+                search_alg=_Next(books),
                 num_samples=len(plan.unfinished),
                 reuse_actors=True,
                 trial_dirname_creator=lambda t: str(t.trial_id),
@@ -192,7 +191,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 storage_path=scratch,
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
-                callbacks=[_Events(books, following.upscaling)],
+                callbacks=[_Events(books)],
                 stop=_Trouble(books),
                 verbose=0,
             ),

@@ -1,52 +1,50 @@
-"""What a run asks of a cluster that grows and shrinks: room for every trial that has not ended."""
+"""A cluster that grows and shrinks: whether it does, and whether it may have a node with what a trial needs.
+
+Its autoscaler starts nodes for what waits, so a run lets trials wait. It does not tell which kinds of node it has,
+and of a wish that it cannot fulfil as a whole it fulfils no part; so it is asked for one trial's room.
+"""
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
-from orchestrator import cluster
-from orchestrator.sweep import Resources
-
-Bundle = dict[str, float]
-
-MOST = 10_000
-"""Trials that are asked for at a time: an autoscaler packs them one by one."""
+PATIENCE = 30.0
+"""Seconds that an autoscaler has to answer; it looks at the cluster every five."""
 
 
-def ask(bundles: list[Bundle]) -> None:
-    """Tell the connected cluster's autoscaler what should fit; nothing where there is none."""
-    if not cluster.may_start():
-        return
+def grows() -> bool:
+    """Whether the connected cluster has an autoscaler (Ray's second one, which `ray up` starts)."""
+    return bool(_status().autoscaling_state.autoscaler_state_version)
+
+
+def may_have(needs: Mapping[str, float]) -> bool:
+    """Whether the connected cluster has, or may start, a node with these resources, by Ray's names.
+
+    Takes as long as its autoscaler needs to answer; what is asked for is no longer wanted afterwards.
+    """
+    if not grows():
+        return False
     from ray.autoscaler.sdk import request_resources
 
-    request_resources(bundles=bundles)
+    request_resources(bundles=[{name: count for name, count in needs.items() if count}])
+    try:
+        asked_at = _status().cluster_resource_state.cluster_resource_state_version
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            said = _status().autoscaling_state
+            if said.last_seen_cluster_resource_state_version > asked_at:
+                return not said.infeasible_cluster_resource_constraints
+            time.sleep(0.2)
+        return False
+    finally:
+        request_resources(bundles=[])
 
 
-class Upscaling:
-    """Asks for nodes while trials wait, and for fewer as they end; asked for nothing, idle nodes go back.
+def _status() -> Any:
+    """What the cluster says of itself and of its autoscaler (Ray's protobuf message GetClusterStatusReply)."""
+    from ray._private.worker import global_worker
+    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
-    Tune holds no more trials than fit on the nodes there are, so an autoscaler would see that nobody waits.
-    """
-
-    def __init__(self, ask: Callable[[list[Bundle]], None] = ask, every: float = 10.0) -> None:
-        """`ask` is told at most once in `every` seconds."""
-        self._ask, self._every = ask, every
-        self._asked: Counter[Resources] = Counter()
-        self._at = float("-inf")
-
-    def want(self, unended: Callable[[], Counter[Resources]]) -> None:
-        """There should be room for these trials, counted by what each needs."""
-        now = time.monotonic()
-        if now - self._at < self._every:
-            return
-        self._at = now
-        wanted = unended()
-        if wanted != self._asked:
-            self._asked = wanted
-            bundles = [{"CPU": float(n.cpus_per_trial), "GPU": n.gpus_per_trial} for n in wanted.elements()]
-            self._ask([{k: v for k, v in bundle.items() if v} for bundle in bundles[:MOST]])
-
-    def end(self) -> None:
-        """The run is over."""
-        if self._asked:
-            self._ask([])
+    status = GetClusterStatusReply()
+    status.ParseFromString(global_worker.gcs_client.get_cluster_status(timeout_s=PATIENCE))
+    return status

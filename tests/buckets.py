@@ -1,7 +1,12 @@
-"""An S3 server for tests, in a thread of this process, and what can go wrong on the way to it."""
+"""An S3 server for tests, in a thread of this process, and what can go wrong on the way to it.
+
+`python -m tests.buckets HOST PORT FOLDER` serves a copy of a folder, at s3://kept/NAME, until it is killed.
+"""
 
 import logging
+import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +23,13 @@ CREDENTIALS = {
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def server(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Host and port of a server that holds an empty bucket called kept, and forgets everything at the end."""
     from moto.server import ThreadedMotoServer
     from pyarrow import fs
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    running = ThreadedMotoServer(host, port, verbose=False)
     running.start()
     try:
         host, port = running.get_host_and_port()
@@ -128,3 +133,10 @@ class Cable:
                         return
                 target.sendall(piece)
             target.shutdown(socket.SHUT_RDWR)
+
+
+if __name__ == "__main__":
+    os.environ.update(CREDENTIALS)
+    with server(sys.argv[1], int(sys.argv[2])) as here:
+        print(upload(here, Path(sys.argv[3]), Path(sys.argv[3]).name), flush=True)
+        threading.Event().wait()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from orchestrator import cluster, demand, places, sharing
+from orchestrator import demand, places, sharing, upscaling
 from orchestrator.doctor.seen import Check, Seen, State, everywhere, size, some, where
 from orchestrator.grid import data_paths
 from orchestrator.plan import Plan
@@ -24,7 +24,7 @@ def room(seen: Seen) -> Iterator[Check]:
         there = places.slots(nodes, needs)
         if there:
             yield Check("room", f"{asked}: {there} at a time{unused}")
-        elif seen.address and places.slots(cluster.may_start(), needs):
+        elif seen.address and upscaling.may_have({"CPU": needs.cpus_per_trial, "GPU": needs.gpus_per_trial}):
             mend = "wait for the autoscaler: it may start a node that has them"
             yield Check("room", f"{asked}: no node has them now", "warn", mend)
         else:

@@ -21,6 +21,7 @@ from orchestrator.store import Store
 from tests.cluster.conftest import Cluster, readme
 from tests.cluster.patient import PATIENCE
 from tests.faults import engine, processes
+from tests.test_cli import photos
 
 pytestmark = pytest.mark.hosts
 
@@ -159,6 +160,37 @@ def test_a_job_is_stopped_and_goes_on_where_it_was(cluster: Cluster) -> None:
     after = cluster.rows("stopped")
     assert kept
     assert all(row in after for row in kept)
+
+
+def test_results_and_data_may_lie_in_a_bucket(cluster: Cluster) -> None:
+    """The hosts share nothing but a bucket, which is served on the laptop."""
+    laptop = cluster.hosts.laptop
+    photos(cluster.project / "photos", [f"{kind}/{n}.png" for kind in ("cat", "dog") for n in range(20)])
+    data = {"name": "images", "path": "photos", "image_size": 32}
+    (cluster.project / "bucket.yaml").write_text(
+        yaml.safe_dump({**SWEEP, "name": "bucket", "data": data, "epochs": 2})
+    )
+    for host in (laptop, cluster.hosts.head, *cluster.hosts.workers):
+        (host.home / ".aws").mkdir()
+        (host.home / ".aws" / "credentials").write_text(
+            "[default]\naws_access_key_id=testing\naws_secret_access_key=testing\n"
+        )
+    server = cluster.begin(f"python -m tests.buckets {laptop.address} 5000 photos")
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        results = address.replace("/photos", "/results")
+        where = f"--results '{results}' -S 'data.path={address}'"
+        code, said = cluster.run(f"sweep submit bucket.yaml {WHERE} {where}", timeout=300)
+        assert code == 0, said
+        assert "Recipes, best first" in said
+        code, said = cluster.run(f"sweep status bucket.yaml --json {where}")
+        assert json.loads(said)["trials"]["completed"] == 6, said
+    finally:
+        processes.kill([server.pid])
+        server.wait()
+    fetched = [len(list((h.home / ".cache").rglob("fetched/*/*/*.png"))) for h in (laptop, *cluster.hosts.workers)]
+    assert fetched == [40, 40, 40]
 
 
 def test_a_wrong_token_is_refused_at_once(cluster: Cluster) -> None:
