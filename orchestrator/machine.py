@@ -42,6 +42,15 @@ def look(packages: Sequence[str], project: Sequence[str], folders: Sequence[str]
     }
 
 
+def software(packages: Sequence[str], project: Sequence[str]) -> dict[str, str | None]:
+    """Versions of Python and of the `packages`, None where one is missing, and `code`, a hash of `project`."""
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in packages},
+        "code": _code(project),
+    }
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -103,7 +103,17 @@ def skew_of(clock: Callable[[], float], own: Callable[[], float] = time.time) ->
 
 def _questions(results: str | None) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
     folders = [str(cache_folder())] + ([results] if results and not is_address(results) else [])
-    return ("sweep-orchestrator", "ray", *libraries(backend())), PROJECT, folders
+    return packages(), PROJECT, folders
+
+
+def packages() -> tuple[str, ...]:
+    """What has to be of the same version everywhere."""
+    return ("sweep-orchestrator", "ray", *libraries(backend()))
+
+
+def software() -> dict[str, str | None]:
+    """What this process runs on: by name the versions that decide numbers, and a hash of this project's source."""
+    return machine.software(packages(), PROJECT)
 
 
 def _own_gpus() -> float:

@@ -25,7 +25,7 @@ from ray.tune import Trainable
 
 from experiments import datasets, rules
 from experiments.checks import InputError
-from orchestrator import sharing
+from orchestrator import sharing, survey
 from orchestrator.files import DamagedError, StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.lineage import Chain, Walk
@@ -70,7 +70,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Context:
-    """What every worker of a run needs to know. `run` names the run, as its run.json in the store does."""
+    """What every worker of a run needs to know.
+
+    `run` names the run, as its run.json in the store does; `software` is what the driver runs on.
+    """
 
     run: str
     sweep: str
@@ -79,6 +82,7 @@ class Context:
     trainer: str
     save_best: bool
     assignments: Mapping[str, Assignment]
+    software: Mapping[str, str | None]
 
 
 def trainer_class(name: str) -> Any:
@@ -299,9 +303,25 @@ class WorkerTrainable(Trainable):
 
     def _warm_trainer(self, assignment: Assignment) -> Trainer:
         if self._trainer is None:
+            require_same(self._context.software)
             threads = assignment.trial.recipe.settings.resources.cpus_per_trial
             self._trainer = _warm(self._context.trainer, threads, self._context.cache)
         return self._trainer
+
+
+def require_same(software: Mapping[str, str | None]) -> None:
+    """Raise StoreError where this process runs on something else than the driver's `software`.
+
+    The doctor has looked at the nodes that were there when the run began; this one may have joined late, and the
+    trials' keys name the driver's versions.
+    """
+    own = survey.software()
+    others = [f"{name} {own[name]}, not {there}" for name, there in software.items() if own[name] != there]
+    if others:
+        raise StoreError(
+            f"{socket.gethostname()} differs from the machine that the run was started on: {'; '.join(others)}; "
+            "`make install` there, or take it out of the cluster, and run the same command again"
+        )
 
 
 def measure_range(

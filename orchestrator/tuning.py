@@ -25,6 +25,7 @@ from ray.tune import (
 )
 from ray.tune.search import Searcher
 
+from orchestrator import survey
 from orchestrator.cluster import alive, loses_a_node
 from orchestrator.driver import Books
 from orchestrator.files import StoreError
@@ -173,6 +174,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
         assignments={
             t.id: Assignment(replace(t, recipe=located(t.recipe)), plan.walks[t.id].chain) for t in plan.unfinished
         },
+        software=survey.software(),
     )
     with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
         tuner = Tuner(

@@ -11,9 +11,11 @@ from rich.console import Console
 from experiments.checks import InputError
 from orchestrator import doctor, joining, plan, survey
 from orchestrator.doctor.seen import Check, Seen
+from orchestrator.files import StoreError
 from orchestrator.plan import Plan
 from orchestrator.store import Store
 from orchestrator.survey import Machine
+from orchestrator.trainable import require_same
 from tests.conftest import small
 from tests.test_cli import photos as with_photos
 
@@ -192,3 +194,11 @@ def test_one_machine_is_asked_for_no_token_but_its_key_is_looked_at() -> None:
     assert checks(Seen(loose, [loose]))["token"].state == "fail"
     off = replace(here, facts={**here.facts, "token_mode": "disabled"})
     assert checks(Seen(off, [off]))["token"].state == "warn"
+
+
+def test_a_node_that_joined_late_with_other_versions_trains_nothing() -> None:
+    ours = survey.software()
+    require_same(ours)
+    message = rf"keras {ours['keras']}, not 9\.9; code {ours['code']}, not c0de; `make install` there, or take it"
+    with pytest.raises(StoreError, match=message):
+        require_same({**ours, "keras": "9.9", "code": "c0de"})

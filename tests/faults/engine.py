@@ -44,6 +44,7 @@ def context(made: Plan, store: Store, run: str) -> Context:
         trainer=made.sweep.trainer,
         save_best=made.sweep.save_best,
         assignments={t.id: Assignment(t, made.walks[t.id].chain) for t in made.trials},
+        software={},
     )
 
 
