@@ -24,7 +24,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A cluster on three hosts that are made out of this machine, and broken: Linux and root, ten minutes.
+# A cluster that grows, and one on three hosts that are made out of this machine and broken: Linux, root, 12 minutes.
 hosts: install
 	$(BIN)/python -m pytest -m hosts -rs tests/cluster
 
