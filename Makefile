@@ -16,8 +16,9 @@ install: .venv/.installed
 demo: install
 	$(BIN)/sweep run experiments/quickstart.yaml
 
+# In two processes, each with a Ray and a TensorFlow of its own: half of the time is waiting for processes to start.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
