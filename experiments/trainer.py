@@ -6,6 +6,7 @@ categorical cross-entropy, the mean over a batch's images, of the logits in floa
 """
 
 import gc
+import socket
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class Job:
     """What is trained: everything that decides the numbers but the learning rates.
 
     `batch_size` counts images, "full" is all of them; `precision` is one of PRECISIONS. With `cycles_momentum`
-    every epoch is given a momentum beside its learning rates.
+    every epoch is given a momentum beside its learning rates. `fingerprint` is what the data has to have, where
+    that is known.
     """
 
     data: datasets.Data
@@ -49,6 +51,7 @@ class Job:
     precision: str
     deterministic: bool
     cycles_momentum: bool = False
+    fingerprint: str | None = None
 
 
 class Trainer:
@@ -69,13 +72,18 @@ class Trainer:
     def reset(self, job: Job) -> None:
         """Begin `job`: fresh weights of its seed, a fresh optimizer. What is compiled for it is used again.
 
-        Raises InputError for data that cannot be loaded, and for a number of threads or a determinism that
-        this process can no longer have.
+        Raises InputError for data that cannot be loaded or is not what it has to be, and for a number of threads
+        or a determinism that this process can no longer have.
         """
         self._backend = backends.start(self._threads, job.deterministic)
         self.device = self._backend.device
         self._job = job
         self._data = self._datasets.get(job.data, lambda: datasets.load(job.data, self._cache, self._progress))
+        if job.fingerprint not in (None, self._data.description.fingerprint):
+            raise InputError(
+                f"data.path: {job.data.path} holds other images on {socket.gethostname()} than where the run was "
+                "started, or they have changed since; make them the same, then run the same command again"
+            )
         shape, classes = self._data.images.shape[1:], len(self._data.description.classes)
         images = len(self._data.train)
         self._largest = max(1, min(WHOLE_BATCH, PART_PIXELS // (shape[0] * shape[1])))

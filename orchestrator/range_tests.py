@@ -18,7 +18,7 @@ from experiments.checks import InputError, unknown
 from experiments.range_test import RangeTest, Reading
 from orchestrator import grid, lineage
 from orchestrator.grid import Recipe, Trial
-from orchestrator.roots import Roots, cache_folder
+from orchestrator.roots import Roots
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 from orchestrator.verified import Damage
@@ -50,14 +50,15 @@ class Curve:
 class Test:
     """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
 
-    `label` names it for people. `curve` is what was measured, None before: `learning_rate` and `loss`, lists of
-    one number a step, and `seconds`, `host`, `device`.
+    `label` names it for people; `fingerprint` is that of the data. `curve` is what was measured, None before:
+    `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`, `device`.
     """
 
     key: str
     label: str
     recipe: Recipe
     seed: int
+    fingerprint: str
     ramp: RangeTest
     curve: Mapping[str, Any] | None
 
@@ -122,7 +123,8 @@ def _tests(
         if key not in by_key:
             axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
             label = grid.label(recipe.optimizer_label, axes)
-            by_key[key] = Test(key, label, recipe, seed, ramp, curves.get(key))
+            fingerprint = roots.description(recipe).fingerprint
+            by_key[key] = Test(key, label, recipe, seed, fingerprint, ramp, curves.get(key))
         found[recipe.label] = by_key[key]
     return found, damaged
 
@@ -185,7 +187,8 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
         )
         recipe = grid.located(test.recipe.at_rate(test.ramp.start))
         rates = test.ramp.learning_rates()
-        waiting[task.remote(recipe, test.seed, rates, trainer, str(cache_folder()))] = test
+        asked = recipe, test.seed, test.fingerprint, rates, trainer
+        waiting[task.remote(*asked)] = test
     while waiting:
         (done, *_), _ = ray.wait(list(waiting))
         test = waiting.pop(done)

@@ -30,6 +30,7 @@ from orchestrator.files import DamagedError, StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.lineage import Chain, Walk
 from orchestrator.records import Row
+from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 
 
@@ -62,10 +63,11 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial and the chain that its sweep's plan gave it."""
+    """A trial, the chain that its sweep's plan gave it, and the fingerprint of the data that is planned with."""
 
     trial: Trial
     chain: Chain
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,6 @@ class Context:
     run: str
     sweep: str
     results: str
-    cache: str
     trainer: str
     save_best: bool
     assignments: Mapping[str, Assignment]
@@ -117,6 +118,7 @@ class TrialRun:
     def __init__(self, assignment: Assignment, context: Context, trainer: Trainer, attempt: int = 0) -> None:
         """The trial of `assignment`, trained by the warm `trainer`; `attempt` is the one that may write."""
         self.trial, self.trainer, self.context = assignment.trial, trainer, context
+        self.job = _job(assignment.trial.recipe, assignment.trial.seed, assignment.fingerprint)
         self.attempt = attempt
         self.store = Store.at(context.results)
         self.walk = Walk(assignment.chain)
@@ -137,8 +139,7 @@ class TrialRun:
 
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
-        job = _job(self.trial.recipe, self.trial.seed)
-        self.trainer.reset(replace(job, cycles_momentum=self.walk.chain.momentum is not None))
+        self.trainer.reset(replace(self.job, cycles_momentum=self.walk.chain.momentum is not None))
         self.walk.resume = 0
         for count in range(len(keys), 0, -1):
             try:
@@ -305,7 +306,7 @@ class WorkerTrainable(Trainable):
         if self._trainer is None:
             require_same(self._context.software)
             threads = assignment.trial.recipe.settings.resources.cpus_per_trial
-            self._trainer = _warm(self._context.trainer, threads, self._context.cache)
+            self._trainer = _warm(self._context.trainer, threads)
         return self._trainer
 
 
@@ -325,16 +326,18 @@ def require_same(software: Mapping[str, str | None]) -> None:
 
 
 def measure_range(
-    recipe: Recipe, seed: int, learning_rates: npt.NDArray[np.float32], trainer: str, cache: str
+    recipe: Recipe, seed: int, fingerprint: str, learning_rates: npt.NDArray[np.float32], trainer: str
 ) -> dict[str, Any]:
     """The curve of a range test with these rates, float32 [n], on fresh weights: a Ray task on a warm worker.
 
+    `fingerprint` is that of the data.
+
     Raises InputError for data that cannot be loaded and for a trainer that has no range test.
     """
-    warm = _warm(trainer, recipe.settings.resources.cpus_per_trial, cache)
+    warm = _warm(trainer, recipe.settings.resources.cpus_per_trial)
     if not hasattr(warm, "range_test"):
         raise InputError(f"trainer: {trainer} has no method range_test; give learning rates as numbers")
-    warm.reset(_job(recipe, seed))
+    warm.reset(_job(recipe, seed, fingerprint))
     started_at, started = datetime.now(UTC), time.perf_counter()
     losses = warm.range_test(learning_rates)
     return {
@@ -350,13 +353,13 @@ def measure_range(
 
 
 @functools.cache
-def _warm(trainer: str, threads: int, cache: str) -> Any:
-    """The trainer of this process: one range test after the other finds it warm."""
+def _warm(trainer: str, threads: int) -> Any:
+    """The trainer of this process, with this node's cache: one range test after the other finds it warm."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    return trainer_class(trainer)(threads=threads, cache=Path(cache))
+    return trainer_class(trainer)(threads=threads, cache=cache_folder())
 
 
-def _job(recipe: Recipe, seed: int) -> Any:
+def _job(recipe: Recipe, seed: int, fingerprint: str | None) -> Any:
     """What the trainer needs to know of a recipe: an experiments.trainer.Job."""
     from experiments.trainer import Job
 
@@ -369,4 +372,5 @@ def _job(recipe: Recipe, seed: int) -> Any:
         seed=seed,
         precision=settings.precision,
         deterministic=settings.deterministic,
+        fingerprint=fingerprint,
     )

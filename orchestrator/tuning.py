@@ -32,7 +32,6 @@ from orchestrator.files import StoreError
 from orchestrator.grid import located
 from orchestrator.places import Places
 from orchestrator.plan import Plan
-from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Assignment, Context, WorkerTrainable
 from orchestrator.upscaling import grows
@@ -168,11 +167,15 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
         run=books.run,
         sweep=plan.sweep.name,
         results=store.address,
-        cache=str(cache_folder()),
         trainer=plan.sweep.trainer,
         save_best=plan.sweep.save_best,
         assignments={
-            t.id: Assignment(replace(t, recipe=located(t.recipe)), plan.walks[t.id].chain) for t in plan.unfinished
+            t.id: Assignment(
+                replace(t, recipe=located(t.recipe)),
+                plan.walks[t.id].chain,
+                plan.roots.description(t.recipe).fingerprint,
+            )
+            for t in plan.unfinished
         },
         software=survey.software(),
     )

@@ -288,6 +288,13 @@ def test_learning_rates_must_be_one_a_step(wrong: Any) -> None:
         trainer().epoch(7, wrong)
 
 
+def test_images_that_are_not_those_of_the_plan_are_refused(tmp_path: Path) -> None:
+    planned = datasets.describe(job(SGD).data, tmp_path).fingerprint
+    trainer().reset(replace(job(SGD), fingerprint=planned))
+    with pytest.raises(InputError, match=r"data\.path: .* holds other images on .* make them the same"):
+        trainer().reset(replace(job(SGD), fingerprint="0" * 64))
+
+
 def test_a_process_keeps_its_threads() -> None:
     trainer().reset(job(SGD))
     assert trainer().device == "cpu"

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -40,10 +39,12 @@ def context(made: Plan, store: Store, run: str) -> Context:
         run=run,
         sweep=made.sweep.name,
         results=store.address,
-        cache=str(roots.cache_folder()),
         trainer=made.sweep.trainer,
         save_best=made.sweep.save_best,
-        assignments={t.id: Assignment(t, made.walks[t.id].chain) for t in made.trials},
+        assignments={
+            t.id: Assignment(t, made.walks[t.id].chain, made.roots.description(t.recipe).fingerprint)
+            for t in made.trials
+        },
         software={},
     )
 
@@ -51,7 +52,7 @@ def context(made: Plan, store: Store, run: str) -> Context:
 def here(told: Context) -> Begin:
     """Trials that run in this process, each with a trainer of its own."""
     kind = trainer_class(told.trainer)
-    return lambda trial: TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=Path(told.cache)))
+    return lambda trial: TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=roots.cache_folder()))
 
 
 def run(

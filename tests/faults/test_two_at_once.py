@@ -12,6 +12,7 @@ from orchestrator import plan, retention
 from orchestrator.driver import Books
 from orchestrator.files import HeldError, StoreError
 from orchestrator.grid import Trial
+from orchestrator.roots import cache_folder
 from orchestrator.store import Store
 from orchestrator.trainable import Context, LateError, TrialRun, trainer_class
 from tests.conftest import small
@@ -117,7 +118,7 @@ def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, 
         lost = engine.here(told)(trial)
         books.progress(trial, lost.advance())
         attempt = books.retry(trial, "its node is gone")
-        another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=Path(told.cache)), attempt)
+        another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=cache_folder()), attempt)
         books.progress(trial, result := another.advance())
         while finished and not result["done"]:
             books.progress(trial, result := another.advance())
@@ -139,7 +140,7 @@ def test_a_worker_that_loses_its_trial_while_it_writes_the_checkpoint_writes_no_
                 books.retry(trial, "its node is gone")
                 return super().state()
 
-        lost = TrialRun(told.assignments[trial.id], told, Cut(threads=1, cache=Path(told.cache)))
+        lost = TrialRun(told.assignments[trial.id], told, Cut(threads=1, cache=cache_folder()))
         with pytest.raises(LateError):
             lost.advance()
     assert store.read_trial("small", trial.id) == []
