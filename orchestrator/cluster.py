@@ -48,7 +48,6 @@ def connected(
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if address is not None:
-        _refuse_silent(address)
         joining.require(address)
     import ray
 
@@ -139,18 +138,6 @@ def dashboard() -> str | None:
 def available_cpus() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _refuse_silent(address: str) -> None:
-    """Raise InputError unless something listens at `address`: Ray itself would try for many minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address in ("auto", "local") or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        found = f"no Ray cluster answers there ({error.strerror or error})"
-        raise joining.NotJoined(address, found, joining.SILENT_MEND) from None
 
 
 def passed_on() -> dict[str, str]:

@@ -5,6 +5,7 @@ Ray prints to stderr from compiled code while it waits, so the question is asked
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -43,8 +44,22 @@ class NotJoined(InputError):
 def require(address: str) -> None:
     """Raise NotJoined unless a cluster answers at `address` that has this process's token and versions."""
     if address.startswith("ray://"):
-        return
+        raise NotJoined(address, "a Ray Client's address, which carries no run", CLIENT_MEND)
+    _refuse_silent(address)
     judge(address, _asked(address))
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise NotJoined unless something listens at `address`: Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if address in ("auto", "local") or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise NotJoined(
+            address, f"no Ray cluster answers there ({error.strerror or error})", SILENT_MEND
+        ) from None
 
 
 def judge(address: str, answer: Mapping[str, str]) -> None:
@@ -66,6 +81,7 @@ def judge(address: str, answer: Mapping[str, str]) -> None:
         )
 
 
+CLIENT_MEND = "give the head's own address, host:6379, on a machine of the cluster, or use `sweep submit`"
 SILENT_MEND = "start one with `ray start --head` or give its address"
 TOKEN_MEND = (
     "set RAY_AUTH_MODE=token here and copy the head's ~/.ray/auth_token (or the file that RAY_AUTH_TOKEN_PATH "

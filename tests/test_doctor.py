@@ -202,3 +202,8 @@ def test_a_node_that_joined_late_with_other_versions_trains_nothing() -> None:
     message = rf"keras {ours['keras']}, not 9\.9; code {ours['code']}, not c0de; `make install` there, or take it"
     with pytest.raises(StoreError, match=message):
         require_same({**ours, "keras": "9.9", "code": "c0de"})
+
+
+def test_the_address_of_a_ray_client_is_told_apart() -> None:
+    with pytest.raises(InputError, match=r"ray://head:10001: a Ray Client's address.*host:6379.*`sweep submit`"):
+        joining.require("ray://head:10001")

@@ -1,6 +1,7 @@
 """Data sets in a bucket: what is fetched, how often, and what is said where that cannot be done."""
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,13 @@ def test_another_object_and_a_damaged_copy_are_fetched_again(
     after = datasets.describe(images(address), cache)
     assert after.fingerprint != before.fingerprint
     assert after == datasets.describe(images(local), cache)
+    time.sleep(1.1)  # S3 tells the time to a second
+    content = bytearray((local / "cat/0.png").read_bytes())
+    content[-1] ^= 1
+    (local / "cat/0.png").write_bytes(content)
+    buckets.upload(s3, local, prefix)
+    before, after = after, datasets.describe(images(address), cache)
+    assert after.fingerprint != before.fingerprint
     for damage in (lambda path: path.write_bytes(b""), Path.unlink):
         damage(fetched(cache)[3])
         assert datasets.load(images(address), cache).description == after

@@ -22,9 +22,8 @@ class Data:
     """Which images, how large, and how they are divided.
 
     `validation` is the fraction held out, `limit` the number of images used at most (before the split),
-    `split_seed` decides which ones. `path`, a folder or an object
-    store's address, is kept as it was given; `image_size` is the side of a square, in
-    pixels.
+    `split_seed` decides which ones. `path`, a folder or an object store's address,
+    is kept as it was given; `image_size` is the side of a square, in pixels.
     """
 
     name: str

@@ -29,8 +29,7 @@ class Seen:
     """What the checks judge. `here` is this process's machine, `machines` are those that would train.
 
     `dashboard` is where Ray's dashboard listens, if it does; `unshared` are nodes that do not see the results,
-    `unread` that do not see the
-    data, None where nobody has looked.
+    `unread` that do not see the data, None where nobody has looked.
     """
 
     here: Machine
