@@ -123,12 +123,13 @@ def parameters(model: Model, input_shape: tuple[int, int, int], classes: int) ->
     if model.head == "classic":
         inputs *= (height // 32) * (width // 32)
         for _ in range(2):
-            total += (inputs + 1) * _dense(model)
-            inputs = _dense(model)
+            total += (inputs + 1) * dense(model)
+            inputs = dense(model)
     return total + (inputs + 1) * classes
 
 
-def _dense(model: Model) -> int:
+def dense(model: Model) -> int:
+    """The outputs of each dense layer of the classic head: the paper's 4096 times `width`, never below 1."""
     return max(1, round(DENSE * model.width))
 
 
@@ -156,7 +157,7 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, precisi
     else:
         x = layers.Flatten(name="flatten", dtype=precision)(x)
         for number in (1, 2):
-            x = layers.Dense(_dense(model), activation="relu", name=f"dense{number}", **common)(x)
+            x = layers.Dense(dense(model), activation="relu", name=f"dense{number}", **common)(x)
             x = layers.Dropout(model.dropout, seed=0, name=f"dropout{number}", dtype=precision)(x)
     logits = layers.Dense(classes, name="logits", **{**common, "dtype": "float32"})(x)
     outputs = layers.Activation("softmax", name="predictions", dtype="float32")(logits)

@@ -35,10 +35,14 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one)."""
+    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one).
+
+    `hardware` is what it is computed on, in the words of `sweep doctor`; None is this machine's, "any" is all.
+    """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)
@@ -311,6 +315,7 @@ def _resources(given: Mapping[str, Any]) -> Resources:
     kinds: dict[str, Callable[[Any], Any]] = {
         "cpus_per_trial": lambda v: _at_least("resources.cpus_per_trial", v, 1),
         "gpus_per_trial": lambda v: converted("resources.gpus_per_trial", v, float),
+        "hardware": lambda v: converted("resources.hardware", v, str | None),
     }
     for key in given:
         if key not in kinds:
