@@ -56,8 +56,8 @@ _OF_GPUS = ("NVIDIA_TF32_OVERRIDE", "CUDNN_", "CUBLAS_", "CUBLASLT_", "TF_CUDNN_
 _OF_CPUS = ("ONEDNN_", "GLIBC_TUNABLES")
 _OF_BOTH = ("XLA_FLAGS", "GLIBC_TUNABLES", "NVIDIA_TF32_OVERRIDE", "CUDNN_", "CUBLAS_", "CUBLASLT_")
 # A variable of these families counts unless it is known to be harmless: one that is counted in vain costs epochs
-# that are trained again, one that is missed gives two computations the same key. Terraform's begin with TF_ as well,
-# and keys to clouds are among them.
+# that are trained again, one that is missed gives two computations the same key. TF_ alone is Terraform's as well,
+# and some of those are secrets.
 _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "tensorflow": (
         *("ONEDNN_", "DNNL_", "TF_AUTOTUNE_", "TF_AUTO_MIXED_PRECISION_", "TF_CONV2D_", "TF_CUBLAS_", "TF_CUDNN_"),
