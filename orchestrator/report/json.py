@@ -1,6 +1,7 @@
 """The comparison for programs. Keys may be added; those that are there stay.
 
-null is what is not known (no interval from one seed, no result). What has no bound, a target never reached or
+null is what is not known (no interval from one seed, no result); a recipe's `no_interval` says why the final
+monitored metric has none. What has no bound, a target never reached or
 the loss of a diverged trial, is the string "inf", as JSON has no number for it and null would say something
 else.
 """
@@ -25,6 +26,7 @@ _OWN = (
     "pairs",
     "p",
     "verdict",
+    "no_interval",
 )
 
 
