@@ -41,6 +41,17 @@ def valid(value: Any) -> Any:
     return value
 
 
+def text(value: Any, indent: int = 1) -> str:
+    """`value` as JSON that every parser takes: ASCII, without NaN or Infinity. It ends without a line break.
+
+    >>> print(text({"loss": float("nan")}, indent=0))
+    {
+    "loss": null
+    }
+    """
+    return json.dumps(valid(value), indent=indent, allow_nan=False)
+
+
 def _spread(row: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {end: row[f"{prefix}_{end}"] for end in ("mean", "low", "high")}
 
@@ -85,4 +96,4 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 def render(comparison: Comparison) -> str:
     """The document as JSON text, two spaces of indent, without NaN or Infinity."""
-    return json.dumps(valid(document(comparison)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text(document(comparison), indent=2) + "\n"
