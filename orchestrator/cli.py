@@ -54,6 +54,7 @@ def _common(command: F) -> F:
         click.option(
             "--results",
             metavar="DIR",
+            callback=outputs.not_empty,
             help="The results folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.  [default: ./results]",
         ),
     )
@@ -133,7 +134,12 @@ def plan_command(
 
 @cli.command("run")
 @_common
-@click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    callback=outputs.not_empty,
+    help="A Ray cluster to run on.  [default: this machine]",
+)
 @click.option("--tensorboard", metavar="DIR", callback=outputs.as_path, help="Write TensorBoard event files.")
 @click.option("--no-share", is_flag=True, help="Train every trial by itself, without common beginnings.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -242,7 +248,12 @@ def report_command(
 @cli.command("lr-find")
 @_common
 @click.option("--optimizer", metavar="NAME", help="Only this one of the sweep's optimizers.")
-@click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    callback=outputs.not_empty,
+    help="A Ray cluster to run on.  [default: this machine]",
+)
 @click.option(
     "--output", metavar="FILE", callback=outputs.as_path, help="A picture as well: FILE.svg or FILE.png."
 )
@@ -295,8 +306,15 @@ def lr_find_command(
 @cli.command("doctor")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3.")
-@click.option("--results", metavar="DIR", help="The results folder.  [default: ./results]")
-@click.option("--address", metavar="ADDRESS", help="A Ray cluster, every node of it.  [default: this machine]")
+@click.option(
+    "--results", metavar="DIR", callback=outputs.not_empty, help="The results folder.  [default: ./results]"
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    callback=outputs.not_empty,
+    help="A Ray cluster, every node of it.  [default: this machine]",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor_command(
     file: Path | None, overrides: tuple[str, ...], results: str | None, address: str | None, as_json: bool

@@ -52,7 +52,7 @@ def parse(text: str, where: str) -> Any:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise InputError(f"{where}: {line}not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{where}: not valid YAML: {error}") from None
+        raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def text_of(path: Path) -> str:

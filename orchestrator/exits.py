@@ -65,5 +65,6 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _silence_stdout() -> None:
     """What is still to be written there goes nowhere, also when the interpreter ends."""
-    if sys.__stdout__ is not None:
+    stream = getattr(sys.stdout, "wrapped", sys.stdout)  # click puts a wrapper around one that has gone
+    if sys.__stdout__ is not None and stream is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

@@ -11,12 +11,18 @@ from experiments.checks import InputError
 from orchestrator.files import LocalFiles, StoreError
 
 
+def not_empty(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """An option's value: a callback of click's. Raises InputError for a text of nothing, which is no default."""
+    if value is not None and not value.strip():
+        raise InputError(f"{option.opts[0]}: expected {option.make_metavar(context)}, got {value!r}")
+    return value
+
+
 def as_path(context: click.Context, option: click.Parameter, value: str | None) -> Path | None:
     """An option's value as a path, `~` expanded: a callback of click's. Raises InputError for an empty text."""
-    if value is None:
+    if not_empty(context, option, value) is None:
         return None
-    if not value.strip():
-        raise InputError(f"{option.opts[0]}: expected a path, got {value!r}")
+    assert value is not None
     with _reasoned(option.opts[0], Path(value)):
         return Path(value).expanduser()
 
@@ -35,7 +41,7 @@ def require_folder(option: str, path: Path) -> None:
     with _reasoned(option, path):
         if path.exists() and not path.is_dir():
             raise InputError(f"{option} {path}: is a file, expected a folder")
-        _require_place(option, path, path)
+        _require_place(option, path, path.resolve())
 
 
 def write_file(option: str, path: Path, content: bytes) -> None:

@@ -226,3 +226,19 @@ class WithoutRangeTest:
     def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
         """Nothing."""
         raise NotImplementedError
+
+
+class BoundlessTrainer(VectorTrainer):
+    """With seed 1 its first epoch ends in losses without bound and accuracies that are no numbers."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Leave all bounds, or train."""
+        metrics = super().epoch(n, learning_rates)
+        assert self.job is not None
+        worst = {
+            "loss": float("inf"),
+            "val_loss": float("inf"),
+            "accuracy": float("nan"),
+            "val_accuracy": float("nan"),
+        }
+        return {**metrics, **worst} if self.job.seed == 1 else metrics
