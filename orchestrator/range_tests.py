@@ -18,6 +18,7 @@ from experiments.checks import InputError, unknown
 from experiments.range_test import RangeTest, Reading
 from orchestrator import grid, lineage, survey
 from orchestrator.conditions import Conditions
+from orchestrator.files import StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.roots import Roots
 from orchestrator.store import Store
@@ -176,7 +177,7 @@ def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Cu
 def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], None]) -> dict[str, str]:
     """Run `tests` in parallel on the Ray that is connected and keep their curves; why those failed that did.
 
-    Raises StoreError when a curve cannot be written.
+    Raises StoreError when a curve cannot be written, and where a worker must not measure.
     """
     import ray
 
@@ -187,7 +188,10 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
     for test in tests:
         resources = test.recipe.settings.resources
         task = ray.remote(measure_range).options(
-            num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=2
+            num_cpus=resources.cpus_per_trial,
+            num_gpus=resources.gpus_per_trial,
+            max_retries=2,
+            runtime_env={"env_vars": _process(test.recipe)},
         )
         recipe = grid.located(test.recipe.at_rate(test.ramp.start))
         rates = test.ramp.learning_rates()
@@ -198,11 +202,13 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
         test = waiting.pop(done)
         try:
             curve = ray.get(done)
-        except InputError as error:
-            failed[test.label] = str(error)
         except ray.exceptions.RayError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            failed[test.label] = lines[-1].strip() if lines else type(error).__name__
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, StoreError):
+                for other in waiting:
+                    ray.cancel(other)
+                raise cause from None
+            failed[test.label] = _reason(cause)
         else:
             store.write_range_test(test.key, curve)
             count, of = len(curve["loss"]), test.ramp.steps
@@ -210,3 +216,20 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
         if test.label in failed:
             say(f"range test {test.label}: failed: {failed[test.label]}")
     return failed
+
+
+def _process(recipe: Recipe) -> dict[str, str]:
+    """Variables by which Ray tells processes apart: one keeps its threads, and how it computes, for life."""
+    settings = recipe.settings
+    return {
+        "OMP_NUM_THREADS": str(settings.resources.cpus_per_trial),
+        "SWEEP_DETERMINISTIC": str(settings.deterministic),
+    }
+
+
+def _reason(cause: BaseException) -> str:
+    """Why a test failed, in one line."""
+    if isinstance(cause, InputError):
+        return str(cause)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"
