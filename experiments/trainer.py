@@ -72,7 +72,7 @@ class Trainer:
         Raises InputError for data that cannot be loaded or is not what it has to be, and for a number of threads
         or a determinism that this process can no longer have.
         """
-        self._backend = backends.start(self._threads, job.deterministic)
+        self._backend = backends.start(self._threads, job.deterministic, self._cache)
         self.device = self._backend.device
         self._job = job
         self._data = self._datasets.get(job.data, lambda: datasets.load(job.data, self._cache, self._progress))
