@@ -46,6 +46,14 @@ class AddressError(Exception):
     """An object store does not do what it was asked. The message names the address and says what to do."""
 
 
+def expanded(where: str, path: str) -> str:
+    """A local `path` with its `~` or `~user` as that folder. Raises InputError where there is no such user."""
+    result = os.path.expanduser(path)
+    if result.startswith("~"):
+        raise InputError(f"{where}: expected a folder, got {path!r}, and there is no such user; write ./{path}")
+    return result
+
+
 @dataclass(frozen=True)
 class Address:
     """An object store's address: `scheme`://`bucket`/`prefix`?`options`. The prefix may be empty."""
