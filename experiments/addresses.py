@@ -92,7 +92,10 @@ def parse(setting: str, text: str) -> Address:
     >>> str(parse("data.path", "s3://photos/cats/?region=eu-west-1"))
     's3://photos/cats'
     """
-    split = urlsplit(text)
+    try:
+        split = urlsplit(text)
+    except ValueError as error:
+        raise InputError(f"{setting} {text}: is no address: {error}") from None
     if "@" in split.netloc:
         raise InputError(
             f"{setting}: an address must not hold credentials, it is shown and written down; "

@@ -95,7 +95,9 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     """
     given = mapping(where, given)
     # A sequence says what it is by its one setting.
-    name = str(given.get("name", "sequence" if "sequence" in given else label))
+    name = given.get("name", "sequence" if "sequence" in given else label)
+    if not isinstance(name, str):
+        raise InputError(f"{where}.name: expected the name of a schedule, got {name!r}")
     row = _row(f"{where}.name" if "name" in given else where, name)
     settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=COMMON)
     peak, by, warmup = given.get("peak"), given.get("by", row.by or "step"), given.get("warmup")

@@ -29,24 +29,15 @@ from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
+V = TypeVar("V", str, Path)
 PLAN_FORMATS = ("terminal", "json", "html")
 
 
-class _Folder(click.ParamType):
-    """A folder or an address; no shell expands the `~` of `--results=~/r`."""
-
-    name = "dir"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return value if addresses.is_address(value) else addresses.expanded("--results", value)
-
-
-class _Path(click.Path):
-    """A path, its `~` expanded."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        where = param.opts[0] if param else "path"
-        return super().convert(addresses.expanded(where, os.fspath(value)), param, ctx)
+def _expanded(context: click.Context, parameter: click.Parameter, value: V | None) -> V | None:
+    """A path or an address with its `~` expanded: in `--results=~/r` no shell does it."""
+    if value is None or addresses.is_address(str(value)):
+        return value
+    return type(value)(addresses.expanded(parameter.opts[0], str(value)))
 
 
 def main() -> NoReturn:
@@ -83,13 +74,13 @@ def _talk(message: str) -> None:
 def _common(command: F) -> F:
     """What every verb on a sweep file takes."""
     options = (
-        click.argument("file", type=_Path(path_type=Path)),
+        click.argument("file", type=click.Path(path_type=Path)),
         click.option(
             "-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3."
         ),
         click.option(
             "--results",
-            type=_Folder(),
+            callback=_expanded,
             metavar="DIR",
             help="The results folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.  [default: ./results]",
         ),
@@ -134,7 +125,9 @@ def cli() -> None:
 @_common
 @click.option("--curves", is_flag=True, help="Draw every schedule, step by step, in the terminal.")
 @click.option("--format", "kind", type=click.Choice(PLAN_FORMATS), default="terminal", show_default=True)
-@click.option("--output", type=_Path(path_type=Path), help="A file, instead of the terminal.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), callback=_expanded, help="A file, instead of the terminal."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def plan_command(
     file: Path,
@@ -169,7 +162,13 @@ def plan_command(
 @cli.command("run")
 @_common
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
-@click.option("--tensorboard", type=_Path(path_type=Path), metavar="DIR", help="Write TensorBoard event files.")
+@click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path),
+    callback=_expanded,
+    metavar="DIR",
+    help="Write TensorBoard event files.",
+)
 @click.option("--no-share", is_flag=True, help="Train every trial by itself, without common beginnings.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def run_command(
@@ -232,7 +231,10 @@ def status_command(
 @_common
 @click.option("--format", "kind", type=click.Choice(report.FORMATS), default="terminal", show_default=True)
 @click.option(
-    "--output", type=_Path(path_type=Path), help="A file; for svg, png and parquet a folder, for csv either."
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_expanded,
+    help="A file; for svg, png and parquet a folder, for csv either.",
 )
 @click.option(
     "--target", type=float, help="The validation accuracy to reach.  [default: the median of the finals]"
@@ -272,7 +274,11 @@ def report_command(
 @click.option("--optimizer", metavar="NAME", help="Only this one of the sweep's optimizers.")
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
 @click.option(
-    "--output", type=_Path(path_type=Path), metavar="FILE", help="A picture as well: FILE.svg or FILE.png."
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_expanded,
+    metavar="FILE",
+    help="A picture as well: FILE.svg or FILE.png.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def lr_find_command(
@@ -319,9 +325,9 @@ def lr_find_command(
 
 
 @cli.command("doctor")
-@click.argument("file", type=_Path(path_type=Path), required=False)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3.")
-@click.option("--results", type=_Folder(), metavar="DIR", help="The results folder.  [default: ./results]")
+@click.option("--results", callback=_expanded, metavar="DIR", help="The results folder.  [default: ./results]")
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster, every node of it.  [default: this machine]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor_command(

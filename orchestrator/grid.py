@@ -113,7 +113,8 @@ def recipes(sweep: Sweep) -> list[Recipe]:
     for axis in sweep.axes:
         if not any(axis in recipe.axes for recipe in found):
             raise InputError(
-                f"grid.{axis}: would change no trial: other settings, or the recipes, decide in its place"
+                f"grid.{axis}: would change no trial: its values mean the same, or recipes and other settings "
+                "decide in its place"
             )
     ruled = [recipe for recipe in found if recipe.settings.reduce_on_plateau]
     if ruled and all(recipe.schedule.plateau for recipe in ruled):

@@ -53,10 +53,14 @@ def origin(path: str, cache: Path) -> Origin:
     """What `path` names. Raises InputError where it is not there, or is no folder and no address of one."""
     if addresses.is_address(path):
         return _bucket(addresses.parse("data.path", path), cache)
-    folder = Path(path).expanduser()
-    if folder.is_dir():
+    folder = Path(path)
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except OSError as error:
+        raise InputError(f"data.path: {folder} cannot be looked at: {error.strerror}") from None
+    if is_folder:
         return Local(folder)
-    if folder.exists():
+    if there:
         raise InputError(f"data.path: {folder} is a file, expected a folder; unpack it if it is an archive")
     raise InputError(f"data.path: no such folder: {folder} (looked for {folder.absolute()})")
 
