@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from experiments import initializers
 from experiments.checks import InputError, checked, unknown
-from experiments.limits import POSITIVE, Limit
+from experiments.limits import Limit
 
 CHANNELS = (64, 128, 256, 512, 512)
 DENSE = 4096
@@ -40,6 +40,8 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
     "vgg19": Configuration("E", ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))),
 }
 
+WIDTH = Limit("a number above 0 and at most 64", lambda number: 0 < number <= 64)
+"""At 64 a VGG16 has 60 thousand million weights."""
 DROPOUT = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 
 
@@ -84,7 +86,7 @@ def check(where: str, given: Mapping[str, Any]) -> Model:
             raise unknown(
                 f"{where}.{setting}", "model" if setting == "name" else setting, settings[setting], known
             )
-    POSITIVE.check(f"{where}.width", settings["width"])
+    WIDTH.check(f"{where}.width", settings["width"])
     DROPOUT.check(f"{where}.dropout", settings["dropout"])
     if "dropout" in given and settings["head"] != "classic":
         raise InputError(f"{where}.dropout: the average head has none; set head: classic, or leave it out")

@@ -6,7 +6,6 @@ record, and only then report it.
 """
 
 import functools
-import importlib
 import inspect
 import math
 import os
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from ray.tune import Trainable
 
-from experiments import datasets, rules
+from experiments import datasets, own_modules, rules
 from experiments.checks import InputError
 from orchestrator import sharing, survey
 from orchestrator.conditions import Conditions, require_conditions, require_device
@@ -93,13 +92,10 @@ class Context:
 
 def trainer_class(name: str) -> Any:
     """The class that `module:Class` names. Raises InputError."""
-    module, colon, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute) if colon else None
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"trainer: {name!r} cannot be imported: {error}") from error
+    module, _, attribute = name.partition(":")
+    found = getattr(own_modules.load("trainer", module), attribute, None)
     if not isinstance(found, type):
-        raise InputError(f"trainer: expected module:Class, got {name!r}")
+        raise InputError(f"trainer: expected module:Class, got {name!r}, and {module} has no such class")
     return found
 
 
