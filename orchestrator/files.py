@@ -131,7 +131,9 @@ class LocalFiles:
         while not folder.exists():
             folder = folder.parent
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"--results {self.root}: {folder} cannot be written by this user; give another folder")
+            raise InputError(
+                f"--results {self.root}: {folder} cannot be written by this user; give another folder"
+            )
 
     def path(self, name: str) -> Path:
         """Where `name` lies."""
