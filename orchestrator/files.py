@@ -67,6 +67,9 @@ class Files(Protocol):
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
 
+    def times(self, folder: str) -> dict[str, int]:
+        """When each file right below `folder` was written, in nanoseconds; nothing if it is not there."""
+
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
 
@@ -102,7 +105,7 @@ class LocalFiles:
         return os.path.abspath(self.root)
 
     def look(self) -> None:
-        """Find out whether this can be a results folder. Raises InputError for a file, a loop of links, and so on."""
+        """Find out whether this can be a results folder. Raises InputError for a file, a loop of links, …"""
         try:
             with os.scandir(self.root):
                 reason = ""
@@ -178,17 +181,20 @@ class LocalFiles:
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
-        with contextlib.suppress(FileNotFoundError), self._explained(folder, "listed"):
-            with os.scandir(self.path(folder)) as entries:
-                files = [e.name for e in entries if e.name.endswith(suffix) and e.is_file()]
-            return sorted(name for name in files if not name.startswith(TEMPORARY))
-        return []
+        return sorted(entry.name for entry in self._entries(folder) if entry.name.endswith(suffix))
+
+    def times(self, folder: str) -> dict[str, int]:
+        """When each file right below `folder` was written, in nanoseconds."""
+        result = {}
+        for entry in self._entries(folder):
+            with contextlib.suppress(FileNotFoundError):
+                result[entry.name] = entry.stat().st_mtime_ns
+        return result
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
-        with contextlib.suppress(FileNotFoundError), self._explained("", "listed"):
-            with os.scandir(self.root) as entries:
-                return sorted(e.name for e in entries if e.is_dir())
+        with contextlib.suppress(FileNotFoundError), self._explained("", "listed"), os.scandir(self.root) as found:
+            return sorted(entry.name for entry in found if entry.is_dir())
         return []
 
     def size(self, name: str) -> int:
@@ -206,6 +212,13 @@ class LocalFiles:
     def temporaries(self) -> list[str]:
         """The names of files whose writing was cut off."""
         return sorted(str(p.relative_to(self.root)) for p in self.root.rglob(f"{TEMPORARY}*") if p.is_file())
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """The files right below `folder`; none if it is not there."""
+        path = self.path(folder)
+        with contextlib.suppress(FileNotFoundError), self._explained(folder, "listed"), os.scandir(path) as found:
+            return [entry for entry in found if entry.is_file() and not entry.name.startswith(TEMPORARY)]
+        return []
 
     @contextlib.contextmanager
     def _explained(self, name: str, done: str) -> Iterator[None]:

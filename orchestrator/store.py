@@ -81,9 +81,8 @@ class Store:
         except FileNotFoundError:
             return
         except (ValueError, KeyError):
-            raise DamagedError(
-                f'{files}/{FORMAT_FILE}: damaged; if this is a results folder, write {{"format": {FORMAT}}} into it'
-            ) from None
+            mend = f'if this is a results folder, write {{"format": {FORMAT}}} into it'
+            raise DamagedError(f"{files}/{FORMAT_FILE}: damaged; {mend}") from None
         if written != FORMAT:
             raise DamagedError(
                 f"{files}: written in format {written}, this version reads format {FORMAT}; "
