@@ -17,6 +17,7 @@ from experiments import addresses, datasets, optimizers, own_modules, range_test
 from experiments.checks import InputError, converted, mapping, one_line, unknown
 from experiments.limits import Limit, whole
 from experiments.range_test import RangeTest
+from orchestrator import store
 from orchestrator.document import Document, dotted, override, put, read, resolve
 from orchestrator.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
 
@@ -27,8 +28,6 @@ KEYS = SETTINGS | {
     "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
     "save_best", "range_test",
 }  # fmt: skip
-RESERVED = ("checkpoints", "range-tests", "lock", "format.json")
-"""What else lies beside the sweeps in a results folder."""
 LABELLED = {"optimizers": "optimizer", "schedules": "schedule"}
 """The keys whose mappings have labels, and what one of those stands for."""
 LIMITS: Mapping[str, Limit] = {
@@ -284,8 +283,10 @@ def _label(where: str, value: Any) -> str:
 
 def _name(value: Any) -> str:
     name = _label("name", value)
-    if name in RESERVED:
+    if store.is_taken(name):
         raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
+    if len(name) > store.LONGEST_NAME:
+        raise InputError(f"name: expected at most {store.LONGEST_NAME} characters, got {len(name)}: {name!r}")
     return name
 
 

@@ -322,8 +322,8 @@ def test_what_is_no_file_any_more_is_named_at_once(kind, kaggle, cache, monkeypa
 
 
 def test_a_path_that_cannot_be_looked_at_is_a_sentence(cache):
-    for path, reason in (("x" * 300, "File name too long"), ("~nobody-of-that-name/x", "home")):
-        with pytest.raises(InputError, match=f"data.path: cannot read {path}: .*{reason}"):
+    for path, reason in (("x" * 300, "File name too long"), ("~nobody-of-that-name/x", "there is no such user")):
+        with pytest.raises(InputError, match=f"data.path: .*{path}.*{reason}"):
             datasets.describe(images(path), cache)
 
 

@@ -144,7 +144,7 @@ def test_the_source_of_a_trainer_is_in_the_key(
     file.write_text("class Mine: ...\nclass Other: ...\n# another rounding\n")
     assert root(store, trainer="own_trainer_of_a_test:Mine") != before
     file.unlink()
-    with pytest.raises(InputError, match="trainer: 'own_trainer_of_a_test:Mine' cannot be imported"):
+    with pytest.raises(InputError, match="trainer: cannot import module 'own_trainer_of_a_test'"):
         root(store, trainer="own_trainer_of_a_test:Mine")
 
 
