@@ -37,7 +37,7 @@ benchmark: install
 
 # Needs uv. The lock holds hashes for Linux, macOS and every Python that is supported, and names no index.
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra jax --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean:
