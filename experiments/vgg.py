@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from experiments import initializers
 from experiments.checks import InputError, checked, unknown
-from experiments.limits import POSITIVE, Limit
+from experiments.limits import Limit
 
 CHANNELS = (64, 128, 256, 512, 512)
 DENSE = 4096
@@ -40,6 +40,8 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
     "vgg19": Configuration("E", ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))),
 }
 
+WIDTH = Limit("a number above 0 and at most 64", lambda number: 0 < number <= 64)
+"""At 64 a VGG16 has 60 thousand million weights."""
 DROPOUT = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 
 
@@ -84,7 +86,7 @@ def check(where: str, given: Mapping[str, Any]) -> Model:
             raise unknown(
                 f"{where}.{setting}", "model" if setting == "name" else setting, settings[setting], known
             )
-    POSITIVE.check(f"{where}.width", settings["width"])
+    WIDTH.check(f"{where}.width", settings["width"])
     DROPOUT.check(f"{where}.dropout", settings["dropout"])
     if "dropout" in given and settings["head"] != "classic":
         raise InputError(f"{where}.dropout: the average head has none; set head: classic, or leave it out")
@@ -124,12 +126,13 @@ def parameters(model: Model, input_shape: tuple[int, int, int], classes: int) ->
     if model.head == "classic":
         inputs *= (height // 32) * (width // 32)
         for _ in range(2):
-            total += (inputs + 1) * _dense(model)
-            inputs = _dense(model)
+            total += (inputs + 1) * dense(model)
+            inputs = dense(model)
     return total + (inputs + 1) * classes
 
 
-def _dense(model: Model) -> int:
+def dense(model: Model) -> int:
+    """The outputs of each dense layer of the classic head: the paper's 4096 times `width`, never below 1."""
     return max(1, round(DENSE * model.width))
 
 
@@ -157,7 +160,7 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, precisi
     else:
         x = layers.Flatten(name="flatten", dtype=precision)(x)
         for number in (1, 2):
-            x = layers.Dense(_dense(model), activation="relu", name=f"dense{number}", **common)(x)
+            x = layers.Dense(dense(model), activation="relu", name=f"dense{number}", **common)(x)
             x = layers.Dropout(model.dropout, seed=0, name=f"dropout{number}", dtype=precision)(x)
     logits = layers.Dense(classes, name="logits", **{**common, "dtype": "float32"})(x)
     outputs = layers.Activation("softmax", name="predictions", dtype="float32")(logits)

@@ -47,7 +47,7 @@ def test_what_is_counted_is_what_is_built(keras: None, name: str, head: Any, wid
         ({}, "m: setting 'name' is missing"),
         ({"name": "vgg17"}, "m.name: unknown model 'vgg17'; did you mean 'vgg1"),
         ({"name": "vgg16", "depth": 3}, "m.depth: unknown setting 'depth'"),
-        ({"name": "vgg16", "width": 0}, "m.width: expected a number above 0, got 0.0"),
+        ({"name": "vgg16", "width": 0}, "m.width: expected a number above 0 and at most 64, got 0.0"),
         ({"name": "vgg16", "head": "avarage"}, "m.head: unknown head 'avarage'; did you mean 'average'?"),
         ({"name": "vgg16", "initializer": "he"}, "m.initializer: unknown initializer 'he'"),
         ({"name": "vgg16", "head": "classic", "dropout": 1.0}, "m.dropout: expected at least 0 and below 1"),

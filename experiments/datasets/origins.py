@@ -53,10 +53,14 @@ def origin(path: str, cache: Path) -> Origin:
     """What `path` names. Raises InputError where it is not there, or is no folder and no address of one."""
     if addresses.is_address(path):
         return _bucket(addresses.parse("data.path", path), cache)
-    folder = Path(path).expanduser()
-    if folder.is_dir():
+    folder = Path(path)
+    try:
+        is_folder, is_there = folder.is_dir(), folder.exists()
+    except OSError as error:  # a name that is too long, a link that leads to itself
+        raise InputError(f"data.path: cannot read {path}: {error.strerror}") from None
+    if is_folder:
         return Local(folder)
-    if folder.exists():
+    if is_there:
         raise InputError(f"data.path: {folder} is a file, expected a folder; unpack it if it is an archive")
     raise InputError(f"data.path: no such folder: {folder} (looked for {folder.absolute()})")
 
@@ -75,7 +79,7 @@ class Local:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
                     if not _hidden(entry.name):
-                        (folders if entry.is_dir() else files).append(entry.name)
+                        (folders if _is_folder(entry) else files).append(entry.name)
         except OSError as error:
             raise InputError(f"data.path: cannot read {self}: {error.strerror}") from None
         return sorted(files), sorted(folders)
@@ -231,6 +235,13 @@ def _answering(at: Address) -> Iterator[None]:
         yield
     except AddressError as error:
         raise Unreached(f"data.path: {error}") from None
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself: it is named where it is read
+        return False
 
 
 def _mark(file: Path) -> Mark | None:
