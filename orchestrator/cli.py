@@ -68,7 +68,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _talk(message: str) -> None:
-    Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False)
+    Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _common(command: F) -> F:
