@@ -3,15 +3,56 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_BYTES = 64 * 2**20  # of images, in one call of the compiled loop
+WHOLE_BATCH = 256  # images; a larger batch, and a full one, is computed in parts and applied at once
+PART_PIXELS = 2**20  # of a part's images together: about 3 GiB of activations at width 1
 
 T = TypeVar("T", bound=np.generic)
 Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a batch is computed: `batch` images a weight step, `part` of them at a time.
+
+    Dropout is drawn and sums are rounded part by part, so both decide the numbers.
+    """
+
+    batch: int
+    part: int
+
+
+def largest_part(height: int, width: int) -> int:
+    """How many images of `height` x `width` pixels are computed at a time where nobody asked for more.
+
+    >>> [largest_part(side, side) for side in (32, 224)]
+    [256, 20]
+    """
+    return max(1, min(WHOLE_BATCH, PART_PIXELS // (height * width)))
+
+
+def division(batch_size: int | Literal["full"], images: int, height: int, width: int) -> Division:
+    """How `images` of `height` x `width` pixels are trained on with `batch_size`, "full" being all of them.
+
+    No batch is larger than all images. One of up to WHOLE_BATCH that was asked for as a number is computed as it
+    is; the parts of every other one are as equal as can be.
+
+    >>> division(64, 1000, 224, 224), division("full", 64, 224, 224)
+    (Division(batch=64, part=64), Division(batch=64, part=16))
+    """
+    batch = images if batch_size == "full" else min(batch_size, images)
+    if batch_size != "full" and batch <= WHOLE_BATCH:
+        return Division(batch, batch)
+    return Division(batch, _part(batch, largest_part(height, width)))
+
+
+def _part(batch: int, largest: int) -> int:
+    return -(-batch // -(-batch // largest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +101,8 @@ def cut(images: int, batch: int, largest: int) -> Parts:
     >>> cut(5, 4, 2).step.tolist()
     [0, 0, 1]
     """
-    steps, per_batch = -(-images // batch), -(-batch // largest)
-    size = -(-batch // per_batch)
+    size = _part(batch, largest)
+    steps, per_batch = -(-images // batch), -(-batch // size)
     positions = np.full((steps, per_batch * size), -1, np.int64)
     positions[:, :batch] = np.arange(steps * batch).reshape(steps, batch)
     positions[positions >= images] = -1

@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 
 from experiments import backends, datasets, optimizers, range_test, variables, vgg
 from experiments.checks import InputError
-from experiments.feeding import chunks, cut
+from experiments.feeding import chunks, cut, division, largest_part
 from experiments.totals import Totals, run
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-WHOLE_BATCH = 256  # images; a larger batch, and a full one, is computed in parts and applied at once
-PART_PIXELS = 2**20  # of a part's images together: about 3 GiB of activations at width 1
 
 PIECE = 20  # weight steps of a range test between two looks at the loss
 
@@ -75,7 +72,7 @@ class Trainer:
         Raises InputError for data that cannot be loaded or is not what it has to be, and for a number of threads
         or a determinism that this process can no longer have.
         """
-        self._backend = backends.start(self._threads, job.deterministic)
+        self._backend = backends.start(self._threads, job.deterministic, self._cache)
         self.device = self._backend.device
         self._job = job
         self._data = self._datasets.get(job.data, lambda: datasets.load(job.data, self._cache, self._progress))
@@ -85,11 +82,8 @@ class Trainer:
                 "started, or they have changed since; make them the same, then run the same command again"
             )
         shape, classes = self._data.images.shape[1:], len(self._data.description.classes)
-        images = len(self._data.train)
-        self._largest = max(1, min(WHOLE_BATCH, PART_PIXELS // (shape[0] * shape[1])))
-        self._batch = images if job.batch_size == "full" else min(job.batch_size, images)
-        asked_for = job.batch_size != "full" and self._batch <= WHOLE_BATCH
-        self._part = self._batch if asked_for else min(self._batch, self._largest)
+        divided = division(job.batch_size, len(self._data.train), *shape[:2])
+        self._batch, self._part = divided.batch, divided.part
         self._network, programs = self._networks.get(
             (job.model, shape, classes, job.precision),
             lambda: (self._new_network(shape, classes), _Recent(PROGRAMS)),
@@ -188,7 +182,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         data = self._data
-        parts = cut(len(data.validation), len(data.validation), self._largest)
+        parts = cut(len(data.validation), len(data.validation), largest_part(*data.images.shape[1:3]))
         unused = np.zeros(1, np.float32)
         images, labels = data.validation, data.labels[data.validation]
         cut_up = chunks(parts, lambda positions: data.images[images[positions]], labels, unused)

@@ -6,10 +6,6 @@ damaged; 130 interrupted.
 
 import contextlib
 import io
-import json
-import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -17,58 +13,35 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 
-from experiments import addresses
-from experiments.checks import InputError
-from orchestrator import cluster_verbs, document, outline, plan, range_tests, report, standing, sweep, timeline
+from orchestrator import (
+    cluster_verbs,
+    document,
+    exits,
+    outline,
+    outputs,
+    plan,
+    range_tests,
+    report,
+    standing,
+    sweep,
+    timeline,
+)
 from orchestrator.doctor.seen import Check
-from orchestrator.files import DamagedError, LocalFiles, StoreError
+from orchestrator.files import DamagedError
 from orchestrator.plan import Plan
 from orchestrator.progress import Display, counting
+from orchestrator.report import json
 from orchestrator.roots import Roots
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
-V = TypeVar("V", str, Path)
 PLAN_FORMATS = ("terminal", "json", "html")
-
-
-def _expanded(context: click.Context, parameter: click.Parameter, value: V | None) -> V | None:
-    """A path or an address with its `~` expanded: in `--results=~/r` no shell does it."""
-    if value is None or addresses.is_address(str(value)):
-        return value
-    return type(value)(addresses.expanded(parameter.opts[0], str(value)))
 
 
 def main() -> NoReturn:
     """The entry point: runs the command line and leaves with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        code = cli.main(standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except InputError as error:
-        _talk(f"error: {error}")
-        code = 2
-    except StoreError as error:
-        _talk(f"error: {error}")
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _talk("interrupted; everything finished is kept, run the same command again to go on")
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _talk(message: str) -> None:
-    Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    exits.leave(lambda: cli.main(standalone_mode=False))
 
 
 def _common(command: F) -> F:
@@ -80,8 +53,8 @@ def _common(command: F) -> F:
         ),
         click.option(
             "--results",
-            callback=_expanded,
             metavar="DIR",
+            callback=outputs.as_results,
             help="The results folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.  [default: ./results]",
         ),
     )
@@ -108,7 +81,7 @@ def _roots(checked: Sweep) -> Roots:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1))
+    click.echo(json.text(value))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -125,9 +98,7 @@ def cli() -> None:
 @_common
 @click.option("--curves", is_flag=True, help="Draw every schedule, step by step, in the terminal.")
 @click.option("--format", "kind", type=click.Choice(PLAN_FORMATS), default="terminal", show_default=True)
-@click.option(
-    "--output", type=click.Path(path_type=Path), callback=_expanded, help="A file, instead of the terminal."
-)
+@click.option("--output", metavar="PATH", callback=outputs.as_path, help="A file, instead of the terminal.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def plan_command(
     file: Path,
@@ -141,11 +112,13 @@ def plan_command(
     """Show what would run: trials, epochs, how many of them are new, and every schedule's curve."""
     from orchestrator import curves as drawn
 
+    if output is not None:
+        outputs.require_file("--output", output)
     planned, store = _open(file, overrides, results)
     text = io.StringIO()
     kind = "json" if as_json else kind
     if kind == "json":
-        text.write(json.dumps(outline.as_json(planned), indent=1) + "\n")
+        text.write(json.text(outline.as_json(planned)) + "\n")
     elif kind == "html":
         text.write(drawn.page(planned, store))
     else:
@@ -153,22 +126,21 @@ def plan_command(
         outline.render(planned, store, console)
         if curves:
             drawn.render(planned, console)
-    if output:
-        LocalFiles(output.parent).write(output.name, text.getvalue().encode())
+    if output is not None:
+        outputs.write_file("--output", output, _encoded(text.getvalue()))
     elif text.getvalue():
         click.echo(text.getvalue(), nl=False)
 
 
 @cli.command("run")
 @_common
-@click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
 @click.option(
-    "--tensorboard",
-    type=click.Path(path_type=Path),
-    callback=_expanded,
-    metavar="DIR",
-    help="Write TensorBoard event files.",
+    "--address",
+    metavar="ADDRESS",
+    callback=outputs.not_empty,
+    help="A Ray cluster to run on.  [default: this machine]",
 )
+@click.option("--tensorboard", metavar="DIR", callback=outputs.as_path, help="Write TensorBoard event files.")
 @click.option("--no-share", is_flag=True, help="Train every trial by itself, without common beginnings.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def run_command(
@@ -185,6 +157,8 @@ def run_command(
     from orchestrator.tensorboard import EventFiles
 
     talk = Console(stderr=True)
+    if tensorboard is not None:
+        outputs.require_folder("--tensorboard", tensorboard)
     planned, store = _open(file, overrides, results, share=not no_share)
     store.probe()
     driver.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
@@ -192,7 +166,7 @@ def run_command(
         _say(findings)
         if planned.open_tests:
             store.create()
-            if range_tests.run(planned.open_tests, planned.sweep.trainer, store, _talk):
+            if range_tests.run(planned.open_tests, planned.sweep.trainer, store, exits.talk):
                 return 1
         planned = plan.make(planned.sweep, store, not no_share, planned.roots)
         with Display(planned, talk) as display:
@@ -203,7 +177,7 @@ def run_command(
         _print_json(outline.outcome_json(after, store, outcome))
     else:
         _report_terminal(after, store, full=False)
-        _talk(outline.outcome_line(outcome))
+        exits.talk(outline.outcome_line(outcome))
     return 1 if outcome.failed else 0
 
 
@@ -232,8 +206,8 @@ def status_command(
 @click.option("--format", "kind", type=click.Choice(report.FORMATS), default="terminal", show_default=True)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
-    callback=_expanded,
+    metavar="PATH",
+    callback=outputs.as_path,
     help="A file; for svg, png and parquet a folder, for csv either.",
 )
 @click.option(
@@ -252,33 +226,36 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Compare the recipes: which wins, and how sure is that?"""
+    kind = "json" if as_json else kind
+    several = kind in report.FOLDERS and (kind not in report.TEXTS or (output is not None and not output.suffix))
+    if output is not None:
+        (outputs.require_folder if several else outputs.require_file)("--output", output)
+    elif several:
+        raise click.UsageError(f"--format {kind} writes several files: give --output FOLDER")
     planned, store = _open(file, overrides, results)
     _refuse_damaged(planned)
-    kind = "json" if as_json else kind
     if kind == "terminal":
         _report_terminal(planned, store, full, target, output)
-    elif output is None and kind not in report.TEXTS:
-        raise click.UsageError(f"--format {kind} writes several files: give --output FOLDER")
     elif output is None:
         click.echo(report.render(kind, standing.comparison(planned, store, target)))
-    elif kind in report.FOLDERS and (kind not in report.TEXTS or not output.suffix):
-        for name, content in report.files(kind, standing.comparison(planned, store, target)).items():
-            LocalFiles(output).write(name, content)
+    elif several:
+        outputs.write_files("--output", output, report.files(kind, standing.comparison(planned, store, target)))
     else:
         text = report.render(kind, standing.comparison(planned, store, target))
-        LocalFiles(output.parent).write(output.name, text.encode())
+        outputs.write_file("--output", output, _encoded(text))
 
 
 @cli.command("lr-find")
 @_common
 @click.option("--optimizer", metavar="NAME", help="Only this one of the sweep's optimizers.")
-@click.option("--address", metavar="ADDRESS", help="A Ray cluster to run on.  [default: this machine]")
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    callback=_expanded,
-    metavar="FILE",
-    help="A picture as well: FILE.svg or FILE.png.",
+    "--address",
+    metavar="ADDRESS",
+    callback=outputs.not_empty,
+    help="A Ray cluster to run on.  [default: this machine]",
+)
+@click.option(
+    "--output", metavar="FILE", callback=outputs.as_path, help="A picture as well: FILE.svg or FILE.png."
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def lr_find_command(
@@ -294,8 +271,10 @@ def lr_find_command(
     from orchestrator import driver
     from orchestrator.report import ranges
 
-    if output is not None and output.suffix not in (".svg", ".png"):
-        raise click.UsageError(f"--output: expected FILE.svg or FILE.png, got {output}")
+    if output is not None:
+        if output.suffix not in (".svg", ".png"):
+            raise click.UsageError(f"--output: expected FILE.svg or FILE.png, got {output}")
+        outputs.require_file("--output", output)
     talk = Console(stderr=True)
     checked, store = _load(file, overrides, results)
     roots = _roots(checked)
@@ -311,8 +290,8 @@ def lr_find_command(
             _say(findings)
             store.create()
             for damage in damaged:
-                _talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
-            failed = range_tests.run(missing, checked.trainer, store, _talk)
+                exits.talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
+            failed = range_tests.run(missing, checked.trainer, store, exits.talk)
         tests, _ = range_tests.of_optimizers(checked, roots, store, optimizer)
     curves = [test.measured for test in tests if test.curve] + range_tests.trained(checked, store, optimizer)
     if as_json:
@@ -320,15 +299,22 @@ def lr_find_command(
     elif curves:
         ranges.render(curves, Console())
     if output is not None and curves:
-        LocalFiles(output.parent).write(output.name, ranges.picture(curves, output.suffix[1:]))
+        outputs.write_file("--output", output, ranges.picture(curves, output.suffix[1:]))
     return 1 if failed else 0
 
 
 @cli.command("doctor")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3.")
-@click.option("--results", callback=_expanded, metavar="DIR", help="The results folder.  [default: ./results]")
-@click.option("--address", metavar="ADDRESS", help="A Ray cluster, every node of it.  [default: this machine]")
+@click.option(
+    "--results", metavar="DIR", callback=outputs.as_results, help="The results folder.  [default: ./results]"
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    callback=outputs.not_empty,
+    help="A Ray cluster, every node of it.  [default: this machine]",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor_command(
     file: Path | None, overrides: tuple[str, ...], results: str | None, address: str | None, as_json: bool
@@ -377,12 +363,16 @@ def _report_terminal(
         return
     text = io.StringIO()
     terminal.render(comparison, Console(file=text, width=120), full=full)
-    LocalFiles(output.parent).write(output.name, text.getvalue().encode())
+    outputs.write_file("--output", output, _encoded(text.getvalue()))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
 
 
 def _say(findings: Sequence[Check]) -> None:
     for found in findings:
-        _talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
+        exits.talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
 
 
 def _refuse_damaged(planned: Plan) -> None:
@@ -391,7 +381,7 @@ def _refuse_damaged(planned: Plan) -> None:
         raise DamagedError(f"{names}. `sweep run` sets it aside and makes it again")
 
 
-cluster_verbs.add(cli, _common, _talk)
+cluster_verbs.add(cli, _common, exits.talk)
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments import own_modules
 from experiments.checks import InputError
-from orchestrator import joining, upscaling
+from orchestrator import joining, numerics, upscaling
 
 WORKER_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -162,8 +162,8 @@ def available_cpus() -> int:
 
 
 def passed_on() -> dict[str, str]:
-    """The variables of this process that its workers get as well."""
-    names = ("KERAS_BACKEND", "SWEEP_CACHE", "XDG_CACHE_HOME")
+    """The variables of this process that its workers get as well: those that decide numbers are among them."""
+    names = ("KERAS_BACKEND", "SWEEP_CACHE", "XDG_CACHE_HOME", *numerics.deciding(os.environ))
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

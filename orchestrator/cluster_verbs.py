@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator import document, sweep
+from orchestrator import document, outputs, sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,7 +58,12 @@ def add(group: click.Group, common: Callable[[Any], Any], talk: Callable[[str], 
 def _on_cluster(command: F) -> F:
     """Where the job server of a cluster is."""
     options = (
-        click.option("--address", metavar="URL", help="The cluster's job server, e.g. http://127.0.0.1:8265."),
+        click.option(
+            "--address",
+            metavar="URL",
+            callback=outputs.not_empty,
+            help="The cluster's job server, e.g. http://127.0.0.1:8265.",
+        ),
         click.option(
             "--cluster",
             type=click.Path(path_type=Path),

@@ -4,6 +4,7 @@ Python's YAML loaders keep the last of two equal keys and read `1e-4` as a strin
 silently, so duplicate keys are refused and numbers are read as YAML 1.2 reads them.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -124,11 +125,25 @@ def parse(text: str, where: str) -> Any:
         raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
+def text_of(path: Path) -> str:
+    """The text in a file that a person wrote, also where it comes through a pipe.
+
+    Raises InputError where there is more of it than anybody writes (a device never ends), UnicodeDecodeError
+    where it is no text, and OSError.
+    """
+    # Opened so, a named pipe that nobody writes to is empty; otherwise it would be waited for.
+    with open(path, encoding="utf-8", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        os.set_blocking(file.fileno(), True)
+        text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        raise InputError(f"{path}: expected a text of at most {LONGEST:,} characters, got more")
+    return text
+
+
 def read(path: Path) -> Document:
     """The sweep file at `path` as a mapping. Raises InputError when it is missing, no text or no mapping."""
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
+        text = text_of(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such sweep file") from None
     except UnicodeDecodeError:

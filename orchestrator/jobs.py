@@ -48,7 +48,7 @@ class Place:
 
     def __str__(self) -> str:
         """As the command line gives it."""
-        return f"--address {self.address}" if self.address else f"--cluster {self.cluster}"
+        return f"--address {self.address}" if self.address is not None else f"--cluster {self.cluster}"
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,9 @@ def _refuse_silent(address: str) -> None:
         return
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise NotJoined(
-            address, f"no Ray cluster answers there ({error.strerror or error})", SILENT_MEND
-        ) from None
+    except (OSError, UnicodeError) as error:  # the latter for what no name of a host can be
+        reason = getattr(error, "strerror", None) or error
+        raise NotJoined(address, f"no Ray cluster answers there ({reason})", SILENT_MEND) from None
 
 
 def judge(address: str, answer: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from experiments import rules
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same settings would train other numbers than before; old epochs are then not taken."""
 
 Metrics = Mapping[str, float]

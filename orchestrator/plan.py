@@ -167,7 +167,7 @@ def _chains(found: Sequence[Trial], provisional: Mapping[str, str], roots: Roots
             table = tables[repr(rates)]
             momentum = schedules.momentum_table(recipe.schedule, *table.shape)
             optimizers.require(recipe.label, optimizer, table, cycles_momentum=momentum is not None)
-            by_recipe[id(recipe)] = roots.facts(recipe), table, momentum
+            by_recipe[id(recipe)] = roots.facts(recipe, cycles_momentum=momentum is not None), table, momentum
         facts, table, momentum = by_recipe[id(recipe)]
         salt = {"range_test": provisional[trial.id]} if trial.id in provisional else {}
         root = lineage.root_key({**facts, **salt, "seed": trial.seed})

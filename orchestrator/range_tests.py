@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from experiments import range_test
 from experiments.checks import InputError, unknown
 from experiments.range_test import RangeTest, Reading
-from orchestrator import grid, lineage
+from orchestrator import grid, lineage, survey
+from orchestrator.conditions import Conditions
+from orchestrator.files import StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.roots import Roots
 from orchestrator.store import Store
@@ -50,8 +52,9 @@ class Curve:
 class Test:
     """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
 
-    `label` names it for people; `fingerprint` is that of the data. `curve` is what was measured, None before:
-    `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`, `device`.
+    `label` names it for people; `fingerprint` is that of the data, `conditions` are those of the key. `curve` is
+    what was measured, None before: `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`,
+    `device`.
     """
 
     key: str
@@ -59,6 +62,7 @@ class Test:
     recipe: Recipe
     seed: int
     fingerprint: str
+    conditions: Conditions
     ramp: RangeTest
     curve: Mapping[str, Any] | None
 
@@ -118,13 +122,14 @@ def _tests(
     found: dict[str, Test] = {}
     by_key: dict[str, Test] = {}
     for recipe in recipes:
-        root = lineage.root_key({**roots.facts(recipe), "seed": seed, "range_test": FORMAT})
+        facts = roots.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
+        root = lineage.root_key({**facts, "seed": seed, "range_test": FORMAT})
         key = lineage.epoch_key(root, ramp.learning_rates())
         if key not in by_key:
             axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
             label = grid.label(recipe.optimizer_label, axes)
-            fingerprint = roots.description(recipe).fingerprint
-            by_key[key] = Test(key, label, recipe, seed, fingerprint, ramp, curves.get(key))
+            fingerprint, conditions = roots.description(recipe).fingerprint, roots.conditions(recipe)
+            by_key[key] = Test(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
         found[recipe.label] = by_key[key]
     return found, damaged
 
@@ -172,33 +177,38 @@ def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Cu
 def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], None]) -> dict[str, str]:
     """Run `tests` in parallel on the Ray that is connected and keep their curves; why those failed that did.
 
-    Raises StoreError when a curve cannot be written.
+    Raises StoreError when a curve cannot be written, and where a worker must not measure.
     """
     import ray
 
     from orchestrator.trainable import measure_range
 
-    failed = {}
+    failed, software = {}, survey.software()
     waiting = {}
     for test in tests:
         resources = test.recipe.settings.resources
         task = ray.remote(measure_range).options(
-            num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=2
+            num_cpus=resources.cpus_per_trial,
+            num_gpus=resources.gpus_per_trial,
+            max_retries=2,
+            runtime_env={"env_vars": _process(test.recipe)},
         )
         recipe = grid.located(test.recipe.at_rate(test.ramp.start))
         rates = test.ramp.learning_rates()
-        asked = recipe, test.seed, test.fingerprint, rates, trainer
+        asked = recipe, test.seed, test.fingerprint, rates, trainer, software, test.conditions
         waiting[task.remote(*asked)] = test
     while waiting:
         (done, *_), _ = ray.wait(list(waiting))
         test = waiting.pop(done)
         try:
             curve = ray.get(done)
-        except InputError as error:
-            failed[test.label] = str(error)
         except ray.exceptions.RayError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            failed[test.label] = lines[-1].strip() if lines else type(error).__name__
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, StoreError):
+                for other in waiting:
+                    ray.cancel(other)
+                raise cause from None
+            failed[test.label] = _reason(cause)
         else:
             store.write_range_test(test.key, curve)
             count, of = len(curve["loss"]), test.ramp.steps
@@ -206,3 +216,20 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
         if test.label in failed:
             say(f"range test {test.label}: failed: {failed[test.label]}")
     return failed
+
+
+def _process(recipe: Recipe) -> dict[str, str]:
+    """Variables by which Ray tells processes apart: one keeps its threads, and how it computes, for life."""
+    settings = recipe.settings
+    return {
+        "OMP_NUM_THREADS": str(settings.resources.cpus_per_trial),
+        "SWEEP_DETERMINISTIC": str(settings.deterministic),
+    }
+
+
+def _reason(cause: BaseException) -> str:
+    """Why a test failed, in one line."""
+    if isinstance(cause, InputError):
+        return str(cause)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"

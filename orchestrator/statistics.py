@@ -13,8 +13,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEVEL = 0.95
-# Two differences that agree to this are the same difference: 0.91 - 0.90 is not 0.93 - 0.92 in binary.
+# Figures that agree to this are the same figure: 0.91 - 0.90 is not 0.93 - 0.92 in binary.
 SAME = 1e-12
+ONE_VALUE, EQUAL_VALUES, WITHOUT_BOUND = "one seed", "equal in every seed", "a value without bound"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Intervals:
     low: Floats
     high: Floats
     deviation: Floats
+
+    @property
+    def reasons(self) -> list[str | None]:
+        """Why a group with values has no interval; None where it has one, or no values."""
+        result: list[str | None] = []
+        for n, mean, low in zip(self.n, self.mean, self.low, strict=True):
+            kind = ONE_VALUE if n == 1 else EQUAL_VALUES if np.isfinite(mean) else WITHOUT_BOUND
+            result.append(kind if n and np.isnan(low) else None)
+        return result
 
 
 @dataclass(frozen=True)
@@ -53,9 +63,10 @@ def intervals(
     trial.
 
     The interval needs two values that are numbers: with one, nothing is known about spread, and low, high and
-    deviation are NaN. An infinite value makes the mean infinite and leaves no interval. Ends are clipped to
-    `bounds`, as no accuracy lies above 1. Source: Student, "The probable error of a mean", Biometrika 6
-    (1908).
+    deviation are NaN. Nor is there one where all values are equal: accuracies are counts of images, so that a
+    few seeds agree by luck, and an interval without width would claim certainty. An infinite value makes the
+    mean infinite and leaves no interval. Ends are clipped to `bounds`, as no accuracy lies above 1. Source:
+    Student, "The probable error of a mean", Biometrika 6 (1908).
 
     >>> found = intervals(np.array([0.90, 0.92, 0.94]), np.zeros(3, np.int64), 1, (0.0, 1.0))
     >>> [round(float(x[0]), 4) for x in (found.mean, found.low, found.high)]
@@ -67,6 +78,7 @@ def intervals(
         squares = np.bincount(groups, (values - mean[groups]) ** 2, count)
         deviation = np.where(n > 1, np.sqrt(squares / (n - 1)), np.nan)
         half = quantile(0.5 + level / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(n)
+        half = np.where(deviation <= SAME * np.maximum(np.abs(mean), 1.0), np.nan, half)
         low, high = np.clip(mean - half, *bounds), np.clip(mean + half, *bounds)
     return Intervals(n, np.where(n > 0, mean, np.nan), low, high, deviation)
 
@@ -145,6 +157,23 @@ def ranks(scores: Floats) -> Ints:
     ordered = np.sort(-scores[there])
     result = np.zeros(len(scores), np.int64)
     result[there] = np.searchsorted(ordered, -scores[there], side="left") + 1
+    return result
+
+
+def leveled(values: Floats) -> Floats:
+    """`values` with those that are equal but for rounding made equal; NaN and infinite ones stay.
+
+    The mean of the same numbers in another order may differ in its last digit, which decides nothing.
+
+    >>> leveled(np.array([0.3, 0.5, 0.1 + 0.2])).tolist()
+    [0.3, 0.5, 0.3]
+    """
+    finite = np.flatnonzero(np.isfinite(values))
+    order = finite[np.argsort(values[finite], kind="stable")]
+    ordered = values[order]
+    apart = np.diff(ordered, prepend=-np.inf) > SAME * np.maximum(np.abs(ordered), 1.0)
+    result = values.copy()
+    result[order] = ordered[np.maximum.accumulate(np.where(apart, np.arange(len(order)), 0))]
     return result
 
 

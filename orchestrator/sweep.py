@@ -17,6 +17,7 @@ from experiments import addresses, datasets, optimizers, own_modules, range_test
 from experiments.checks import InputError, converted, mapping, one_line, unknown
 from experiments.limits import Limit, whole
 from experiments.range_test import RangeTest
+from orchestrator import store
 from orchestrator.document import Document, dotted, override, put, read, resolve
 from orchestrator.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
 
@@ -27,8 +28,6 @@ KEYS = SETTINGS | {
     "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
     "save_best", "range_test",
 }  # fmt: skip
-RESERVED = ("checkpoints", "range-tests", "lock", "format.json")
-"""What else lies beside the sweeps in a results folder."""
 LABELLED = {"optimizers": "optimizer", "schedules": "schedule"}
 """The keys whose mappings have labels, and what one of those stands for."""
 LIMITS: Mapping[str, Limit] = {
@@ -50,10 +49,14 @@ _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one)."""
+    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one).
+
+    `hardware` is what it is computed on, in the words of `sweep doctor`; None is this machine's, "any" is all.
+    """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)
@@ -280,8 +283,10 @@ def _label(where: str, value: Any) -> str:
 
 def _name(value: Any) -> str:
     name = _label("name", value)
-    if name in RESERVED:
+    if store.is_taken(name):
         raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
+    if len(name) > store.LONGEST_NAME:
+        raise InputError(f"name: expected at most {store.LONGEST_NAME} characters, got {len(name)}: {name!r}")
     return name
 
 
@@ -326,7 +331,7 @@ def _trainer(value: Any) -> str:
     if not _REFERENCE.fullmatch(name):
         raise InputError(f"trainer: expected module:Class, got {name!r}")
     if name != DEFAULT_TRAINER:
-        own_modules.require("trainer", name.partition(":")[0])
+        own_modules.find("trainer", name.partition(":")[0])
     return name
 
 
@@ -341,6 +346,7 @@ def _resources(given: Mapping[str, Any]) -> Resources:
     kinds: dict[str, Callable[[str, Any], Any]] = {
         "cpus_per_trial": _whole,
         "gpus_per_trial": lambda where, value: converted(where, value, float),
+        "hardware": lambda where, value: converted(where, value, str | None),
     }
     for key in given:
         if key not in kinds:

@@ -25,6 +25,7 @@ from ray.tune import Trainable
 from experiments import datasets, own_modules, rules
 from experiments.checks import InputError
 from orchestrator import sharing, survey
+from orchestrator.conditions import Conditions, require_conditions, require_device
 from orchestrator.files import DamagedError, StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.lineage import Chain, Walk
@@ -62,11 +63,15 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial, the chain that its sweep's plan gave it, and the fingerprint of the data that is planned with."""
+    """A trial, the chain that its sweep's plan gave it, and what that was planned with.
+
+    `fingerprint` is that of the data; `conditions` are those of the chain's key, None where nobody is to look.
+    """
 
     trial: Trial
     chain: Chain
     fingerprint: str
+    conditions: Conditions | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,8 @@ class TrialRun:
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
         self.trainer.reset(replace(self.job, cycles_momentum=self.walk.chain.momentum is not None))
+        gpus = self.trial.recipe.settings.resources.gpus_per_trial
+        require_device(self.context.trainer, self.trainer.device, gpus > 0)
         self.walk.resume = 0
         for count in range(len(keys), 0, -1):
             try:
@@ -299,10 +306,13 @@ class WorkerTrainable(Trainable):
             return {"row": None, "done": True, "notes": [], "failed": str(error), "store": True}
 
     def _warm_trainer(self, assignment: Assignment) -> Trainer:
+        context, resources = self._context, assignment.trial.recipe.settings.resources
         if self._trainer is None:
-            require_same(self._context.software)
-            threads = assignment.trial.recipe.settings.resources.cpus_per_trial
-            self._trainer = _warm(self._context.trainer, threads)
+            require_same(context.software)
+        if assignment.conditions is not None:
+            require_conditions(assignment.conditions, context.trainer, resources.gpus_per_trial > 0)
+        if self._trainer is None:
+            self._trainer = _warm(context.trainer, resources.cpus_per_trial)
         return self._trainer
 
 
@@ -313,7 +323,7 @@ def require_same(software: Mapping[str, str | None]) -> None:
     trials' keys name the driver's versions.
     """
     own = survey.software()
-    others = [f"{name} {own[name]}, not {there}" for name, there in software.items() if own[name] != there]
+    others = [f"{name} {own.get(name)}, not {other}" for name, other in software.items() if own.get(name) != other]
     if others:
         raise StoreError(
             f"{socket.gethostname()} differs from the machine that the run was started on: {'; '.join(others)}; "
@@ -322,18 +332,29 @@ def require_same(software: Mapping[str, str | None]) -> None:
 
 
 def measure_range(
-    recipe: Recipe, seed: int, fingerprint: str, learning_rates: npt.NDArray[np.float32], trainer: str
+    recipe: Recipe,
+    seed: int,
+    fingerprint: str,
+    learning_rates: npt.NDArray[np.float32],
+    trainer: str,
+    software: Mapping[str, str | None],
+    expected: Conditions,
 ) -> dict[str, Any]:
     """The curve of a range test with these rates, float32 [n], on fresh weights: a Ray task on a warm worker.
 
-    `fingerprint` is that of the data.
+    `fingerprint` is that of the data, `software` what the driver runs on, `expected` the conditions of the key.
 
-    Raises InputError for data that cannot be loaded and for a trainer that has no range test.
+    Raises InputError for data that cannot be loaded and for a trainer that has no range test, StoreError where the
+    curve would be another than that of its key.
     """
-    warm = _warm(trainer, recipe.settings.resources.cpus_per_trial)
+    resources = recipe.settings.resources
+    require_same(software)
+    require_conditions(expected, trainer, resources.gpus_per_trial > 0)
+    warm = _warm(trainer, resources.cpus_per_trial)
     if not hasattr(warm, "range_test"):
         raise InputError(f"trainer: {trainer} has no method range_test; give learning rates as numbers")
     warm.reset(_job(recipe, seed, fingerprint))
+    require_device(trainer, warm.device, resources.gpus_per_trial > 0)
     started_at, started = datetime.now(UTC), time.perf_counter()
     losses = warm.range_test(learning_rates)
     return {

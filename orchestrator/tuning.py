@@ -174,6 +174,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 replace(t, recipe=located(t.recipe)),
                 plan.walks[t.id].chain,
                 plan.roots.description(t.recipe).fingerprint,
+                plan.roots.conditions(t.recipe),
             )
             for t in plan.unfinished
         },

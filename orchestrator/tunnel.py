@@ -14,6 +14,7 @@ from typing import IO, Any
 import yaml
 
 from experiments.checks import InputError
+from orchestrator.document import text_of
 
 DASHBOARD_PORT = 8265
 PATIENCE = 12.0
@@ -73,7 +74,7 @@ def head(cluster: Path) -> Head:
 
 def _read(cluster: Path) -> Mapping[str, Any]:
     try:
-        config = yaml.safe_load(cluster.read_text())
+        config = yaml.safe_load(text_of(cluster))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(f"--cluster {cluster}: cannot be read ({reason})") from None

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from experiments.checks import InputError
 from experiments.range_test import exploded
 from experiments.trainer import Job
+from orchestrator.files import StoreError
 
 
 class VectorTrainer:
@@ -171,3 +173,72 @@ class MortalTrainer(VectorTrainer):
             note.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
         return super().epoch(n, learning_rates)
+
+
+class SteadyTrainer(VectorTrainer):
+    """Its process keeps the number of threads that it began with, as TensorFlow's does."""
+
+    threads: int | None = None
+
+    def __init__(self, threads: int, cache: Path) -> None:
+        """Refuse another number than that of the first in this process."""
+        super().__init__(threads, cache)
+        SteadyTrainer.threads = SteadyTrainer.threads or threads
+        if threads != SteadyTrainer.threads or os.environ["OMP_NUM_THREADS"] != str(threads):
+            raise InputError(f"trainer: this process has threads={SteadyTrainer.threads}; start another one")
+
+
+class RefusingTrainer(VectorTrainer):
+    """Its range test finds a user's mistake."""
+
+    def range_test(self, learning_rates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Refuse."""
+        raise InputError("data.path: the photos have gone")
+
+
+class BurningTrainer(VectorTrainer):
+    """Its range test fails."""
+
+    def range_test(self, learning_rates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Fail."""
+        raise RuntimeError("the weights caught fire")
+
+
+class LockedOutTrainer(VectorTrainer):
+    """Its worker cannot use the store."""
+
+    def range_test(self, learning_rates: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Fail."""
+        raise StoreError("this node does not see the results")
+
+
+class WithoutRangeTest:
+    """Trains, and knows no range test."""
+
+    device = "cpu"
+
+    def __init__(self, threads: int, cache: Path) -> None:
+        """Nothing is warm here."""
+
+    def reset(self, job: Job) -> None:
+        """Nothing."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Nothing."""
+        raise NotImplementedError
+
+
+class BoundlessTrainer(VectorTrainer):
+    """With seed 1 its first epoch ends in losses without bound and accuracies that are no numbers."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Leave all bounds, or train."""
+        metrics = super().epoch(n, learning_rates)
+        assert self.job is not None
+        worst = {
+            "loss": float("inf"),
+            "val_loss": float("inf"),
+            "accuracy": float("nan"),
+            "val_accuracy": float("nan"),
+        }
+        return {**metrics, **worst} if self.job.seed == 1 else metrics

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -259,6 +260,71 @@ def test_progress_counts_up_and_a_second_load_decodes_nothing(kaggle, cache):
     again = datasets.load(images(kaggle), cache, lambda done, total: calls.append((done, total)), threads=1)
     assert len(calls) == 3
     assert (again.images == first.images).all()
+
+
+def strange(kind: str, path: Path) -> None:
+    """Put something under a photo's name that is no photo."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            os.chdir(path.parent)
+            listening.bind(path.name)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    elif kind == "dangling":
+        path.symlink_to("nowhere.jpg")
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    else:
+        assert kind == "folder"
+        path.mkdir()
+
+
+STRANGE = {
+    "pipe": "it is a named pipe, expected a file",
+    "socket": "it is a socket, expected a file",
+    "endless": "it is a device, expected a file",
+    "dangling": "No such file or directory",
+    "loop": "Too many levels of symbolic links",
+    "folder": None,
+}
+CLASSES = ["cat/0.jpg", "cat/1.jpg", "dog/0.jpg", "dog/1.jpg"]
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+@pytest.mark.parametrize("names", [KAGGLE, CLASSES], ids=["by name", "by folder"])
+def test_what_is_no_file_is_named_at_once(names, kind, tmp_path, cache, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = photos(tmp_path / "photos", names)
+    path = root / names[0].replace("0.jpg", "x.jpg")
+    strange(kind, path)
+    for use in (datasets.describe, datasets.load):
+        before = time.monotonic()
+        if STRANGE[kind] is None:  # a folder without photos is none of the images
+            use(images(root), cache)
+        else:
+            with pytest.raises(InputError, match=f"cannot read {path}: {STRANGE[kind]}; mend or remove"):
+                use(images(root), cache)
+        assert time.monotonic() - before < 30
+
+
+@pytest.mark.parametrize("kind", [k for k, message in STRANGE.items() if message])
+def test_what_is_no_file_any_more_is_named_at_once(kind, kaggle, cache, monkeypatch):
+    monkeypatch.chdir(kaggle)
+    data = images(kaggle)
+    chosen = folder.survey(data.path, cache)
+    (digest,) = chosen.digests([0])
+    (kaggle / chosen.names[0]).unlink()
+    strange(kind, kaggle / chosen.names[0])
+    with pytest.raises(OSError, match=rf"{STRANGE[kind]}|No such device"):
+        chosen.image(0, digest, 8)
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_sentence(cache):
+    for path, reason in (("x" * 300, "File name too long"), ("~nobody-of-that-name/x", "there is no such user")):
+        with pytest.raises(InputError, match=f"data.path: .*{path}.*{reason}"):
+            datasets.describe(images(path), cache)
 
 
 def test_threads_do_not_change_the_file(kaggle, tmp_path):

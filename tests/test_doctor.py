@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.checks import InputError
-from orchestrator import doctor, joining, plan, survey
+from orchestrator import doctor, joining, numerics, plan, survey
 from orchestrator.doctor.seen import Check, Seen
 from orchestrator.files import StoreError
 from orchestrator.plan import Plan
@@ -25,10 +25,11 @@ GIB = 2**30
 
 def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float = 0.0, **facts: Any) -> Machine:
     """A machine that is well, but for what is said."""
+    numbers = facts.pop("numerics", {})
     good = {
         "host": name, "python": "3.11.7", "versions": VERSIONS, "code": "c0de", "memory": 16 * GIB,
         "memory_free": 15 * GIB, "disk": {"/cache": 100 * GIB, "/results": 100 * GIB}, "token_mode": "token",
-        "key": 0o600, "files": 65536, "gpus": 0,
+        "key": 0o600, "files": 65536, "gpus": 0, "numerics": numerics.look() | numbers,
     }  # fmt: skip
     return Machine(name, {"CPU": cpus, "GPU": gpus}, {**good, **facts}, skew, 0.001)
 
@@ -58,8 +59,8 @@ def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
     assert {c.state for c in rows.values()} == {"ok"}
     assert {c.mend for c in rows.values()} == {""}
     assert set(rows) == {
-        "nodes", "versions", "project", "token", "dashboard", "clocks", "open files", "room", "memory", "results",
-        "cache", "storage", "data",
+        "nodes", "versions", "project", "numbers", "token", "dashboard", "clocks", "open files", "room", "memory",
+        "results", "cache", "storage", "data",
     }  # fmt: skip
     assert doctor.require(list(rows.values())) == []
 

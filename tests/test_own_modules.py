@@ -65,10 +65,10 @@ def test_whatever_stands_in_its_way_is_said_in_one_line(
         own_modules.load("trainer", name)
     assert str(caught.value).startswith(f"trainer: cannot import module {name!r}: {reason}")
     assert "\n" not in str(caught.value)
-    own_modules.require("trainer", name)
+    own_modules.find("trainer", name)
 
 
 @pytest.mark.parametrize("name", ["nothing_of_this_name", "nothing.of.this.name", "", ".", "a..b"])
 def test_a_module_that_is_not_there(name: str) -> None:
     with pytest.raises(InputError, match=r"^trainer: cannot import module"):
-        own_modules.require("trainer", name)
+        own_modules.find("trainer", name)

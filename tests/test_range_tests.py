@@ -143,6 +143,49 @@ def test_run_does_the_tests_first(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "auto: sgd has the learning rate 0.0" in " ".join(out.split())
 
 
+@pytest.mark.parametrize("verb", ["lr-find", "run"])
+def test_one_sweep_may_test_with_several_numbers_of_threads(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = {"resources.cpus_per_trial": [1, 2]}
+    file = written(tmp_path, **AUTO, grid=grid, trainer="tests.fakes:SteadyTrainer", seeds=[0], epochs=1)
+    code, _, err = command(verb, file, "--results", tmp_path / "r", capture=capsys)
+    assert (code, err.count("range test "), "failed" in err) == (0, 4, False), err
+
+
+@pytest.mark.parametrize("verb", ["lr-find", "run"])
+@pytest.mark.parametrize(
+    ("trainer", "sentence"),
+    [
+        ("RefusingTrainer", "data.path: the photos have gone"),
+        ("BurningTrainer", "RuntimeError: the weights caught fire"),
+        ("WithoutRangeTest", "trainer: tests.fakes:WithoutRangeTest has no method range_test"),
+    ],
+)
+def test_why_a_test_failed_is_one_sentence(
+    verb: str, trainer: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, **AUTO, trainer=f"tests.fakes:{trainer}")
+    code, out, err = command(verb, file, "--results", tmp_path / "r", capture=capsys)
+    assert (code, out) == (1, "")
+    lines = [line for line in err.splitlines() if "range test" in line]
+    assert len(lines) == 2
+    assert all(f": failed: {sentence}" in line for line in lines)
+    assert not {"Traceback", "ray::", "pid="} & set(err.replace("(", " ").split())
+    assert "ray::" not in err
+
+
+@pytest.mark.parametrize("verb", ["lr-find", "run"])
+def test_a_worker_that_cannot_use_the_store_ends_the_command(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, **AUTO, trainer="tests.fakes:LockedOutTrainer")
+    code, out, err = command(verb, file, "--results", tmp_path / "r", capture=capsys)
+    assert (code, out) == (1, "")
+    assert "error: this node does not see the results" in err
+    assert "ray::" not in err
+
+
 def test_no_usable_region_is_said_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

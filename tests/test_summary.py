@@ -83,11 +83,55 @@ def test_a_recipe_ahead_on_the_common_seeds_is_never_called_worse():
     assert column(found.ranking, "verdict")[1] == "not distinguishable"
 
 
-def test_ties_share_the_rank_and_are_not_distinguishable():
-    found = summarize(*worked({"b + x": [0.9, 0.8], "a + x": [0.9, 0.8], "c + x": [0.7, 0.5]}))
-    assert column(found.ranking, "recipe")[:2] == ["b + x", "a + x"]
+# The same finals in another order of seeds, sums whose last digits differ, and equal ones.
+TIED = [([0.9, 0.8], [0.9, 0.8]), ([0.7, 0.1, 0.3], [0.1, 0.3, 0.7]), ([0.1, 0.2], [0.15, 0.15])]
+
+
+@pytest.mark.parametrize(("one", "other"), TIED)
+def test_equal_means_share_the_first_place_whatever_their_last_digit(one, other):
+    low = [0.05] * (len(one) - 1)
+    found = summarize(*worked({"c + y": [*low, 0.02], "b + x": one, "a + x": other}))
+    assert column(found.ranking, "recipe") == ["b + x", "a + x", "c + y"]
     assert column(found.ranking, "rank") == [1, 1, 3]
-    assert column(found.ranking, "verdict")[1] == "not distinguishable"
+    assert column(found.ranking, "verdict")[:2] == ["winner", "winner"]
+    assert found.answer[0].startswith("b + x and a + x share the first place: final validation accuracy ")
+    assert not any("chance" in sentence and "b + x" in sentence for sentence in found.answer)
+    assert column(found.matrix, "shade")[1:] == [1.0, 1.0]
+    for stage in ("25%", "50%", "75%", "100%"):
+        ranks = [r["rank"] for r in found.stages.to_pylist() if r["stage"] == stage]
+        assert ranks == [1, 1, 3], stage
+    assert column(found.overtakes, "recipe") == []
+
+
+@pytest.mark.parametrize(("one", "other"), TIED)
+def test_where_all_are_equal_nothing_tells_them_apart(one, other):
+    found = summarize(*worked({"b + x": one, "a + x": other}))
+    assert found.answer[1:] == ("No other recipe has a result, so nothing tells them apart.",)
+    assert column(found.matrix, "shade") == [1.0, 1.0]
+
+
+def test_a_lead_of_several_is_theirs():
+    found = summarize(*worked({"a + x": [0.9], "b + x": [0.9], "c + x": [0.5]}))
+    assert found.answer == (
+        "a + x and b + x share the first place: final validation accuracy 0.900 (1 seed each).",
+        "With one seed nothing is known about spread, so their lead may be chance.",
+    )
+
+
+def test_equal_seeds_are_no_certainty():
+    found = summarize(*worked({"a + x": [0.9, 0.9, 0.9], "b + x": [0.8, 0.8, 0.8], "c + x": [0.9, 0.7, 0.8]}))
+    for end in ("low", "high"):
+        assert column(found.ranking, f"final_val_accuracy_{end}")[0] is None
+    by = by_recipe(found.ranking, "no_interval")
+    assert by == {"a + x": "equal in every seed", "b + x": "equal in every seed", "c + x": None}
+    row = next(r for r in found.ranking.to_pylist() if r["recipe"] == "b + x")
+    assert (row["p"], row["difference_low"], row["difference_high"]) == (None, None, None)
+    assert row["verdict"] == "not tested"
+    assert found.answer[:2] == (
+        "a + x came out first: final validation accuracy 0.900 (3 seeds).",
+        "All 3 seeds gave this same figure, which does not show that there is no spread.",
+    )
+    assert any("no interval is given" in note for note in found.notes)
 
 
 def test_a_diverged_trial_counts_as_what_it_was_and_is_not_tested():

@@ -38,7 +38,7 @@ FILES = [
     (f"a: {DEEP.replace('[', '{b: ').replace(']', '}')}\n", "line 1: expected at most 50 mappings and lists"),
     (LAUGHS, "expected at most 100,000 values, aliases followed"),
     (CHAIN, "expected at most 50 mappings and lists inside each other"),
-    (f"a: {'x' * 1_000_001}\n", "expected at most 1,000,000 characters"),
+    (f"a: {'x' * 1_000_001}\n", "at most 1,000,000 characters"),
     ("a: 1\nb: 2\na: 3\n", "line 3: key 'a' stands twice"),
     ("a: {<<: {b: 1}, <<: {c: 2}}\n", "line 1: key '<<' stands twice"),
     ("base: &b {x: 1}\nc: {<<: *b, x: 2, x: 3}\n", "line 2: key 'x' stands twice"),
@@ -444,10 +444,6 @@ RIGHT = [
         "v1.0-cosine-mom",
     ),
     ("grid: {schedules: {cosine: {final: [0, 0.1]}}}", "sgd-cosine-final=0.1"),
-    (
-        "optimizers: {m: {class: Muon}}\ngrid: {optimizers.m.exclude_layers: [['[/x]'], [':leaves:']]}",
-        "m-cosine-exclude_layers=[':leaves:']",
-    ),
     ("grid: {early_stopping: [null, {patience: 1}]}", "sgd-cosine-early_stopping=None"),
 ]
 

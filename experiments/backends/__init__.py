@@ -7,6 +7,7 @@ rest (fresh starts, states, files) is the same code for both.
 import importlib
 import importlib.util
 import os
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.checks import InputError, unknown
 from experiments.feeding import Chunk
+from experiments.lean_imports import KERAS_EXTRAS, without
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -53,7 +55,7 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """A process that is set up for training; what `start(threads, deterministic)` of each module here gives."""
+    """A process that is set up for training; what `start(threads, deterministic, cache)` of each module gives."""
 
     @property
     def device(self) -> str:
@@ -75,8 +77,8 @@ class _Started(NamedTuple):
 _started: list[_Started] = []
 
 
-def start(threads: int, deterministic: bool = True) -> Backend:
-    """The backend, set up for this process.
+def start(threads: int, deterministic: bool = True, cache: Path | None = None) -> Backend:
+    """The backend, set up for this process. Below `cache` it may keep what it has compiled, for the next process.
 
     A process keeps its number of `threads` (and, on a GPU, `deterministic`) for life. Raises InputError when
     asked for another, for an unknown KERAS_BACKEND, and for one that is not installed.
@@ -88,8 +90,9 @@ def start(threads: int, deterministic: bool = True) -> Backend:
         if importlib.util.find_spec(name) is None:
             raise InputError(f"KERAS_BACKEND: {name} is not installed; install it or choose another of {BACKENDS}")
         module: Any = importlib.import_module(f"experiments.backends.{name}")
-        _started.append(_Started(module.start(threads, deterministic), threads, deterministic))
-        _independent_of_user_configuration()
+        with without(*KERAS_EXTRAS):
+            _started.append(_Started(module.start(threads, deterministic, cache), threads, deterministic))
+            _independent_of_user_configuration()
     backend, *now = _started[0]
     if now[0] != threads or (now[1] != deterministic and backend.device != "cpu"):
         raise InputError(

@@ -4,19 +4,21 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments import variables
-from experiments.backends import Measured, Pending
+from experiments.backends import Measured, Pending, compile_cache
 from experiments.feeding import Chunk
+from experiments.lean_imports import JAX_EXTRAS, without
 
 Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
-def start(threads: int, deterministic: bool) -> "Backend":
-    """Set up jax for this process."""
+def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
+    """Set up jax for this process, with its compile cache below `cache`."""
     flags = [os.environ.get("XLA_FLAGS", "")]
     if deterministic:
         flags.append("--xla_gpu_deterministic_ops=true")
@@ -26,8 +28,10 @@ def start(threads: int, deterministic: bool) -> "Backend":
     # XLA sizes its pool of CPU threads by this.
     os.environ["NPROC"] = str(threads)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    import jax
+    with without(*JAX_EXTRAS):
+        import jax
 
+    compile_cache.use(cache, threads)
     device = jax.devices()[0]
     return Backend("cpu" if device.platform == "cpu" else str(device.device_kind))
 

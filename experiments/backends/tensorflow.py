@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from experiments import variables
@@ -11,11 +12,12 @@ from experiments.checks import InputError
 from experiments.feeding import Chunk
 
 
-def start(threads: int, deterministic: bool) -> "Backend":
-    """Set up TensorFlow for this process.
+def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
+    """Set up TensorFlow for this process; it keeps nothing in `cache`.
 
     Raises InputError when TensorFlow is already at work here with another number of threads.
     """
+    del cache
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 

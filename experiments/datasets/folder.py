@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.checks import InputError
+from experiments.datasets import regular
 from experiments.datasets.catalogue import Progress, few
 from experiments.datasets.hashes import content_hashes
 from experiments.datasets.origins import Origin, origin
@@ -44,7 +45,7 @@ class Folder:
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
         """One photo, uint8 [size, size, 3]. Raises ValueError when the file is no longer what was hashed."""
-        content = (self.root.folder / self.names[index]).read_bytes()
+        content = regular.read(self.root.folder / self.names[index])
         if hashlib.sha256(content).hexdigest() != digest:
             raise ValueError("the file changed while it was being read")
         return decoded(content, size)

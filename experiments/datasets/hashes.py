@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from experiments.checks import InputError
+from experiments.datasets import regular
 from experiments.datasets.cachefiles import cores, read_sealed, write_sealed
 
 FORMAT = 1  # of the cache file
@@ -49,6 +50,7 @@ def _recall(memory: Path) -> Known:
 def _mark(root: str, name: str) -> list[int | str]:
     try:
         stat = os.stat(f"{root}/{name}")
+        regular.require(stat)
     except OSError as error:
         raise _unreadable(root, name, error) from None
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
@@ -56,8 +58,7 @@ def _mark(root: str, name: str) -> list[int | str]:
 
 def _sha256(root: str, name: str) -> str:
     try:
-        with open(f"{root}/{name}", "rb", buffering=0) as file:
-            return hashlib.sha256(file.read()).hexdigest()
+        return hashlib.sha256(regular.read(f"{root}/{name}")).hexdigest()
     except OSError as error:
         raise _unreadable(root, name, error) from None
 

@@ -55,12 +55,12 @@ def origin(path: str, cache: Path) -> Origin:
         return _bucket(addresses.parse("data.path", path), cache)
     folder = Path(path)
     try:
-        there, is_folder = folder.exists(), folder.is_dir()
-    except OSError as error:
-        raise InputError(f"data.path: {folder} cannot be looked at: {error.strerror}") from None
+        is_folder, is_there = folder.is_dir(), folder.exists()
+    except OSError as error:  # a name that is too long, a link that leads to itself
+        raise InputError(f"data.path: cannot read {path}: {error.strerror}") from None
     if is_folder:
         return Local(folder)
-    if there:
+    if is_there:
         raise InputError(f"data.path: {folder} is a file, expected a folder; unpack it if it is an archive")
     raise InputError(f"data.path: no such folder: {folder} (looked for {folder.absolute()})")
 
@@ -79,7 +79,7 @@ class Local:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
                     if not _hidden(entry.name):
-                        (folders if entry.is_dir() else files).append(entry.name)
+                        (folders if _is_folder(entry) else files).append(entry.name)
         except OSError as error:
             raise InputError(f"data.path: cannot read {self}: {error.strerror}") from None
         return sorted(files), sorted(folders)
@@ -235,6 +235,13 @@ def _answering(at: Address) -> Iterator[None]:
         yield
     except AddressError as error:
         raise Unreached(f"data.path: {error}") from None
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself: it is named where it is read
+        return False
 
 
 def _mark(file: Path) -> Mark | None:

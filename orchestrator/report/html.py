@@ -69,9 +69,11 @@ def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
     tiles = []
     if c.ranking.num_rows and (first := c.ranking.to_pylist()[0])["rank"] is not None:
         interval = numbers.between(first[f"final_{c.monitor}_low"], first[f"final_{c.monitor}_high"])
-        sure = f"95 % interval {interval}" if interval else "one seed: no interval"
+        sure = f"95 % interval {interval}" if interval else f"{first['no_interval']}: no interval"
         value = numbers.number(first[f"final_{c.monitor}_mean"])
-        tiles.append(("First in the ranking", first["recipe"], f"seeds: {layout.ended(first)}"))
+        beside = sum(rank == 1 for rank in c.ranking.column("rank").to_pylist()) - 1
+        equal = f"; {beside} more {'shares' if beside == 1 else 'share'} the place" if beside else ""
+        tiles.append(("First in the ranking", first["recipe"], f"seeds: {layout.ended(first)}{equal}"))
         tiles.append((f"Its final {c.monitor_label}", value, sure))
         tiles.append(
             (

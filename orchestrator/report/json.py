@@ -1,6 +1,7 @@
 """The comparison for programs. Keys may be added; those that are there stay.
 
-null is what is not known (no interval from one seed, no result). What has no bound, a target never reached or
+null is what is not known (no interval from one seed, no result); a recipe's `no_interval` says why the final
+monitored metric has none. What has no bound, a target never reached or
 the loss of a diverged trial, is the string "inf", as JSON has no number for it and null would say something
 else.
 """
@@ -25,6 +26,7 @@ _OWN = (
     "pairs",
     "p",
     "verdict",
+    "no_interval",
 )
 
 
@@ -37,6 +39,17 @@ def valid(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value
+
+
+def text(value: Any, indent: int = 1) -> str:
+    """`value` as JSON that every parser takes: ASCII, without NaN or Infinity. It ends without a line break.
+
+    >>> print(text({"loss": float("nan")}, indent=0))
+    {
+    "loss": null
+    }
+    """
+    return json.dumps(valid(value), indent=indent, allow_nan=False)
 
 
 def _spread(row: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -83,4 +96,4 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 def render(comparison: Comparison) -> str:
     """The document as JSON text, two spaces of indent, without NaN or Infinity."""
-    return json.dumps(valid(document(comparison)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text(document(comparison), indent=2) + "\n"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from orchestrator.report.numbers import amount, between, chance, hours, number
+from orchestrator.statistics import EQUAL_VALUES
 from orchestrator.summary.comparison import Comparison
 from orchestrator.summary.trials import METRICS
 
@@ -93,6 +94,7 @@ def ranking(c: Comparison) -> Sheet:
     other = "val_loss" if c.monitor != "val_loss" else "val_accuracy"
     short = {"val_accuracy": "val. accuracy", "val_loss": "val. loss", "accuracy": "accuracy", "loss": "loss"}
     interval = f"final_{c.monitor}_low", f"final_{c.monitor}_high"
+    none = {EQUAL_VALUES: "none: equal"}
     return _sheet(
         "ranking",
         c.ranking,
@@ -100,7 +102,13 @@ def ranking(c: Comparison) -> Sheet:
             ("#", True, lambda r: Cell(ranked(r), r["rank"])),
             ("recipe", False, _text("recipe")),
             (f"final {short[c.monitor]}", True, _as(number, f"final_{c.monitor}_mean")),
-            ("95 % interval", True, lambda r: Cell(between(r[interval[0]], r[interval[1]]), r[interval[0]])),
+            (
+                "95 % interval",
+                True,
+                lambda r: Cell(
+                    between(r[interval[0]], r[interval[1]]) or none.get(r["no_interval"], ""), r[interval[0]]
+                ),
+            ),
             ("behind winner", True, lambda r: Cell(number(_behind(c, r)), _behind(c, r))),
             ("p", True, _as(chance, "p")),
             (f"final {short[other]}", True, _as(number, f"final_{other}_mean")),

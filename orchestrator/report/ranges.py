@@ -25,7 +25,8 @@ def render(curves: Sequence[Curve], console: Console) -> None:
     """Print each curve and what it suggests."""
     for curve in curves:
         console.print(Text(curve.label, style="bold").append(": loss against learning rate", style="not bold"))
-        console.print(_drawn(curve, min(console.width, 100)), highlight=False, markup=False, soft_wrap=True)
+        if len(curve.loss):
+            console.print(_drawn(curve, min(console.width, 100)), highlight=False, markup=False, soft_wrap=True)
         if curve.reading.trouble:
             console.print(f"no usable region: {curve.reading.trouble}\n", highlight=False, markup=False)
     console.print(_table(curves))
@@ -113,8 +114,10 @@ def _figure(curves: Sequence[Curve]) -> "Figure":
         axes.plot(curve.learning_rate, curve.loss, color=FAINT, lw=1.0, label=f"loss of each {curve.unit}")
         axes.plot(curve.learning_rate, curve.reading.smoothed, color=SERIES[0], label="smoothed")
         axes.set_xscale("log")
-        low, high = float(np.min(curve.loss)), _shown(curve)
-        axes.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
+        if len(curve.loss):
+            low, high = float(np.min(curve.loss)), _shown(curve)
+            room = max(high - low, 1e-3 * abs(high), 1e-9)
+            axes.set_ylim(low - 0.05 * room, high + 0.1 * room)
         for place, (name, rate) in enumerate(curve.reading.suggestions.items()):
             chosen = name == curve.suggestion
             colour, width = (INK, 1.6) if chosen else (SOFT, 0.9)

@@ -1,5 +1,6 @@
 """Records -> comparison: every figure a report shows is computed here, and only here."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 from experiments import checks, rules
 from orchestrator.statistics import LEVEL
 from orchestrator.summary import curves, ledger, ranking, stages, targets, words
-from orchestrator.summary.comparison import Comparison
+from orchestrator.summary.comparison import Comparison, bounds
 from orchestrator.summary.trials import METRICS, Planned, Recipe, gather
 
 __all__ = ["Comparison", "Planned", "Recipe", "summarize"]
@@ -36,11 +37,15 @@ def summarize(
     Rows of trials that are not planned are left out. The rules for diverged, failed and unfinished trials,
     ties and unequal numbers of seeds are with `ranking.stand`, and in the notes of the comparison.
 
-    Raises InputError for an unknown metric; ValueError for a trial planned twice, an epoch recorded twice and
-    an epoch missing in between.
+    Raises InputError for an unknown metric and for a target that it cannot take; ValueError for a trial planned
+    twice, an epoch recorded twice and an epoch missing in between.
     """
     if monitor not in METRICS:
         raise checks.unknown("monitor", "metric", monitor, METRICS)
+    low, high = bounds(monitor)
+    if target is not None and not (low <= target <= high and math.isfinite(target)):
+        expected = "between 0 and 1" if math.isfinite(high) else "of at least 0"
+        raise checks.InputError(f"target: expected a {METRICS[monitor]} {expected}, got {target:g}")
     direction = rules.direction(monitor)
     sign = 1 if direction == "max" else -1
     runs = gather(history, trials)

@@ -24,7 +24,8 @@ class Standing:
     """Recipes in order, and what the order rests on. Arrays are [recipes], in planned order unless said.
 
     `order` int64 lists recipes from the best to those without a result; `rank` is 0 for these; `winner` is
-    None where there is no result. `final` and `best` hold Intervals by metric, `difference` is to the winner.
+    the first in order, against which the others are tested, None where there is no result. `final` and `best`
+    hold Intervals by metric, `difference` is to the winner.
     `comparisons` is the number of tests made, `fewest` the smallest number of seeds any of them had.
     """
 
@@ -58,12 +59,12 @@ def best_rows(runs: Runs, monitor: str, sign: int) -> Ints:
     return np.asarray(rows[at[earliest]], np.int64)
 
 
-def _verdicts(winner: int | None, n: Ints, p: Floats, worse: Floats, level: float) -> tuple[str, ...]:
+def _verdicts(rank: Ints, p: Floats, worse: Floats, level: float) -> tuple[str, ...]:
     result = []
-    for place in range(len(n)):
-        if not n[place]:
+    for place in range(len(rank)):
+        if not rank[place]:
             result.append(NONE)
-        elif place == winner:
+        elif rank[place] == 1:
             result.append(WINNER)
         elif np.isnan(p[place]):
             result.append(UNTESTED)
@@ -78,9 +79,9 @@ def stand(runs: Runs, monitor: str, sign: int, level: float) -> Standing:
     A trial that diverged is a result and counts with what it had in its last epoch. A recipe with a diverged
     seed
     is ranked by that mean but not tested: that a seed diverges is itself a difference, and a t-test of the
-    mean of successes and failures would only hide it. Equal means share a rank; among them the one with more
-    seeds, then the one planned first, stands first. With unequal seeds a recipe may be ahead of the winner on
-    the seeds they share; whatever its p, it is then not told apart.
+    mean of successes and failures would only hide it. Equal means share a rank, the first one too; among them the
+    one with more seeds, then the one planned first, stands first. With unequal seeds a recipe may be
+    ahead of the winner on the seeds they share; whatever its p, it is then not told apart.
     """
     count, trials = len(runs.recipes), runs.results
     groups = runs.recipe[trials]
@@ -88,7 +89,7 @@ def stand(runs: Runs, monitor: str, sign: int, level: float) -> Standing:
     final_of = {m: statistics.intervals(v[last], groups, count, bounds(m), level) for m, v in runs.metrics.items()}
     best_of = {m: statistics.intervals(v[best], groups, count, bounds(m), level) for m, v in runs.metrics.items()}
     epochs = (best - runs.first[trials] + 1).astype(np.float64)
-    n, score = final_of[monitor].n, sign * final_of[monitor].mean
+    n, score = final_of[monitor].n, statistics.leveled(sign * final_of[monitor].mean)
     rank = statistics.ranks(score)
     order = np.lexsort((np.arange(count), -n, np.where(n > 0, -score, np.inf), n == 0))
     diverged = np.array([t.status == "diverged" for t in runs.planned], np.int64)
@@ -110,7 +111,7 @@ def stand(runs: Runs, monitor: str, sign: int, level: float) -> Standing:
         best_epoch=statistics.intervals(epochs, groups, count, (1.0, np.inf), level),
         difference=difference,
         p=adjusted,
-        verdict=_verdicts(winner, n, adjusted, -sign * difference.mean, level),
+        verdict=_verdicts(rank, adjusted, -sign * difference.mean, level),
         planned=np.bincount(runs.recipe, minlength=count),
         diverged=lost,
         comparisons=int(tested.sum()),
@@ -143,6 +144,9 @@ def ranking(runs: Runs, at: Standing, monitor: str) -> pa.Table:
     }
     for metric in METRICS:
         columns |= spread(f"final_{metric}", at.final[metric], order, f"final {METRICS[metric]}")
+    columns["no_interval"] = Column(
+        pa.array([at.final[monitor].reasons[r] for r in order], pa.string()), "why there is no interval"
+    )
     for metric in METRICS:
         columns |= spread(f"best_{metric}", at.best[metric], order, best_label(metric, monitor))
     columns |= {
@@ -166,7 +170,7 @@ def matrix(runs: Runs, at: Standing, monitor: str, sign: int) -> pa.Table:
     than the best is above it, so that one recipe at chance does not paint all others the same.
     """
     found = at.final[monitor]
-    score = np.where(np.isfinite(found.mean), sign * found.mean, np.nan)
+    score = statistics.leveled(np.where(np.isfinite(found.mean), sign * found.mean, np.nan))
     shade = np.where(np.isnan(score) & (found.n > 0), 0.0, score)
     if np.isfinite(score).any():
         top, middle = np.nanmax(score), np.nanmedian(score)

@@ -35,7 +35,7 @@ def stages(runs: Runs, at: Standing, monitor: str, sign: int, level: float) -> t
         found = {
             m: statistics.intervals(v[rows], groups, count, bounds(m), level) for m, v in runs.metrics.items()
         }
-        score = sign * found[monitor].mean
+        score = statistics.leveled(sign * found[monitor].mean)
         rank = statistics.ranks(score)
         with np.errstate(invalid="ignore", divide="ignore"):
             epoch = np.bincount(groups, np.minimum(reached, runs.count[trials]), count) / found[monitor].n

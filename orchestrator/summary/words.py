@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from orchestrator.statistics import LEVEL, least_visible
+from orchestrator.statistics import EQUAL_VALUES, LEVEL, least_visible
 from orchestrator.summary.ranking import SAME, UNTESTED, Standing
 from orchestrator.summary.trials import METRICS, Runs
 
@@ -34,46 +34,58 @@ def answer(runs: Runs, at: Standing, monitor: str) -> tuple[str, ...]:
     missing = _unfinished(runs)
     if at.winner is None:
         return (f"No trial has ended with a result: {missing or 'nothing was planned'}.",)
-    label, found = runs.recipes[at.winner].label, at.final[monitor]
+    found, leaders = at.final[monitor], [r for r in at.order if at.rank[r] == 1]
+    label = _some([runs.recipes[r].label for r in leaders])
     mean, low, high, n = (x[at.winner] for x in (found.mean, found.low, found.high, found.n))
     measure = f"final {METRICS[monitor]} {mean:.3f}"
-    lost, ended = int(at.diverged[at.winner]), at.final[monitor].n > 0
     if all(runs.planned[t].status == "diverged" for t in runs.results):
         first = f"Every trial that ended diverged: use none as it is. {label} came furthest: {measure}."
+    elif len(leaders) > 1:
+        seeds = _some([_counted(count, "seed") for count in sorted({int(found.n[r]) for r in leaders})])
+        first = f"{label} share the first place: {measure} ({seeds} each)."
     elif n > 1 and not math.isnan(low):
         first = f"Use {label}: {measure} (95 % interval {low:.3f} to {high:.3f}, {_counted(n, 'seed')})."
     else:
         first = f"{label} came out first: {measure} ({_counted(n, 'seed')})."
     sentences = [first]
-    if lost and lost < n:
-        sentences.append(f"But {lost} of its {n} seeds diverged.")
-    sentences += _certainty(runs, at, int(n), int(ended.sum()))
+    for r in leaders:
+        if 0 < at.diverged[r] < found.n[r]:
+            whose = "its " if len(leaders) == 1 else ""
+            whom = "" if len(leaders) == 1 else f" of {runs.recipes[r].label}"
+            sentences.append(f"But {at.diverged[r]} of {whose}{found.n[r]} seeds{whom} diverged.")
+    if len(leaders) == 1 and found.reasons[at.winner] == EQUAL_VALUES:
+        every = "Both" if n == 2 else f"All {n}"
+        sentences.append(f"{every} seeds gave this same figure, which does not show that there is no spread.")
+    sentences += _certainty(runs, at, int(n), len(leaders))
     if missing:
         sentences.append(f"This is provisional: {missing}.")
     return tuple(sentences)
 
 
-def _certainty(runs: Runs, at: Standing, n: int, ended: int) -> list[str]:
-    if ended == 1:
+def _certainty(runs: Runs, at: Standing, n: int, leaders: int) -> list[str]:
+    by_rank = [r for r in at.order if at.rank[r]]
+    if len(by_rank) == 1:
         alone = len(runs.recipes) == 1
         return (
             ["It is the only recipe, so there is nothing to compare it with."]
             if alone
             else ["No other recipe has a result yet."]
         )
+    if len(by_rank) == leaders:
+        return ["No other recipe has a result, so nothing tells them apart."]
+    lead, better = ("Its lead", "It is") if leaders == 1 else ("Their lead", "They are")
     if n == 1:
-        return ["With one seed nothing is known about spread, so its lead may be chance."]
-    by_rank = [r for r in at.order if at.rank[r]]
+        return [f"With one seed nothing is known about spread, so {lead.lower()} may be chance."]
     same = [runs.recipes[r].label for r in by_rank if at.verdict[r] == SAME]
     untested = [r for r in by_rank if at.verdict[r] == UNTESTED]
-    others = ended - 1 - len(same) - len(untested)
+    others = len(by_rank) - leaders - len(same) - len(untested)
     result = []
     if same:
-        result.append(f"Its lead over {_some(same)} may be chance (paired test over seeds, Holm-corrected).")
+        result.append(f"{lead} over {_some(same)} may be chance (paired test over seeds, Holm-corrected).")
     if others:
         every = "the other recipe" if others == 1 else f"all {others} other recipes"
         which = _counted(others, "other recipe") if same or untested else every
-        result.append(f"It is better than {which} by more than chance explains.")
+        result.append(f"{better} better than {which} by more than chance explains.")
     if untested:
         lost = sum(bool(at.diverged[r]) for r in untested)
         because = (
@@ -83,7 +95,10 @@ def _certainty(runs: Runs, at: Standing, n: int, ended: int) -> list[str]:
             if lost
             else ""
         )
-        result.append(f"{_counted(len(untested), 'recipe was', 'recipes were')} not tested against it{because}.")
+        against = "it" if leaders == 1 else "them"
+        result.append(
+            f"{_counted(len(untested), 'recipe was', 'recipes were')} not tested against {against}{because}."
+        )
     return result
 
 
@@ -101,6 +116,11 @@ def notes(runs: Runs, at: Standing, monitor: str, given: Sequence[str]) -> tuple
     if (seeds == 1).any():
         few = "Every recipe has" if (seeds == 1).all() else "Some recipes have"
         result.append(f"{few} one seed: nothing is known about spread there, so no interval is given.")
+    if EQUAL_VALUES in at.final[monitor].reasons:
+        result.append(
+            "Where every seed of a recipe gave the same figure no interval is given: such figures are coarse, an "
+            "accuracy is a count of images, so a few seeds agree by luck as well."
+        )
     if len(set(seeds.tolist())) > 1:
         result.append(
             "Recipes have different numbers of seeds; each is tested on the seeds it shares with the winner."

@@ -52,6 +52,8 @@ CASES = {
     "one recipe": lambda: summarize(*worked({"a + x": [0.9, 0.8]})),
     "one epoch": lambda: summarize(*worked({"a + x": [0.9, 0.8], "b + x": [0.7, 0.5]}, epochs=1)),
     "ties": lambda: summarize(*worked({"a + x": [0.9, 0.8], "b + x": [0.9, 0.8]})),
+    "ties but for rounding": lambda: summarize(*worked({"a + x": [0.7, 0.1, 0.3], "b + x": [0.1, 0.3, 0.7]})),
+    "equal seeds": lambda: summarize(*worked({"a + x": [0.9, 0.9], "b + x": [0.8, 0.7]})),
     "all diverged": all_diverged,
     "several rates": rates,
     "under way": under_way,
@@ -87,6 +89,23 @@ def test_every_text_shows_every_recipe_and_figure(case, name):
     if name not in ("csv", "json", "latex", "markdown", "html"):
         for sentence in found.answer:
             assert sentence in " ".join(text.split())
+
+
+@pytest.mark.parametrize("case", ["ties", "ties but for rounding"])
+@pytest.mark.parametrize("name", [n for n in ("terminal", *report.TEXTS) if n != "csv"])
+def test_every_text_says_that_two_share_the_first_place(case, name):
+    text = " ".join(text_of(name, CASES[case]()).split())
+    assert "a + x and b + x share the first place" in text
+    if name != "json":
+        assert not re.search(r"(?m)(^|[|>& ])2[*~]", text)
+
+
+@pytest.mark.parametrize("name", ["terminal", *report.TEXTS])
+def test_no_text_shows_an_interval_without_width(name):
+    text = text_of(name, CASES["equal seeds"]())
+    assert "0.900 to 0.900" not in text
+    assert ".900-.900" not in text
+    assert ("equal in every seed" if name in ("csv", "json") else "none: equal") in " ".join(text.split())
 
 
 @pytest.mark.parametrize("name", report.TEXTS)
