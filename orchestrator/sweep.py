@@ -331,7 +331,7 @@ def _trainer(value: Any) -> str:
     if not _REFERENCE.fullmatch(name):
         raise InputError(f"trainer: expected module:Class, got {name!r}")
     if name != DEFAULT_TRAINER:
-        own_modules.require("trainer", name.partition(":")[0])
+        own_modules.find("trainer", name.partition(":")[0])
     return name
 
 

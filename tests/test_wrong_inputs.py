@@ -455,3 +455,17 @@ def test_a_right_setting(change: str, shown: str, tmp_path: Path, capsys: pytest
     code, out, err = sweep("plan", path, "--json", "--results", tmp_path / "r", capture=capsys)
     assert (code, err) == (0, "")
     assert shown in out
+
+
+def test_values_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may look like the terminal's markup, or like the name of an emoji."""
+    monkeypatch.setenv("COLUMNS", "200")
+    axis = "grid: {optimizers.m.exclude_layers: [['[/x]'], [':leaves:']]}"
+    path = tmp_path / "sweep.yaml"
+    path.write_text(changed(f"optimizers: {{m: {{class: Muon}}}}\n{axis}"))
+    code, out, err = sweep("plan", path, "--results", tmp_path / "r", capture=capsys)
+    assert (code, err) == (0, "")
+    assert "m-cosine-exclude_layers=['[/x]']" in out
+    assert "m-cosine-exclude_layers=[':leaves:']" in out
