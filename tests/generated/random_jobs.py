@@ -1,4 +1,4 @@
-"""Jobs at random: sweep documents of one small trial each, drawn from the tables, and documents that nearly are twins.
+"""Jobs at random: sweep documents of one small trial each, drawn from the tables, and their near twins.
 
 A setting is drawn from values of its type that its limit allows; what the others refuse is left out.
 """
@@ -17,7 +17,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments import optimizers, schedules, vgg
+from experiments import initializers, optimizers, schedules, vgg
 from experiments.checks import InputError, settings_of
 from experiments.optimizer_classes import CLASSES, LIMITS, MOMENTUM, common
 from experiments.trainer import PRECISIONS
@@ -123,7 +123,7 @@ def model_settings(draw: st.DrawFn) -> Document:
     given: Document = {"name": draw(st.sampled_from(("vgg11", "vgg11", "vgg11", *others))), "width": 1 / 16}
     if draw(st.booleans()):
         given["width"] = draw(st.sampled_from((1 / 64, 1 / 32)))
-    given["initializer"] = draw(st.sampled_from(("he_uniform", *vgg.INITIALIZERS)))
+    given["initializer"] = draw(st.sampled_from(("he_uniform", *initializers.INITIALIZERS)))
     if draw(st.booleans()):
         given |= {"head": "classic", "dropout": draw(st.sampled_from((0.5, 0.0, 0.25)))}
     return given
@@ -284,7 +284,7 @@ TWINS: Mapping[str, Callable[[Document], Document]] = {
     "bfloat16": _set("precision", "mixed_bfloat16"),
     "float32": _set("precision", "float32"),
 }
-"""Ways to change a document; some leave every key as it is, some change it, and some leave the first epochs' keys."""
+"""Ways to change a document; some leave every key as it is, some change it, some leave the first epochs' keys."""
 
 
 @st.composite
@@ -331,7 +331,10 @@ def _turns(draw: st.DrawFn, documents: tuple[Document, ...]) -> tuple[tuple[Turn
 
 def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
     """The places of a job's turns, taken in the order of its epochs."""
-    by_job = {turn.job: iter(sorted((t for t in turns if t.job == turn.job), key=lambda t: t.start)) for turn in turns}
+    by_job = {
+        job: iter(sorted((t for t in turns if t.job == job), key=lambda t: t.start))
+        for job in {t.job for t in turns}
+    }
     return tuple(next(by_job[turn.job]) for turn in turns)
 
 
@@ -356,5 +359,3 @@ def cases(
         twin = draw(st.booleans())
         found.append(draw(twins(draw(st.sampled_from(found)))) if twin else draw(documents(pool, threads)))
     return Case(tuple(found), draw(_turns(tuple(found))))
-
-
