@@ -112,7 +112,7 @@ class Process:
     def _told(self, job: Planned, store: Store, turn: Turn) -> Context:
         store.create()
         trial = job.assignment.trial.id
-        store.write_run(job.name, {"run": self._name, "attempts": {trial: 0}})
+        store.write_run(job.name, {"run": self._name, "running": {}, "attempts": {trial: 0}, "since": 0.0})
         if turn.start and not store.read_trial(job.name, trial):
             assert self._straight is not None
             left = Store.at(str(self._straight / str(turn.job)))
