@@ -107,7 +107,7 @@ def test_without_sharing_nobody_waits_and_everything_is_trained(store: Store) ->
 def test_only_what_somebody_needs_is_kept(store: Store) -> None:
     full = planned(store)
     frontier, kept = Frontier(full), set[str]()
-    retention = Retention(full, [], kept.discard)
+    retention = Retention(full)
     by_id = {t.id: t for t in full.trials}
     most = 0
     running: list[Trial] = []
@@ -121,7 +121,8 @@ def test_only_what_somebody_needs_is_kept(store: Store) -> None:
         assert not resume or resume[-1] in kept
         record = trained(full, trial, accuracy=0.5 - 0.01 * len(full.walks[trial.id].keys))
         kept.add(record["epoch_key"])
-        retention.update([by_id[i] for i in frontier.learn(trial.id, record)], written=record["epoch_key"])
+        moved = [by_id[i] for i in frontier.learn(trial.id, record)]
+        kept -= retention.update(moved, written={record["epoch_key"]: trial.id}).keys()
         most = max(most, len(kept))
         if full.walks[trial.id].ending is None:
             running.append(trial)
