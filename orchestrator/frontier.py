@@ -5,7 +5,8 @@ common beginning: one of them trains it, the others wait and move along with it,
 learning rates part. Then the next of them may start, from the checkpoint of the epoch where they parted.
 
 The one with the most left to compute starts first (Graham 1969, bounds on multiprocessing timing anomalies). That
-is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it.
+is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it. Of
+those that have equally much left, one starts first whose program the next worker has compiled.
 """
 
 import heapq
@@ -15,11 +16,15 @@ from collections.abc import Callable, Mapping
 from orchestrator import demand
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
+from orchestrator.programs import Program, Workers, programs
 from orchestrator.records import Known, Row
 from orchestrator.sweep import Resources
 
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial that needs the first fits beside those that run, counted by what they need."""
+
+_Kind = tuple[Resources, Program]
+"""Trials that need the same and are trained with the same program; each kind has a queue."""
 
 
 def _anywhere(needs: Resources, running: Counter[Resources]) -> bool:
@@ -41,7 +46,11 @@ class Frontier:
         self._taken: Counter[str] = Counter()
         self._occupied: Counter[Resources] = Counter()
         self._sitting: defaultdict[str, set[str]] = defaultdict(set)
-        self._queues: defaultdict[Resources, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._queues: defaultdict[_Kind, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._workers = Workers()
+        cycling = {t.id for t in plan.unfinished if plan.walks[t.id].chain.momentum is not None}
+        made = programs(plan.unfinished, cycling)
+        self._kinds = {t.id: (t.recipe.settings.resources, made[t.id]) for t in plan.unfinished}
         self._order = {t.id: n for n, t in enumerate(plan.unfinished)}
         for trial_id in self._order:
             self._sit(trial_id)
@@ -56,15 +65,13 @@ class Frontier:
 
         None while all wait for running ones or for room.
         """
-        fronts = [
-            (self._queues[needs][0], needs)
-            for needs in self._queues
-            if self._front(needs) and fits(needs, self._occupied)
-        ]
-        if not fronts:
+        fitting = {needs for needs in {needs for needs, _ in self._queues} if fits(needs, self._occupied)}
+        kinds = [kind for kind in list(self._queues) if kind[0] in fitting and self._front(kind)]
+        if not kinds:
             return None
-        (_, _, trial_id, place), needs = min(fronts, key=lambda front: front[0])
-        heapq.heappop(self._queues[needs])
+        needs, compiled = kind = min(kinds, key=self._urgency)
+        _, _, trial_id, place = heapq.heappop(self._queues[kind])
+        self._workers.start(trial_id, needs, compiled)
         del self._waiting[trial_id]
         self._sitting[place].discard(trial_id)
         self._running[trial_id] = place
@@ -98,7 +105,9 @@ class Frontier:
         """A running trial has ended, well or not; nobody waits for it any longer."""
         if trial_id in self._running:
             self._move(trial_id, None)
-            self._occupied[self._needs(trial_id)] -= 1
+            needs, _ = self._kinds[trial_id]
+            self._occupied[needs] -= 1
+            self._workers.end(trial_id, needs)
 
     def _advance(self, trial_id: str, key: str) -> None:
         walk = self._walks[trial_id]
@@ -132,20 +141,26 @@ class Frontier:
 
     def _queue(self, trial_id: str) -> None:
         entry = (-self._left(trial_id), self._order[trial_id], trial_id, self._waiting[trial_id])
-        heapq.heappush(self._queues[self._needs(trial_id)], entry)
+        heapq.heappush(self._queues[self._kinds[trial_id]], entry)
 
-    def _front(self, needs: Resources) -> bool:
-        """Whether somebody with these needs may start; then they are first in their queue.
+    def _urgency(self, kind: _Kind) -> tuple[float, int, int]:
+        """Of the first in the queue of this kind; the least is the most urgent."""
+        left, order, _, _ = self._queues[kind][0]
+        return left, self._workers.misfit(*kind), order
+
+    def _front(self, kind: _Kind) -> bool:
+        """Whether somebody of this kind may start; then they are first in their queue.
 
         Who has moved on, and who waits for a running trial, is let go from the queue: they are queued anew when
         they move, and when that trial does.
         """
-        queue = self._queues[needs]
+        queue = self._queues[kind]
         while queue:
             _, _, trial_id, place = queue[0]
             if self._waiting.get(trial_id) == place and place not in self._taken:
                 return True
             heapq.heappop(queue)
+        del self._queues[kind]
         return False
 
     def _place(self, trial_id: str) -> str:
@@ -156,9 +171,6 @@ class Frontier:
 
     def _named(self, trial_id: str, key: str) -> str:
         return key if self._plan.share else f"{trial_id}:{key}"
-
-    def _needs(self, trial_id: str) -> Resources:
-        return self._trials[trial_id].recipe.settings.resources
 
     def _left(self, trial_id: str) -> float:
         walk = self._walks[trial_id]
