@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import yaml
 
-from orchestrator import retention
 from orchestrator import plan as plans
+from orchestrator import retention
 from orchestrator import store as stores
 from orchestrator import sweep as sweeps
 from orchestrator.files import HeldError

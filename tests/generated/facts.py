@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import pyarrow as pa
 from experiments import rules
 from orchestrator import outline, report, standing
 from orchestrator import plan as plans
-from orchestrator.files import DamagedError
 from orchestrator.plan import Plan
 from orchestrator.records import HISTORY
 from orchestrator.roots import Roots
@@ -205,9 +204,11 @@ class World:
             running.append((part, started, time.monotonic()))
         dying = list(running)
         looked = 0.0
-        while not all([one.ended() for _, one, _ in running]):
+        while [part for part, one, _ in running if not one.ended()]:
             for part, one, since in [*dying]:
-                assert time.monotonic() - since < PATIENCE or one.kill(), Stuck(part)
+                if time.monotonic() - since > PATIENCE:
+                    one.kill()
+                    raise Stuck(f"does not end: {part}")
                 if not isinstance(part, Run):
                     continue
                 if part.killed is not None and time.monotonic() - since > part.killed:
@@ -258,10 +259,10 @@ class World:
 
     def calm(self, name: str) -> Calm:
         """What the sweep comes to alone in an empty store, which nothing disturbs."""
-        document = json.dumps({**self.documents[name], "name": "calm"}, sort_keys=True)
+        document = repr({**self.documents[name], "name": "calm"})
         if document not in self._calm:
             folder = self._folder / "calm"
-            store, sweep = Store.at(str(folder)), small(**json.loads(document))
+            store, sweep = Store.at(str(folder)), small(**{**self.documents[name], "name": "calm"})
             outcome = engine.run(sweep, store)
             plan = plans.make(sweep, store)
             assert not plan.unfinished, f"a calm run leaves something to do: {[t.id for t in plan.unfinished]}"

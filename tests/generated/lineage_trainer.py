@@ -16,7 +16,7 @@ import numpy.typing as npt
 from experiments.trainer import Job
 
 TRAINED = "TRAINED"
-"""The environment variable that names the file of the lines: process id and loss of each epoch, when it is done."""
+"""The environment variable that names the file of the lines: process id and loss of each epoch."""
 PACE = "TRAINED_PACE"
 """The environment variable that says how many seconds an epoch takes."""
 DIVERGING = 5

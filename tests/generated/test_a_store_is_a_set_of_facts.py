@@ -1,13 +1,12 @@
-"""Sequences of runs, deaths, changes and cleanings drawn at random, in one results folder: all laws hold after each.
+"""Runs, deaths, changes and cleanings in one results folder, drawn at random: all laws hold after each of them.
 
-A store is a set of facts: what was trained is known, whoever asks and whatever died meanwhile. With GENERATED_CASES
-set, so many sequences are drawn, others at each time; with GENERATED_MINUTES, as many as there is time for.
+A store is a set of facts: what was trained is known, whoever asks and whatever died meanwhile. The long run draws as
+many sequences as GENERATED_CASES says, others each time; the one under Ray starts real runs.
 """
 
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from tests.faults.conftest import MEMORY
 from tests.generated.engines import CommandLine
 from tests.generated.facts import Clean, Damage, Operation, Run, Together, play, script
 
-CASES = 40
-"""In the default run: about a minute."""
+CASES = 25
+HEAVY = int(os.environ.get("GENERATED_CASES", "500"))
 NAMES = st.sampled_from(("a", "b", "c"))
+SGD: dict[str, Any]
+ADAM: dict[str, Any]
 SGD, ADAM = {"sgd": {"class": "SGD"}}, {"adam": {"class": "Adam"}}
 SCHEDULES: tuple[dict[str, Any], ...] = (
     {"constant": {}},
@@ -74,27 +75,29 @@ DEATHS: dict[str, st.SearchStrategy[Any]] = {
     "killed": st.integers(0, 30).map(lambda n: n / 100),
     "worker_killed": st.integers(0, 30).map(lambda n: n / 100),
 }
+WAYS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "to its end": st.just({}),
+    **{how: when.map(lambda at, how=how: {how: at}) for how, when in DEATHS.items()},
+}
 
 
-@st.composite
-def runs(draw: st.DrawFn, deaths: Sequence[str] = tuple(DEATHS)) -> Run:
-    """A run of a sweep: as it is, changed, or as a copy of another."""
-    end: dict[str, Any] = {}
-    if deaths and draw(st.booleans()):
-        how = draw(st.sampled_from(deaths))
-        end = {how: draw(DEATHS[how])}
-    like = draw(st.one_of(st.none(), NAMES))
-    return Run(draw(NAMES), draw(changes()), like, draw(st.integers(1, 3)), **end)
+def runs(*ways: str) -> st.SearchStrategy[Run]:
+    """A run of a sweep: as it is, changed, or as a copy of another; it ends in one of these `ways`."""
+    drawn = (
+        NAMES,
+        changes(),
+        st.none() | NAMES,
+        st.integers(1, 3),
+        st.sampled_from(ways).flatmap(WAYS.__getitem__),
+    )
+    return st.tuples(*drawn).map(lambda d: Run(*d[:4], **d[4]))
 
 
 CLEANINGS = st.builds(Clean, NAMES)
-TOGETHER = st.builds(
-    Together,
-    st.lists(st.one_of(runs(deaths=["killed"]), runs(deaths=()), CLEANINGS), min_size=2, max_size=3),
-    pause=st.integers(0, 8).map(lambda n: n / 100),
-)
+PARTS = st.one_of(runs("to its end", "to its end", "killed"), CLEANINGS)
+TOGETHER = st.builds(Together, st.lists(PARTS, min_size=2, max_size=3), st.integers(0, 8).map(lambda n: n / 100))
 DAMAGES = st.builds(Damage, st.integers(0, 1000), st.sampled_from(("delete", "cut", "flip")))
-OPERATIONS = st.one_of(runs(), runs(), TOGETHER, CLEANINGS, DAMAGES)
+OPERATIONS = st.one_of(runs("to its end"), runs(*WAYS), TOGETHER, CLEANINGS, DAMAGES)
 
 
 def checked(operations: Sequence[Operation], **how: Any) -> None:
@@ -109,19 +112,90 @@ def checked(operations: Sequence[Operation], **how: Any) -> None:
         shutil.rmtree(folder)
 
 
-def drawn(cases: int, seeded: bool) -> settings:
-    """So many sequences, the same at each time where `seeded`."""
+def sequences(cases: int, seeded: bool) -> settings:
+    """So many sequences, the same each time where `seeded`."""
     return settings(
         max_examples=cases,
         deadline=None,
         derandomize=seeded,
         database=None,
-        print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
 
 
 @given(st.lists(OPERATIONS, min_size=4, max_size=8))
-@drawn(int(os.environ.get("GENERATED_CASES", CASES)), seeded="GENERATED_CASES" not in os.environ)
+@sequences(CASES, seeded=True)
 def test_all_laws_hold_after_each_operation(operations: list[Operation]) -> None:
     checked(operations)
+
+
+@pytest.mark.heavy
+@given(st.lists(OPERATIONS, min_size=4, max_size=20))
+@sequences(HEAVY, seeded=False)
+def test_all_laws_hold_over_many_sequences(operations: list[Operation]) -> None:
+    checked(operations)
+
+
+LONG = {"epochs": 7, "seeds": [0, 1]}
+ONCE_BROKEN: dict[str, list[Operation]] = {
+    "a path in a value of an axis": [Run("a", GRIDS[3]), Run("a", {"epochs": 3})],
+    "mappings in the values of two axes": [Run("a", GRIDS[4]), Run("a", {"epochs": 3})],
+    "superseded epochs beside current ones": [
+        Run("a", {"epochs": 3}),
+        Run("b", like="a"),
+        Run("b", {"epochs": 4, "schedules": {"cosine": {}}}),
+        Run("b", {"epochs": 5}),
+        Clean("a"),
+    ],
+    "another sweep that keeps all": [
+        Run("a", {"epochs": 5, "checkpoints": "all"}),
+        Run("b", {"epochs": 2, "checkpoints": "needed"}),
+        Clean("b"),
+    ],
+    "all epochs taken, and another best": [Run("a", LONG), Run("b", {"monitor": "val_loss"}, like="a")],
+    "fewer epochs, and another best": [Run("a", {"epochs": 3}), Run("a", {"epochs": 5}), Run("a", {"epochs": 2})],
+    "one beginning at once": [Together([Run("a", LONG), Run("b", like="a")], pace=0.03)],
+    "one beginning at once, and another best": [
+        Together([Run("a", LONG), Run("b", {"monitor": "val_loss"}, like="a")], pause=0.2, pace=0.03)
+    ],
+    "the same twice at once": [Together([Run("a", LONG), Run("a")], pause=0.2, pace=0.03)],
+}
+
+
+@pytest.mark.parametrize("case", ONCE_BROKEN)
+def test_laws_that_were_once_broken_hold(case: str) -> None:
+    checked(ONCE_BROKEN[case])
+
+
+UNDER_RAY: dict[str, list[Operation]] = {
+    "one after the other": [
+        Run("a", {"epochs": 3, "seeds": [0, 1]}),
+        Run("b", {"epochs": 5, "schedules": SCHEDULES[1]}, like="a"),
+        Run("a", {"epochs": 2}),
+        Run("b"),
+        Clean("b"),
+    ],
+    "killed at any time": [
+        Run("a", {"epochs": 40, "schedules": SCHEDULES[1]}, killed=16.0),
+        Run("a", worker_killed=15.0),
+        Run("b", {"monitor": "val_loss"}, like="a", killed=13.0),
+        Run("b"),
+        Run("a"),
+    ],
+    "two at once": [
+        Together([Run("a", {**LONG, "epochs": 40}), Run("b", {"schedules": SCHEDULES[1]}, like="a")], pace=0.3),
+        Run("a"),
+        Run("b"),
+        Clean("a"),
+    ],
+    "two at once, one of them killed": [
+        Together([Run("a", {**LONG, "epochs": 40}, killed=25.0), Run("b", like="a")], pause=4.0, pace=0.3),
+        Run("a"),
+    ],
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("case", UNDER_RAY)
+def test_all_laws_hold_under_ray(case: str) -> None:
+    checked(UNDER_RAY[case], start=CommandLine, pace=0.1)
