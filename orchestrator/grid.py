@@ -1,9 +1,11 @@
 """From a sweep to its ordered trials: the full grid, or the recipes named, times grid axes, times seeds."""
 
+import hashlib
 import math
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -13,6 +15,10 @@ from experiments.addresses import is_address
 from experiments.checks import InputError
 from experiments.range_test import AUTO
 from orchestrator.sweep import Pair, Settings, Sweep
+
+LONGEST_ID = 120
+"""Characters of a recipe's id; file names hold 255 bytes, and the store puts more before and after it."""
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+=-]+")
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe with one seed. `id` names it in the store, in tables and on the screen."""
+    """One recipe with one seed. `id` names it in the store, in tables and on the screen: see `recipe_ids`."""
 
     id: str
     recipe: Recipe
@@ -85,7 +91,30 @@ def recipes(sweep: Sweep) -> list[Recipe]:
 
 def trials(sweep: Sweep) -> list[Trial]:
     """Every trial of the sweep, in the order of the file. Raises InputError for what cannot work together."""
-    return [Trial(f"{recipe.label}-s{seed}", recipe, seed) for recipe in recipes(sweep) for seed in sweep.seeds]
+    found = recipes(sweep)
+    ids = recipe_ids([recipe.label for recipe in found])
+    return [Trial(f"{ids[recipe.label]}-s{seed}", recipe, seed) for recipe in found for seed in sweep.seeds]
+
+
+def recipe_ids(labels: Sequence[str]) -> dict[str, str]:
+    """A file name for each of the distinct `labels`: the label itself where it is plain, short and the only one.
+
+    Any other becomes what is plain in it, and a part of its sha256. No two are the same, also where file names are
+    told apart without regard to case.
+
+    >>> recipe_ids(["sgd-cosine-width=0.5", "sgd-cosine-path=../a/b"])
+    {'sgd-cosine-width=0.5': 'sgd-cosine-width=0.5', 'sgd-cosine-path=../a/b': 'sgd-cosine-path=.._a_b-f76b8f2e'}
+    """
+    alike = Counter(label.casefold() for label in labels)
+    plain = {label for label in labels if len(label) <= LONGEST_ID and not _UNSAFE.search(label)}
+    return {
+        label: label if label in plain and alike[label.casefold()] == 1 else _hashed_id(label) for label in labels
+    }
+
+
+def _hashed_id(label: str) -> str:
+    digest = hashlib.sha256(label.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', label)[: LONGEST_ID - 9].rstrip('_')}-{digest}"
 
 
 def located(recipe: Recipe) -> Recipe:

@@ -17,6 +17,8 @@ from orchestrator.objects import ObjectFiles
 
 FOLDER = "lock"
 """What the locks lie under: a file, or the folder of the leases."""
+TURN = ".turn"
+"""The lock file of who may decide now what is shared; no sweep's name begins with a dot."""
 LOOK = 2.0
 """Seconds that outlast somebody's look at a lock."""
 TIDYING = 60.0

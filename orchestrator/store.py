@@ -21,6 +21,7 @@ files there is a folder <results>/lock of leases, see `leases`.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -35,11 +36,21 @@ from orchestrator.objects import files_at
 from orchestrator.verified import Damage, Verified
 
 FORMAT = 1
+FORMAT_FILE = "format.json"
 CHECKPOINTS = "checkpoints"
 RANGE_TESTS = "range-tests"
 FINISHED = "_finished"
+LONGEST_NAME = 100
+"""Characters of a sweep's name; file names hold 255 bytes, and those of leases hold more than the sweep's name."""
+_TOP = frozenset((FORMAT_FILE, locks.FOLDER, locks.TURN, CHECKPOINTS, RANGE_TESTS))
+_PASSING = re.compile(r"(probe|shared)-[0-9a-f]{32}.*")
 COMPACT_ABOVE = 256
 """More history files than this and the finished ones are merged: 10,000 small files take 5 s to read."""
+
+
+def is_taken(name: str) -> bool:
+    """Whether a sweep called `name` would lie where a store keeps something else, whatever the case of letters."""
+    return name.casefold() in _TOP or _PASSING.fullmatch(name.casefold()) is not None
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,12 @@ class Store:
         self._runs = locks.runs_in(files)
         self._good = Verified(files, self._runs.check)
         try:
-            written = _json_object(files.read("format.json"))["format"]
+            written = _json_object(files.read(FORMAT_FILE))["format"]
         except FileNotFoundError:
             return
         except (ValueError, KeyError):
             raise DamagedError(
-                f'{files}/format.json: damaged; if this is a results folder, write {{"format": {FORMAT}}} into it'
+                f'{files}/{FORMAT_FILE}: damaged; if this is a results folder, write {{"format": {FORMAT}}} into it'
             ) from None
         if written != FORMAT:
             raise DamagedError(
@@ -102,8 +113,8 @@ class Store:
 
     def create(self) -> None:
         """Mark the folder as a store, so that other versions know what they see. Raises StoreError."""
-        if not self.files.size("format.json"):
-            self._good.write("format.json", _json_bytes({"format": FORMAT}))
+        if not self.files.size(FORMAT_FILE):
+            self._good.write(FORMAT_FILE, _json_bytes({"format": FORMAT}))
 
     # Records
 

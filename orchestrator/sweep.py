@@ -14,6 +14,7 @@ from typing import Any, Literal
 from experiments import datasets, optimizers, range_test, rules, schedules, vgg
 from experiments.checks import InputError, converted, unknown
 from experiments.range_test import RangeTest
+from orchestrator import store
 from orchestrator.document import Document, dotted, override, put, read
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -28,8 +29,6 @@ KEYS = SETTINGS | {
     "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
     "save_best", "range_test",
 }  # fmt: skip
-RESERVED = ("checkpoints", "range-tests")
-"""What else lies beside the sweeps in a results folder."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -266,8 +265,10 @@ def _label(where: str, value: Any) -> str:
 
 def _name(value: Any) -> str:
     name = _label("name", value)
-    if name in RESERVED:
-        raise InputError(f"name: {name!r} is taken by a folder of every store; choose another")
+    if store.is_taken(name):
+        raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
+    if len(name) > store.LONGEST_NAME:
+        raise InputError(f"name: expected at most {store.LONGEST_NAME} characters, got {len(name)}: {name!r}")
     return name
 
 

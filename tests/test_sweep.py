@@ -1,5 +1,6 @@
 """The sweep file: what it means, and what is wrong with a wrong one."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ def test_the_grid_is_optimizers_times_schedules_times_seeds() -> None:
     assert ids() == [
         f"{o}-{s}-s{seed}" for o in ("sgd", "adam") for s in ("constant", "cosine") for seed in (0, 1)
     ]
+
+
+def test_ids_are_safe_short_file_names_and_no_two_the_same_whatever_the_values() -> None:
+    long = [{"a" * 90: n, "b" * 90: -n} for n in range(2)]
+    labels = ["sgd-cosine-width=0.5", "Sgd-cosine", "sgd-cosine", "sgd-x=../../up", "sgd-x=..-..-up", "sgd-x=a b"]
+    labels += [f"sgd-one={first}-two={second}" for first in long for second in long]
+    found = grid.recipe_ids(labels)
+    assert found["sgd-cosine-width=0.5"] == "sgd-cosine-width=0.5"
+    assert found["sgd-x=..-..-up"] == "sgd-x=..-..-up"
+    assert len({name.casefold() for name in found.values()}) == len(labels)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,119}", name) for name in found.values())
+    assert grid.recipe_ids(labels[::-1]) == found
 
 
 def test_recipes_take_the_place_of_the_grid_and_override_settings() -> None:
