@@ -10,7 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,19 @@ PLAIN: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Run:
+class _Short:
+    """Shown as it may be written, without what is as by default."""
+
+    def __repr__(self) -> str:
+        settings = fields(self)  # type: ignore[arg-type]
+        default = [f.default if f.default_factory is MISSING else f.default_factory() for f in settings]
+        values = [(f.name, getattr(self, f.name)) for f in settings]
+        shown = [f"{n}={v!r}" for (n, v), usual in zip(values, default, strict=True) if v != usual]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Run(_Short):
     """Run a sweep, after `changes` to its file, which begins as a copy of the file of `like`.
 
     `fatal` is the instant of writing at which its process dies, `killed` the second at which it is killed, and
@@ -63,15 +74,15 @@ class Run:
         return self.fatal is not None or self.killed is not None
 
 
-@dataclass(frozen=True)
-class Clean:
+@dataclass(frozen=True, repr=False)
+class Clean(_Short):
     """Clean a sweep."""
 
     sweep: str
 
 
-@dataclass(frozen=True)
-class Together:
+@dataclass(frozen=True, repr=False)
+class Together(_Short):
     """Begin one after the other, `pause` seconds between them, and let all end."""
 
     parts: Sequence[Run | Clean]
@@ -79,8 +90,8 @@ class Together:
     pace: float = 0.005
 
 
-@dataclass(frozen=True)
-class Damage:
+@dataclass(frozen=True, repr=False)
+class Damage(_Short):
     """Do something to the file of the store that has this number, counted round and round."""
 
     number: int
