@@ -7,6 +7,7 @@ rest (fresh starts, states, files) is the same code for both.
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -66,6 +67,9 @@ class Backend(Protocol):
 
     def program(self, network: Any, optimizer: Any, several_parts: bool) -> Program:
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
+
+    def finite(self, variables: Iterable[Any]) -> bool:
+        """Whether every value of these Keras variables is a finite number; looked at where the values lie."""
 
 
 class _Started(NamedTuple):

@@ -21,7 +21,7 @@ from orchestrator.store import Store
 
 CHECKS: tuple[Callable[[Seen], Iterator[Check]], ...] = (
     nodes.machines, nodes.versions, nodes.code, nodes.numbers, nodes.token, nodes.dashboard, nodes.clocks,
-    nodes.files, needs.room, needs.memory, needs.disk, needs.cache, needs.storage, needs.data,
+    nodes.files, needs.room, needs.memory, needs.precision, needs.disk, needs.cache, needs.storage, needs.data,
 )  # fmt: skip
 
 
