@@ -46,6 +46,14 @@ class AddressError(Exception):
     """An object store does not do what it was asked. The message names the address and says what to do."""
 
 
+def expanded(where: str, path: str) -> str:
+    """A local `path` with its `~` or `~user` as that folder. Raises InputError where there is no such user."""
+    result = os.path.expanduser(path)
+    if result.startswith("~"):
+        raise InputError(f"{where}: expected a folder, got {path!r}, and there is no such user; write ./{path}")
+    return result
+
+
 @dataclass(frozen=True)
 class Address:
     """An object store's address: `scheme`://`bucket`/`prefix`?`options`. The prefix may be empty."""
@@ -84,7 +92,10 @@ def parse(setting: str, text: str) -> Address:
     >>> str(parse("data.path", "s3://photos/cats/?region=eu-west-1"))
     's3://photos/cats'
     """
-    split = urlsplit(text)
+    try:
+        split = urlsplit(text)
+    except ValueError as error:
+        raise InputError(f"{setting} {text}: is no address: {error}") from None
     if "@" in split.netloc:
         raise InputError(
             f"{setting}: an address must not hold credentials, it is shown and written down; "

@@ -167,7 +167,8 @@ ROWS: dict[str, Shape] = {
         one_cycle,
         uses_total=True,
         limits={
-            **dict.fromkeys(("up", "down", "tail"), FRACTION),
+            # Without a way down the rate would drop at one instant, which rounding may put at either of two steps.
+            **{"up": FRACTION, "down": REDUCTION, "tail": FRACTION},
             **dict.fromkeys(("start_division", "final_division"), AT_LEAST_ONE),
         },
         agree=_whole_cycle,

@@ -36,6 +36,15 @@ STRICT_REDUCTION = Limit("a number above 0 and below 1", lambda number: 0 < numb
 BELOW_ONE = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 
 
+def whole(least: int, most: int, of: str = "") -> Limit:
+    """Whole numbers from `least` to `most`, both included, `of` something.
+
+    >>> whole(1, 100, "epochs").expected
+    '1 to 100 epochs'
+    """
+    return Limit(f"{least:,} to {most:,} {of}".rstrip(), lambda number: least <= number <= most)
+
+
 def within(where: str, settings: Mapping[str, Any], limits: Mapping[str, Limit]) -> None:
     """Hold every setting that has a limit against it. Raises InputError for the first one outside."""
     for name, limit in limits.items():

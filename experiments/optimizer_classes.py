@@ -7,7 +7,7 @@ against the installed Keras.
 
 from collections.abc import Callable, Mapping
 
-from experiments.limits import AT_LEAST_ONE, BELOW_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Limit
+from experiments.limits import AT_LEAST_ONE, BELOW_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, Limit, whole
 
 
 def common(
@@ -212,6 +212,6 @@ LIMITS: Mapping[str, Limit] = {
     "beta_2_decay": NOT_POSITIVE,
     "ema_momentum": FRACTION,
     "ema_overwrite_frequency": AT_LEAST_ONE,
-    "ns_steps": AT_LEAST_ONE,
+    "ns_steps": whole(1, 100),
     "gradient_accumulation_steps": AT_LEAST_TWO,
 }

@@ -11,17 +11,17 @@ It has the signature of every shape (experiments.shapes): every setting is a key
 type. In a test of one's own: `assert_shape_contract(sawtooth, period=3.0)`.
 """
 
-import importlib
+import contextlib
+import functools
 import inspect
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from experiments.checks import InputError, settings_of, unknown
+from experiments import own_modules
+from experiments.checks import InputError, can_be_held, last_line, settings_of, unknown
 from experiments.shapes import Array, Shape, times
 
 COMMON = ("name", "peak", "by", "warmup", "momentum")
@@ -48,46 +48,70 @@ def is_own(name: str) -> bool:
 def load(where: str, name: str) -> Shape:
     """The shape that `name`, "package.module:function", stands for; its module is imported now.
 
-    Modules are found as Python finds them, and last in the current folder. Raises InputError for a module
-    that cannot be imported, a function that is not in it, or one without the signature of a shape.
+    Modules are found as experiments.own_modules says. Raises InputError for a module that cannot be imported, a
+    function that is not in it, or one without the signature of a shape; calling the shape raises it for a function
+    that fails, or gives something else than numbers in the shape of t.
     """
     module_name, _, function_name = name.partition(":")
-    module = _module(where, module_name)
+    module = own_modules.load(where, module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         public = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise unknown(where, f"function of {module_name}", function_name, public)
     if fault := signature_fault(function):
         raise InputError(f"{where}: {name} is no shape: {fault}")
-    return Shape(function, uses_total=getattr(function, "uses_total", True))
+    return Shape(_guarded(name, function), uses_total=getattr(function, "uses_total", True), settings=function)
 
 
-def _module(where: str, name: str) -> ModuleType:
-    here = str(Path.cwd())
-    sys.path.append(here)
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # a user's module may fail in any way at all
-        raise InputError(f"{where}: cannot import module {name!r}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(here)
+def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Array]:
+    """`function` with a sentence for whatever it raises, and for a result that is no array of t's shape.
+
+    Its t cannot be written to.
+    """
+
+    @functools.wraps(function)
+    def shape(t: Array, total: float, **settings: Any) -> Array:
+        own = t.copy()
+        own.flags.writeable = False
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for data
+                values = np.asarray(function(own, total, **settings))
+        except (Exception, SystemExit) as error:  # a user's function may fail in any way, and may try to leave
+            raise InputError(f"{name}: failed: {last_line(error)}") from error
+        if values.dtype.kind not in "biuf":
+            raise InputError(f"{name}: expected an array of numbers from it, got {values.dtype}")
+        if values.shape != t.shape:
+            raise InputError(f"{name}: expected an array of shape {t.shape} from it, got {values.shape}")
+        return values.astype(np.float64)
+
+    return shape
 
 
 def signature_fault(function: Callable[..., Any]) -> str | None:
     """What keeps `function` from having the signature of a shape, in words; None where nothing does."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return "its parameters cannot be read; write it as `def shape(t, total)`"
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(positional) != 2:
         return f"expected two positional parameters, t and total, got {', '.join(positional) or 'none'}"
+    return _settings_fault(function)
+
+
+def _settings_fault(function: Callable[..., Any]) -> str | None:
     settings = settings_of(function)
     try:
         typed = get_type_hints(function)
     except Exception as error:  # whatever an annotation's evaluation raises
-        return f"its annotations cannot be read: {error}"
-    if bare := [name for name in settings if name not in typed]:
-        return f"setting {bare[0]!r} has no type; write it as `{bare[0]}: float = 1.0`"
-    if taken := [name for name in settings if name in (*COMMON, "epochs")]:
-        return f"setting {taken[0]!r} has a name that every schedule uses already; rename it"
+        return f"its annotations cannot be read: {last_line(error)}"
+    for name in settings:
+        if name not in typed:
+            return f"setting {name!r} has no type; write it as `{name}: float = 1.0`"
+        if not can_be_held(typed[name]):
+            return f"setting {name!r} has a type that no sweep file can give, {typed[name]!r}"
+        if name in (*COMMON, "epochs"):
+            return f"setting {name!r} has a name that every schedule uses already; rename it"
     return None
 
 

@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import cycles, own_shapes, published, rules, sequences, shapes
-from experiments.checks import InputError, checked, converted, unknown
+from experiments.checks import InputError, checked, converted, mapping, unknown
 from experiments.limits import FRACTION, POSITIVE, within
 from experiments.momentum import Momentum, against, check_momentum
 from experiments.own_shapes import COMMON
 from experiments.range_test import AUTO
 from experiments.shapes import Array, By, Shape, ramp, times
 
+MOST = 2**25
+"""Learning rates in a table: 134 MB in float32, and several times as much while it is made."""
 SHAPES: dict[str, Shape] = shapes.ROWS | cycles.ROWS | sequences.ROWS | published.ROWS
 
 
@@ -61,14 +63,8 @@ def _row(where: str, name: str) -> Shape:
     return SHAPES[name]
 
 
-def _mapping(where: str, given: Any, example: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise InputError(f"{where}: expected settings such as {example}, got {given!r}")
-    return given
-
-
 def _warmup(where: str, given: Any) -> Warmup:
-    settings = checked(where, _mapping(where, given, "{epochs: 3}"), Warmup)
+    settings = checked(where, mapping(where, given, "{epochs: 3}"), Warmup)
     within(where, settings, {"epochs": POSITIVE, "start": FRACTION})
     return Warmup(**settings)
 
@@ -79,7 +75,7 @@ def _momentum(where: str, name: str, row: Shape, settings: Mapping[str, Any], gi
         raise InputError(f"{where}: {name} has no cycles that a momentum could follow; those that do: {cycling}")
     if row.lowest(settings) >= 1:
         raise InputError(f"{where}: this {name} never leaves its peak, so a momentum has nothing to follow")
-    return check_momentum(where, _mapping(where, given, "{low: 0.85, high: 0.95}"))
+    return check_momentum(where, mapping(where, given, "{low: 0.85, high: 0.95}"))
 
 
 def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
@@ -97,9 +93,11 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     ...
     experiments.checks.InputError: schedules.cosin: unknown schedule 'cosin'; did you mean 'cosine'?
     """
-    given = _mapping(where, given, "{}")
+    given = mapping(where, given)
     # A sequence says what it is by its one setting.
-    name = str(given.get("name", "sequence" if "sequence" in given else label))
+    name = given.get("name", "sequence" if "sequence" in given else label)
+    if not isinstance(name, str):
+        raise InputError(f"{where}.name: expected the name of a schedule, got {name!r}")
     row = _row(f"{where}.name" if "name" in given else where, name)
     settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=COMMON)
     peak, by, warmup = given.get("peak"), given.get("by", row.by or "step"), given.get("warmup")
@@ -124,6 +122,15 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     )
 
 
+def follows_optimizer(schedule: Schedule) -> bool:
+    """Whether the optimizer's learning rate decides its rates: no peak of its own does, and no absolute shape.
+
+    >>> [follows_optimizer(check("s", "cosine", given)) for given in ({}, {"peak": 0.1})]
+    [True, False]
+    """
+    return schedule.peak is None and not _row(schedule.shape, schedule.shape).absolute
+
+
 def uses_total(schedule: Schedule) -> bool:
     """Whether the beginning of the table changes when the run gets longer.
 
@@ -135,10 +142,9 @@ def uses_total(schedule: Schedule) -> bool:
 
 
 def _shaped(schedule: Schedule, row: Shape, t: Array, total: float) -> Array:
-    values = row.function(t, total, **schedule.settings)
-    if np.shape(values) != t.shape:
-        raise InputError(f"{schedule.shape}: expected an array of shape {t.shape} from it, got {np.shape(values)}")
-    return np.asarray(values, np.float64)
+    # Extreme settings overflow, and what comes of it is held against the limits of a learning rate.
+    with np.errstate(all="ignore"):
+        return np.asarray(row.function(t, total, **schedule.settings), np.float64)
 
 
 def _with_warmup(schedule: Schedule, warmup: Warmup, row: Shape, time: Array, epochs: int) -> Array:
@@ -164,22 +170,28 @@ def table(
 
     `learning_rate` is the peak where the schedule has none; `steps` is the number in an epoch; `decay` is
     Keras 2's, rate / (1 + decay * step) with steps counted from the very first. Computed in float64 and
-    rounded once. Raises InputError when a rate is negative, NaN or beyond float32, or the shape gives an
-    array of another shape.
+    rounded once. Raises InputError for more than MOST rates, when a rate is negative, NaN or beyond float32, and
+    where a user's own shape fails.
 
     >>> table(check("s", "linear", {"warmup": {"epochs": 1}}), 0.5, epochs=2, steps=2).tolist()
     [[0.0, 0.25], [0.5, 0.25]]
     """
+    if epochs * steps > MOST:
+        raise InputError(
+            f"epochs: {epochs:,} epochs of {steps:,} steps have {epochs * steps:,} learning rates, and at most "
+            f"{MOST:,} are possible; train fewer epochs, or with a larger batch_size"
+        )
     row = _row(schedule.shape, schedule.shape)
     values = _fractions(schedule, row, epochs, steps)
     peak = learning_rate if schedule.peak is None else schedule.peak
     if peak == AUTO:
         raise InputError(f"{schedule.shape}.peak: expected a number, got 'auto'; test the range first")
-    rates = values if row.absolute else peak * values
-    if decay:
-        rates = rates / (1.0 + decay * np.arange(epochs * steps).reshape(epochs, steps))
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
+        rates = values if row.absolute else peak * values
+        if decay:
+            rates = rates / (1.0 + decay * np.arange(epochs * steps).reshape(epochs, steps))
         result = np.broadcast_to(rates, (epochs, steps)).astype(np.float32, order="C")
+        result += 0.0  # -0.0 is no other rate
     if not (np.isfinite(result).all() and (result >= 0).all()):
         worst = rates[~(np.isfinite(rates) & (rates >= 0) & (rates <= np.finfo(np.float32).max))][0]
         raise InputError(f"{schedule.shape}: expected learning rates of 0 or more, all finite, got {worst:g}")

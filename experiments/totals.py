@@ -39,13 +39,12 @@ class Totals:
         steps, count = every[: len(self._images)], int(every[-1]) + 1
         losses = np.bincount(steps, self.measured.losses, count)
         computed = np.bincount(steps, self._images, count)
-        whole = np.bincount(every, self.parts.mask.sum(1))
+        whole = np.bincount(every, self.parts.sizes)
         return np.where(computed == whole, losses / whole, np.nan).astype(np.float32)
 
     @property
-    def _images(self) -> NDArray[np.float32]:
-        counts: NDArray[np.float32] = self.parts.mask.sum(1)[: len(self.measured.losses)]
-        return counts
+    def _images(self) -> NDArray[np.int64]:
+        return self.parts.sizes[: len(self.measured.losses)]
 
 
 def run(compute: Callable[[Chunk], Pending], chunks: Iterable[Chunk], parts: Parts) -> Totals:

@@ -8,7 +8,7 @@ categorical cross-entropy, the mean over a batch's images, of the logits in floa
 import gc
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 
 from experiments import backends, datasets, optimizers, range_test, variables, vgg
 from experiments.checks import InputError
-from experiments.feeding import chunks, cut
+from experiments.feeding import chunks, cut, division, largest_part
 from experiments.totals import Totals, run
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-WHOLE_BATCH = 256  # images; a larger batch, and a full one, is computed in parts and applied at once
-PART_PIXELS = 2**20  # of a part's images together: about 3 GiB of activations at width 1
 
 PIECE = 20  # weight steps of a range test between two looks at the loss
 
@@ -75,7 +72,7 @@ class Trainer:
         Raises InputError for data that cannot be loaded or is not what it has to be, and for a number of threads
         or a determinism that this process can no longer have.
         """
-        self._backend = backends.start(self._threads, job.deterministic)
+        self._backend = backends.start(self._threads, job.deterministic, self._cache)
         self.device = self._backend.device
         self._job = job
         self._data = self._datasets.get(job.data, lambda: datasets.load(job.data, self._cache, self._progress))
@@ -85,23 +82,23 @@ class Trainer:
                 "started, or they have changed since; make them the same, then run the same command again"
             )
         shape, classes = self._data.images.shape[1:], len(self._data.description.classes)
-        images = len(self._data.train)
-        self._largest = max(1, min(WHOLE_BATCH, PART_PIXELS // (shape[0] * shape[1])))
-        self._batch = images if job.batch_size == "full" else min(job.batch_size, images)
-        asked_for = job.batch_size != "full" and self._batch <= WHOLE_BATCH
-        self._part = self._batch if asked_for else min(self._batch, self._largest)
+        divided = division(job.batch_size, len(self._data.train), *shape[:2])
+        self._batch, self._part = divided.batch, divided.part
         self._network, programs = self._networks.get(
             (job.model, shape, classes, job.precision),
-            lambda: (self._new_network(shape, classes), _Recent(PROGRAMS)),
+            lambda: (self._backend.network(self._build(shape, classes)), _Recent(PROGRAMS)),
         )
-        several = self._part < self._batch
-        self._program, self._optimizer, self._start = programs.get(
-            (*_identity(job.optimizer), several, job.cycles_momentum), lambda: self._new_program(several)
-        )
-        fresh = vgg.initial_weights(self._network.keras, job.model, job.seed)
-        for variable, value in zip(self._network.keras.weights, fresh, strict=True):
+        for variable, value in zip(self._network.keras.weights, self._initial_weights(), strict=True):
             variable.assign(value)
-        self._start.restore()
+        # Built on the fresh weights, because a slot may start as a copy of its weight.
+        fresh = self._new_optimizer()
+        several = self._part < self._batch
+        self._program, self._optimizer = programs.get(
+            (*_identity(job.optimizer), several, job.cycles_momentum),
+            lambda: (self._backend.program(self._network, fresh, several), fresh),
+        )
+        if self._optimizer is not fresh:
+            variables.copy(fresh, self._optimizer)
 
     @property
     def steps(self) -> int:
@@ -118,7 +115,8 @@ class Trainer:
         Gives loss, accuracy (means over the epoch, each image as the model was before learning from its batch),
         val_loss, val_accuracy (with the averaged weights, where the optimizer keeps an average) and images (how
         many were trained on). Training ends with the first batch whose loss is not finite; then loss is not
-        finite either and the validation metrics are NaN.
+        finite either and the validation metrics are NaN. So it is after an epoch that leaves a weight, an average
+        or another value of the optimizer that is not finite, whatever the loss was: it need not show in the loss.
 
         Raises InputError for a wrong number of learning rates or of momentum.
         """
@@ -135,7 +133,9 @@ class Trainer:
         self.losses = trained.by_step
         result: dict[str, float] = {"loss": trained.loss, "accuracy": trained.accuracy}
         result |= {"val_loss": np.nan, "val_accuracy": np.nan, "images": trained.images}
-        if np.isfinite(trained.loss):
+        if np.isfinite(trained.loss) and not self._backend.finite(self._variables().values()):
+            result["loss"] = np.nan
+        if np.isfinite(result["loss"]):
             with self._averaged_weights():
                 result |= self._validate()
         return result
@@ -156,28 +156,41 @@ class Trainer:
             return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
 
         parts = cut(len(images), self._batch, self._part).of_steps(steps)
-        at_least = min(PIECE, self.steps)
+        at_least = min(PIECE, self.steps) if self._part == self._batch else 1
         cut_up = chunks(parts, gather, data.labels[images], learning_rates, momentum, at_least=at_least)
         return run(self._program.train, cut_up, parts)
 
     def range_test(self, learning_rates: NDArray[np.float32]) -> NDArray[np.float32]:
         """The loss at every step of a ramp of `learning_rates`, float32 [n], from the weights as they are.
 
-        Float32 [m], m <= n: it ends when the loss leaves all bounds (`experiments.range_test.exploded`). Batches
-        are those of epochs 0, 1, …; what is trained stays, so `reset` before and after.
+        Float32 [m], m <= n: it ends when the loss leaves all bounds (`experiments.range_test.exploded`), and with
+        the step that leaves a value which is not finite. Batches are those of epochs 0, 1, …; what is trained
+        stays, so `reset` before and after.
         """
         losses = np.zeros(0, np.float32)
+        piece = PIECE
         while len(losses) < len(learning_rates):
             n, first = divmod(len(losses), self.steps)
             if not first:
                 self._seed_random_layers(n)
-            steps = range(first, min(first + PIECE, self.steps, first + len(learning_rates) - len(losses)))
+            steps = range(first, min(first + piece, self.steps, first + len(learning_rates) - len(losses)))
             rates = np.zeros(self.steps, np.float32)
             rates[steps.start : steps.stop] = learning_rates[len(losses) : len(losses) + len(steps)]
-            losses = np.append(losses, self._train(n, rates, steps).by_step)
+            everything = self._variables() | variables.seeds(self._network.keras)
+            before = variables.read(everything)
+            measured = self._train(n, rates, steps).by_step
+            finite = self._backend.finite(self._variables().values())
+            if not finite and len(steps) > 1:
+                # Once more, step by step: which was it?
+                variables.write(everything, before)
+                piece = 1
+                continue
+            losses = np.append(losses, measured)
             end = range_test.exploded(losses)
             if end is not None:
                 return losses[:end]
+            if not finite:
+                return losses
         return losses
 
     def _require_one_a_step(self, n: int, what: str, row: NDArray[np.float32]) -> None:
@@ -188,7 +201,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         data = self._data
-        parts = cut(len(data.validation), len(data.validation), self._largest)
+        parts = cut(len(data.validation), len(data.validation), largest_part(*data.images.shape[1:3]))
         unused = np.zeros(1, np.float32)
         images, labels = data.validation, data.labels[data.validation]
         cut_up = chunks(parts, lambda positions: data.images[images[positions]], labels, unused)
@@ -218,34 +231,37 @@ class Trainer:
     def _variables(self) -> dict[str, Any]:
         return variables.named(self._network.keras, self._optimizer)
 
-    def _new_network(self, shape: tuple[int, int, int], classes: int) -> backends.Network:
-        job = self._job
-        return self._backend.network(vgg.build(job.model, shape, classes, job.precision))
+    def _build(self, shape: tuple[int, int, int], classes: int) -> Any:
+        """The job's keras.Model for images of `shape`, with a layer "logits"."""
+        return vgg.build(self._job.model, shape, classes, self._job.precision)
 
-    def _new_program(self, several_parts: bool) -> tuple[backends.Program, Any, variables.Start]:
+    def _initial_weights(self) -> Iterable[Any]:
+        """What each of the model's `weights` starts from, by the job's seed alone."""
+        return vgg.initial_weights(self._network.keras, self._job.model, self._job.seed)
+
+    def _new_optimizer(self) -> Any:
         from keras.optimizers import LossScaleOptimizer
 
-        job, network = self._job, self._network
+        job = self._job
         optimizer = optimizers.build(job.optimizer)
         if job.precision == "mixed_float16" and job.optimizer.settings["loss_scale_factor"] is None:
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale")
-        optimizer.build(network.keras.trainable_variables)
+        optimizer.build(self._network.keras.trainable_variables)
         if job.cycles_momentum:
             optimizers.cycle_momentum(getattr(optimizer, "inner_optimizer", optimizer), job.optimizer)
-        start = variables.Start(network.keras, optimizer)
-        return self._backend.program(network, optimizer, several_parts), optimizer, start
+        return optimizer
 
     def _seed_random_layers(self, epoch: int) -> None:
-        layers = [layer for layer in self._network.keras.layers if hasattr(layer, "seed_generator")]
-        for index, layer in enumerate(layers):
+        for index, state in enumerate(variables.seeds(self._network.keras).values()):
             words = np.random.SeedSequence((self._job.seed, epoch, index)).generate_state(2)
-            state = layer.seed_generator.state
             state.assign(words.astype(state.dtype))
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
         """Within, the weights are their moving averages, where the optimizer keeps them (use_ema)."""
-        if not self._job.optimizer.settings["use_ema"]:
+        inner: Any = getattr(self._optimizer, "inner_optimizer", self._optimizer)
+        # Averages begin with the first step, and a scaled loss may skip every step of an epoch.
+        if not self._job.optimizer.settings["use_ema"] or not inner.variables[0].numpy():
             yield
             return
         network = self._network.keras
@@ -281,4 +297,4 @@ class _Recent(Generic[T]):
         return self._values[key]
 
 
-_Programs = _Recent[tuple[backends.Program, Any, variables.Start]]
+_Programs = _Recent[tuple[backends.Program, Any]]

@@ -1,4 +1,4 @@
-"""The values of a network and its optimizer: where they start, how they are read and written."""
+"""The values of a network and its optimizer: what they are called, how they are read, written and copied."""
 
 import re
 from collections.abc import Mapping
@@ -18,16 +18,30 @@ CYCLED = "cycled_momentum"
 def named(network: Any, optimizer: Any) -> dict[str, Any]:
     """Every Keras variable that decides how training goes on, by a name that is the same in every process.
 
-    Left out are the learning rate and a cycled momentum, which each step sets, and the states of random layers,
-    which each epoch sets.
+    They are the weights, moving statistics among them, then the optimizer's variables. Left out are the learning
+    rate and a cycled momentum, which each step sets, and the states of random layers, which each epoch sets.
     """
-    result = {f"model/{variable.path}": variable for variable in network.weights}
+    result = {f"model/{index:03d}/{_stable(v.path)}": v for index, v in enumerate(network.weights)}
     for index, variable in enumerate(optimizer.variables):
-        if variable is not optimizer.learning_rate and variable.name != CYCLED:
-            # Keras numbers the variables that an optimizer does not name, over the whole process.
-            name = re.sub(r"^variable(_\d+)?$", "value", variable.path.rsplit("/", 1)[-1])
-            result[f"optimizer/{index:03d}/{name}"] = variable
+        if variable.name not in ("learning_rate", CYCLED):
+            result[f"optimizer/{index:03d}/{_stable(variable.path.rsplit('/', 1)[-1])}"] = variable
     return result
+
+
+def _stable(path: str) -> str:
+    """`path` without the numbers that Keras gives over a whole process to layers and variables without a name.
+
+    >>> _stable("functional_3/conv2d_12/kernel"), _stable("block1_conv2_kernel_momentum")
+    ('functional/conv2d/kernel', 'block1_conv2_kernel_momentum')
+    """
+    return re.sub(r"_\d+(?=[_/]|$)", "", path)
+
+
+def seeds(network: Any) -> dict[str, Any]:
+    """The state of every seed generator in `network`, those of nested models included, in a fixed order."""
+    weights = {id(variable) for variable in network.weights}
+    states = {id(v): v for v in network.variables if id(v) not in weights}
+    return {f"seed/{index:03d}": state for index, state in enumerate(states.values())}
 
 
 def cycled_momentum(optimizer: Any) -> Any | None:
@@ -70,31 +84,7 @@ def _kind(values: Any) -> str:
     return f"{values.dtype} {tuple(values.shape)}"
 
 
-class Start:
-    """What an optimizer's variables are before the first step, remembered right after it was built.
-
-    A value is kept as a number where it is the same everywhere, and as the weight it is a copy of where it is
-    one (ScheduleFreeAdamW): fresh weights need fresh copies.
-    """
-
-    def __init__(self, network: Any, optimizer: Any) -> None:
-        weights = [(variable, value_of(variable)) for variable in network.trainable_variables]
-        self._values = [(v, _source(value_of(v), weights)) for v in optimizer.variables]
-
-    def restore(self) -> None:
-        """Set the optimizer's variables back. The network's weights must be fresh already."""
-        from keras import ops
-
-        for variable, source in self._values:
-            if isinstance(source, float | int):
-                variable.assign(ops.full(variable.shape, source, dtype=variable.dtype))
-            else:
-                # A copy: two variables that share their memory cannot both be donated to a step.
-                variable.assign(ops.copy(source))
-
-
-def _source(value: NDArray[Any], weights: list[tuple[Any, NDArray[Any]]]) -> Any:
-    if np.all(value == value.flat[0]):
-        return value.flat[0].item()
-    copies = (variable for variable, array in weights if np.array_equal(array, value))
-    return next(copies, value)
+def copy(values: Any, optimizer: Any) -> None:
+    """Set every variable of `optimizer` to its value in `values`, an optimizer built alike on the same weights."""
+    for variable, start in zip(optimizer.variables, values.variables, strict=True):
+        variable.assign(start.value)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from experiments import initializers
 from experiments.checks import InputError, checked, unknown
-from experiments.limits import POSITIVE, Limit
+from experiments.limits import Limit
 
 CHANNELS = (64, 128, 256, 512, 512)
 DENSE = 4096
@@ -38,7 +40,8 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
     "vgg19": Configuration("E", ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))),
 }
 
-INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal")
+WIDTH = Limit("a number above 0 and at most 64", lambda number: 0 < number <= 64)
+"""At 64 a VGG16 has 60 thousand million weights."""
 DROPOUT = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 
 
@@ -77,13 +80,13 @@ def check(where: str, given: Mapping[str, Any]) -> Model:
     'average'
     """
     settings = checked(where, given, _settings)
-    choices = {"name": CONFIGURATIONS, "head": ("average", "classic"), "initializer": INITIALIZERS}
+    choices = {"name": CONFIGURATIONS, "head": ("average", "classic"), "initializer": initializers.INITIALIZERS}
     for setting, known in choices.items():
         if settings[setting] not in known:
             raise unknown(
                 f"{where}.{setting}", "model" if setting == "name" else setting, settings[setting], known
             )
-    POSITIVE.check(f"{where}.width", settings["width"])
+    WIDTH.check(f"{where}.width", settings["width"])
     DROPOUT.check(f"{where}.dropout", settings["dropout"])
     if "dropout" in given and settings["head"] != "classic":
         raise InputError(f"{where}.dropout: the average head has none; set head: classic, or leave it out")
@@ -123,12 +126,13 @@ def parameters(model: Model, input_shape: tuple[int, int, int], classes: int) ->
     if model.head == "classic":
         inputs *= (height // 32) * (width // 32)
         for _ in range(2):
-            total += (inputs + 1) * _dense(model)
-            inputs = _dense(model)
+            total += (inputs + 1) * dense(model)
+            inputs = dense(model)
     return total + (inputs + 1) * classes
 
 
-def _dense(model: Model) -> int:
+def dense(model: Model) -> int:
+    """The outputs of each dense layer of the classic head: the paper's 4096 times `width`, never below 1."""
     return max(1, round(DENSE * model.width))
 
 
@@ -136,13 +140,13 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, precisi
     """A keras.Model from images (float in 0..1, [B, H, W, C]) to probabilities (float32, [B, classes]).
 
     `precision` is the Keras dtype policy of every layer but the last two, "logits" and "predictions", which
-    are float32 always. Initial weights do not depend on global state; `initial_weights` gives those of a seed.
+    are float32 always. Its weights are the `initial_weights` of seed 0.
     """
     from keras import Input, layers
     from keras import Model as Network
 
     configuration = CONFIGURATIONS[model.name]
-    common = {"kernel_initializer": _initializer(model, 0), "dtype": precision}
+    common = {"kernel_initializer": "zeros", "dtype": precision}
     x = inputs = Input(input_shape, name="image")
     for block, (filters, kernels) in enumerate(zip(channels(model), configuration.kernels, strict=True), 1):
         for number, kernel in enumerate(kernels, 1):
@@ -156,31 +160,39 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, precisi
     else:
         x = layers.Flatten(name="flatten", dtype=precision)(x)
         for number in (1, 2):
-            x = layers.Dense(_dense(model), activation="relu", name=f"dense{number}", **common)(x)
+            x = layers.Dense(dense(model), activation="relu", name=f"dense{number}", **common)(x)
             x = layers.Dropout(model.dropout, seed=0, name=f"dropout{number}", dtype=precision)(x)
     logits = layers.Dense(classes, name="logits", **{**common, "dtype": "float32"})(x)
     outputs = layers.Activation("softmax", name="predictions", dtype="float32")(logits)
-    return Network(inputs, outputs, name=model.name)
+    network = Network(inputs, outputs, name=model.name)
+    _name_initializer(network, model)
+    for variable, value in zip(network.weights, initial_weights(network, model, 0), strict=True):
+        variable.assign(value)
+    return network
 
 
-def initial_weights(network: Any, model: Model, seed: int) -> Iterator[Any]:
-    """The values a fresh `network` of `model` starts from, one backend tensor per `network.weights`.
+def initial_weights(network: Any, model: Model, seed: int) -> Iterator[NDArray[np.float32]]:
+    """The values a fresh `network` of `model` starts from, one float32 array per `network.weights`.
 
-    Each has its own stream of random numbers, from (seed, its index) alone.
+    Each has its own stream of random numbers, from (seed, its index) alone: they are the same on every backend.
     """
-    from keras import initializers
-
     for index, variable in enumerate(network.weights):
-        own = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
-        bias = len(variable.shape) == 1
-        initializer = initializers.Zeros() if bias else _initializer(model, own)
-        yield initializer(variable.shape, dtype=variable.dtype)
+        if len(variable.shape) == 1:
+            yield np.zeros(variable.shape, np.float32)
+        else:
+            stream = np.random.SeedSequence(seed, spawn_key=(index,))
+            yield initializers.draw(
+                model.initializer, variable.shape, np.random.Generator(np.random.PCG64(stream))
+            )
 
 
-def _initializer(model: Model, seed: int) -> Any:
-    from keras import initializers
+def _name_initializer(network: Any, model: Model) -> None:
+    """Let a saved network say what its kernels are drawn from, for those who build it anew without its weights."""
+    from keras import initializers as installed
 
-    return getattr(initializers, model.initializer)(seed=seed)
+    for layer in network.layers:
+        if hasattr(layer, "kernel_initializer"):
+            layer.kernel_initializer = installed.get(model.initializer)
 
 
 def _local_response_normalization(x: Any) -> Any:

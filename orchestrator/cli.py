@@ -54,7 +54,7 @@ def _common(command: F) -> F:
         click.option(
             "--results",
             metavar="DIR",
-            callback=outputs.not_empty,
+            callback=outputs.as_results,
             help="The results folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.  [default: ./results]",
         ),
     )
@@ -71,7 +71,7 @@ def _open(file: Path, overrides: tuple[str, ...], results: str | None, share: bo
 
 def _load(file: Path, overrides: tuple[str, ...], results: str | None) -> tuple[Sweep, Store]:
     """A sweep file, and its store."""
-    checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
+    checked = sweep.load(file, document.parse_overrides(overrides))
     return checked, Store.at(results or checked.results)
 
 
@@ -307,7 +307,7 @@ def lr_find_command(
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("-S", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. epochs=3.")
 @click.option(
-    "--results", metavar="DIR", callback=outputs.not_empty, help="The results folder.  [default: ./results]"
+    "--results", metavar="DIR", callback=outputs.as_results, help="The results folder.  [default: ./results]"
 )
 @click.option(
     "--address",

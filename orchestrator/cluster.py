@@ -2,15 +2,19 @@
 
 import os
 import signal
+import site
 import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from experiments import own_modules
 from experiments.checks import InputError
-from orchestrator import joining, upscaling
+from orchestrator import joining, numerics, upscaling
 
 WORKER_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -58,7 +62,7 @@ def connected(
         _refuse_too_large(needs, {"CPU": available_cpus()}, "this machine")
     own = {"address": "local", "num_cpus": available_cpus(), "include_dashboard": False}
     options = {"address": address} if address else own  # "local": never a cluster that happens to run here
-    variables = {**WORKER_ENVIRONMENT, **passed_on(), **environment}
+    variables = {**WORKER_ENVIRONMENT, **passed_on(), own_modules.FOLDER: os.getcwd(), **environment}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -66,6 +70,7 @@ def connected(
             logging_level="ERROR",
             log_to_driver=False,
             configure_logging=True,
+            job_config=_job_config(),
             runtime_env={"env_vars": variables},
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -82,6 +87,22 @@ def connected(
             yield _checked_resources(needs, "the cluster" if address else "this machine")
         finally:
             ray.shutdown()
+
+
+def _job_config() -> Any:
+    """A job whose workers do not look for modules in this process's folder before all other places.
+
+    There a file of the user's called like a library would take its place. Where this program is not installed, its
+    own folder stands in front instead.
+    """
+    from ray.job_config import JobConfig
+
+    class Job(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    source = str(Path(__file__).parents[1])
+    return Job(_py_driver_sys_path=[] if source in site.getsitepackages() else [source])
 
 
 def _close_key() -> None:
@@ -141,8 +162,8 @@ def available_cpus() -> int:
 
 
 def passed_on() -> dict[str, str]:
-    """The variables of this process that its workers get as well."""
-    names = ("KERAS_BACKEND", "SWEEP_CACHE", "XDG_CACHE_HOME")
+    """The variables of this process that its workers get as well: those that decide numbers are among them."""
+    names = ("KERAS_BACKEND", "SWEEP_CACHE", "XDG_CACHE_HOME", *numerics.deciding(os.environ))
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

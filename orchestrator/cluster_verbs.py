@@ -29,7 +29,7 @@ def add(group: click.Group, common: Callable[[Any], Any], talk: Callable[[str], 
         """Run a sweep as a job on a cluster, and watch it. Ctrl-C ends the watching only."""
         from orchestrator import jobs
 
-        checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
+        checked = sweep.load(file, document.parse_overrides(overrides))
         asked, place = jobs.request(file, checked, overrides, results), jobs.Place(address, cluster)
         job = jobs.submit(asked, place, talk)
         click.echo(job)
@@ -50,7 +50,7 @@ def add(group: click.Group, common: Callable[[Any], Any], talk: Callable[[str], 
         """Stop the sweep's job on a cluster. Everything finished is kept."""
         from orchestrator import jobs
 
-        checked = sweep.load(file, dict(document.parse_override(text) for text in overrides))
+        checked = sweep.load(file, document.parse_overrides(overrides))
         for job in jobs.stop(checked.name, results, jobs.Place(address, cluster)):
             click.echo(job)
 

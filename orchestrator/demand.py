@@ -8,7 +8,7 @@ from experiments import vgg
 from experiments.datasets import Description
 from experiments.feeding import CHUNK_BYTES
 from experiments.optimizers import Optimizer
-from experiments.trainer import PART_PIXELS, PROGRAMS, WHOLE_BATCH
+from experiments.trainer import PROGRAMS
 from orchestrator.grid import Recipe
 from orchestrator.plan import Plan
 from orchestrator.sweep import DEFAULT_TRAINER
@@ -127,10 +127,7 @@ def memory(plan: Plan, recipe: Recipe) -> int:
     256, SGD and Adam. On a GPU weights and activations are on the device, and the machine itself needs less.
     """
     description = plan.roots.description(recipe)
-    height, width, _ = description.shape
-    largest = min(WHOLE_BATCH, max(1, PART_PIXELS // (height * width)))
-    batch = plan.roots.batch_size(recipe)
-    images = batch if batch <= WHOLE_BATCH else largest
+    images = plan.roots.division(recipe).part
     outputs = sum(layer.outputs for layer in layers(recipe.settings.model, description.shape))
     weights = FLOAT * _parameters(plan, recipe)
     others = {

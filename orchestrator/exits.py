@@ -56,7 +56,7 @@ def leave(command: Callable[[], Any]) -> NoReturn:
 
 def talk(message: str) -> None:
     """Say `message` to people, on stderr."""
-    Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False)
+    Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from experiments.checks import InputError
+
 TEMPORARY = ".tmp-"
+LONGEST_PATH = 3500
+"""Bytes in the path of a folder; what lies below it has longer ones, and systems end at 4,096."""
 
 
 class StoreError(Exception):
@@ -63,6 +67,9 @@ class Files(Protocol):
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
 
+    def times(self, folder: str) -> dict[str, int]:
+        """When each file right below `folder` was written, in nanoseconds; nothing if it is not there."""
+
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
 
@@ -97,16 +104,48 @@ class LocalFiles:
         """The folder's absolute path."""
         return os.path.abspath(self.root)
 
+    def look(self) -> None:
+        """Find out whether this can be a results folder. Raises InputError for a file, a loop of links, …"""
+        try:
+            with os.scandir(self.root):
+                reason = ""
+        except FileNotFoundError:
+            reason = self._unmade()
+        except (OSError, ValueError) as error:
+            reason = _reason(error)
+        if len(os.fsencode(self.address)) > LONGEST_PATH:
+            reason = f"its path has more than {LONGEST_PATH} bytes"
+        if reason:
+            raise InputError(f"--results {self.root}: expected a folder that can be read ({reason}); give another")
+
+    def _unmade(self) -> str:
+        """Why the folder, which is not there, cannot be made; empty where it can."""
+        absolute = self.root.absolute()
+        for folder in (absolute, *absolute.parents):
+            if folder.is_symlink() and not folder.exists():
+                return f"{folder} is a link to what is not there"
+            if folder.exists():
+                break
+        return ""
+
     def probe(self) -> None:
-        """Nothing: the first write, the lock's, says at once what is wrong."""
+        """Raise InputError where nothing can be written here."""
+        folder = self.root.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(
+                f"--results {self.root}: {folder} cannot be written by this user; give another folder"
+            )
 
     def path(self, name: str) -> Path:
         """Where `name` lies."""
         return self.root / name
 
     def read(self, name: str) -> bytes:
-        """The content of `name`. Raises FileNotFoundError."""
-        return self.path(name).read_bytes()
+        """The content of `name`. Raises FileNotFoundError and StoreError."""
+        with self._explained(name, "read"):
+            return self.path(name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
         """`name` now holds `content`, whole; on any error it still holds what it held. Raises StoreError."""
@@ -122,57 +161,76 @@ class LocalFiles:
                 os.replace(temporary, path)
             self._sync_folder(path.parent)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
             raise StoreError(
-                f"{path}: cannot be written ({reason}, {len(content):,} bytes); "
+                f"{path}: cannot be written ({_reason(error)}, {len(content):,} bytes); "
                 "make room or give another --results, then run the same command again: nothing finished is lost"
             ) from error
 
     def delete(self, name: str) -> None:
-        """`name` is gone, whether or not it was there."""
-        self.path(name).unlink(missing_ok=True)
+        """`name` is gone, whether or not it was there. Raises StoreError."""
+        with self._explained(name, "deleted"):
+            self.path(name).unlink(missing_ok=True)
 
     def move(self, name: str, to: str) -> None:
-        """`name` is now called `to`. Raises FileNotFoundError."""
+        """`name` is now called `to`. Raises FileNotFoundError and StoreError."""
         target = self.path(to)
-        self._make_folder(target.parent)
-        os.replace(self.path(name), target)
-        self._sync_folder(target.parent)
+        with self._explained(name, "moved"):
+            self._make_folder(target.parent)
+            os.replace(self.path(name), target)
+            self._sync_folder(target.parent)
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
-        try:
-            with os.scandir(self.path(folder)) as entries:
-                files = [e.name for e in entries if e.name.endswith(suffix) and e.is_file()]
-            return sorted(name for name in files if not name.startswith(TEMPORARY))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return sorted(entry.name for entry in self._entries(folder) if entry.name.endswith(suffix))
+
+    def times(self, folder: str) -> dict[str, int]:
+        """When each file right below `folder` was written, in nanoseconds."""
+        result = {}
+        for entry in self._entries(folder):
+            with contextlib.suppress(FileNotFoundError):
+                result[entry.name] = entry.stat().st_mtime_ns
+        return result
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
-        try:
-            with os.scandir(self.root) as entries:
-                return sorted(e.name for e in entries if e.is_dir())
-        except FileNotFoundError:
-            return []
+        with contextlib.suppress(FileNotFoundError), self._explained("", "listed"), os.scandir(self.root) as found:
+            return sorted(entry.name for entry in found if entry.is_dir())
+        return []
 
     def size(self, name: str) -> int:
         """Bytes in `name`; 0 if it is not there."""
-        try:
+        with contextlib.suppress(FileNotFoundError), self._explained(name, "looked at"):
             return self.path(name).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return 0
 
     def modified(self, name: str) -> int:
         """When `name` was last changed, in nanoseconds; 0 if it is not there."""
-        try:
+        with contextlib.suppress(FileNotFoundError), self._explained(name, "looked at"):
             return self.path(name).stat().st_mtime_ns
-        except FileNotFoundError:
-            return 0
+        return 0
 
     def temporaries(self) -> list[str]:
         """The names of files whose writing was cut off."""
         return sorted(str(p.relative_to(self.root)) for p in self.root.rglob(f"{TEMPORARY}*") if p.is_file())
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """The files right below `folder`; none if it is not there."""
+        path = self.path(folder)
+        with contextlib.suppress(FileNotFoundError), self._explained(folder, "listed"), os.scandir(path) as found:
+            return [entry for entry in found if entry.is_file() and not entry.name.startswith(TEMPORARY)]
+        return []
+
+    @contextlib.contextmanager
+    def _explained(self, name: str, done: str) -> Iterator[None]:
+        """Raise FileNotFoundError for what is not there, StoreError for all else that goes wrong."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except NotADirectoryError as error:
+            raise FileNotFoundError(str(error)) from error
+        except OSError as error:
+            raise StoreError(f"{self.path(name)}: cannot be {done} ({_reason(error)})") from error
 
     @staticmethod
     @contextlib.contextmanager
@@ -198,3 +256,7 @@ class LocalFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__

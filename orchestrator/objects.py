@@ -24,8 +24,15 @@ SMALL = 4 << 20
 
 
 def files_at(results: str) -> Files:
-    """The files at a local path or at an object store's address. Raises InputError as `opened` does."""
-    return opened(results) if is_address(results) else LocalFiles(Path(results))
+    """The files at a local path or at an object store's address.
+
+    Raises InputError as `opened` does, and for a path that is no folder or cannot be read.
+    """
+    if is_address(results):
+        return opened(results)
+    files = LocalFiles(Path(results))
+    files.look()
+    return files
 
 
 @cache

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from experiments import addresses
 from experiments.checks import InputError
 from orchestrator.files import LocalFiles, StoreError
 
@@ -18,13 +19,18 @@ def not_empty(context: click.Context, option: click.Parameter, value: str | None
     return value
 
 
+def as_results(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """An option's value as a folder, `~` expanded, or an address: a callback of click's. Raises InputError."""
+    if not_empty(context, option, value) is None or value is None or addresses.is_address(value):
+        return value
+    return addresses.expanded(option.opts[0], value)
+
+
 def as_path(context: click.Context, option: click.Parameter, value: str | None) -> Path | None:
     """An option's value as a path, `~` expanded: a callback of click's. Raises InputError for an empty text."""
-    if not_empty(context, option, value) is None:
+    if not_empty(context, option, value) is None or value is None:
         return None
-    assert value is not None
-    with _reasoned(option.opts[0], Path(value)):
-        return Path(value).expanduser()
+    return Path(addresses.expanded(option.opts[0], value))
 
 
 def require_file(option: str, path: Path) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from experiments import range_test
 from experiments.checks import InputError, unknown
 from experiments.range_test import RangeTest, Reading
-from orchestrator import grid, lineage
+from orchestrator import grid, lineage, survey
+from orchestrator.conditions import Conditions
 from orchestrator.files import StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.roots import Roots
@@ -51,8 +52,9 @@ class Curve:
 class Test:
     """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
 
-    `label` names it for people; `fingerprint` is that of the data. `curve` is what was measured, None before:
-    `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`, `device`.
+    `label` names it for people; `fingerprint` is that of the data, `conditions` are those of the key. `curve` is
+    what was measured, None before: `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`,
+    `device`.
     """
 
     key: str
@@ -60,6 +62,7 @@ class Test:
     recipe: Recipe
     seed: int
     fingerprint: str
+    conditions: Conditions
     ramp: RangeTest
     curve: Mapping[str, Any] | None
 
@@ -119,13 +122,14 @@ def _tests(
     found: dict[str, Test] = {}
     by_key: dict[str, Test] = {}
     for recipe in recipes:
-        root = lineage.root_key({**roots.facts(recipe), "seed": seed, "range_test": FORMAT})
+        facts = roots.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
+        root = lineage.root_key({**facts, "seed": seed, "range_test": FORMAT})
         key = lineage.epoch_key(root, ramp.learning_rates())
         if key not in by_key:
             axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
             label = grid.label(recipe.optimizer_label, axes)
-            fingerprint = roots.description(recipe).fingerprint
-            by_key[key] = Test(key, label, recipe, seed, fingerprint, ramp, curves.get(key))
+            fingerprint, conditions = roots.description(recipe).fingerprint, roots.conditions(recipe)
+            by_key[key] = Test(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
         found[recipe.label] = by_key[key]
     return found, damaged
 
@@ -179,7 +183,7 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
 
     from orchestrator.trainable import measure_range
 
-    failed = {}
+    failed, software = {}, survey.software()
     waiting = {}
     for test in tests:
         resources = test.recipe.settings.resources
@@ -191,7 +195,7 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
         )
         recipe = grid.located(test.recipe.at_rate(test.ramp.start))
         rates = test.ramp.learning_rates()
-        asked = recipe, test.seed, test.fingerprint, rates, trainer
+        asked = recipe, test.seed, test.fingerprint, rates, trainer, software, test.conditions
         waiting[task.remote(*asked)] = test
     while waiting:
         (done, *_), _ = ray.wait(list(waiting))

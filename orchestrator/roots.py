@@ -1,4 +1,7 @@
-"""What decides a trial's numbers: the facts its root key is made of, and where this machine keeps data."""
+"""What decides a trial's numbers: the facts its root key is made of, and where this machine keeps data.
+
+The names in the facts are part of every key; they say what a value is, not where the code has it.
+"""
 
 import os
 from collections.abc import Callable
@@ -9,9 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from experiments import datasets
+from experiments import backends, datasets, equivalence
+from experiments.checks import InputError
+from experiments.equivalence import CPU, GPU
+from experiments.feeding import Division, division
 from orchestrator import lineage
+from orchestrator.conditions import Conditions, conditions
 from orchestrator.grid import Recipe
+from orchestrator.sweep import DEFAULT_TRAINER
 
 CACHE_VARIABLE = "SWEEP_CACHE"
 Counting = Callable[[str], AbstractContextManager[datasets.Progress]]
@@ -26,11 +34,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep-orchestrator"
 
 
-def backend() -> str:
-    """The Keras backend that the workers will use."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
-
-
 def silently(what: str) -> AbstractContextManager[datasets.Progress]:
     """Counting that nobody sees."""
     return nullcontext(lambda done, total: None)
@@ -43,6 +46,7 @@ class Roots:
         """Of recipes that `trainer`, module:Class, trains; `counting` files that are fetched to this machine."""
         self._trainer, self._counting = trainer, counting
         self._descriptions: dict[datasets.Data, datasets.Description] = {}
+        self._conditions: dict[tuple[bool, str | None], Conditions] = {}
 
     def description(self, recipe: Recipe) -> datasets.Description:
         """What the recipe's data is. Raises InputError where it cannot be read."""
@@ -52,33 +56,71 @@ class Roots:
                 self._descriptions[data] = datasets.describe(data, cache_folder(), counter)
         return self._descriptions[data]
 
-    def batch_size(self, recipe: Recipe) -> int:
-        """Images a step: `full` is all that are trained on, and no batch is larger than that."""
-        asked, there = recipe.settings.batch_size, self.description(recipe).train
-        return there if asked == "full" else min(int(asked), there)
+    def division(self, recipe: Recipe) -> Division:
+        """How many images make a batch, and how many of them are computed at a time."""
+        description = self.description(recipe)
+        height, width, _ = description.shape
+        return division(recipe.settings.batch_size, description.train, height, width)
 
     def steps(self, recipe: Recipe) -> int:
         """Weight steps in an epoch."""
-        return -(-self.description(recipe).train // self.batch_size(recipe))
+        return -(-self.description(recipe).train // self.division(recipe).batch)
 
-    def facts(self, recipe: Recipe) -> dict[str, Any]:
-        """All that decides the recipe's numbers, but for the seed and the learning rates."""
+    def conditions(self, recipe: Recipe) -> Conditions:
+        """What has to hold where the recipe is trained. Raises InputError for a trainer without a source."""
+        resources = recipe.settings.resources
+        kind = resources.gpus_per_trial > 0, resources.hardware
+        if kind not in self._conditions:
+            self._conditions[kind] = conditions(self._trainer, *kind)
+        return self._conditions[kind]
+
+    def facts(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
+        """All that decides the recipe's numbers, but for the seed, the learning rates and a cycled momentum.
+
+        Settings that mean the same to the built-in trainer give the same facts; what they mean to another one
+        nobody knows, so its facts have them as they were given. Raises InputError where data, the trainer's source
+        or the backend's library cannot be found.
+        """
+        settings, where = recipe.settings, self.conditions(recipe)
+        return {
+            "format": lineage.FORMAT,
+            **(self._meant(recipe, cycles_momentum) if self._trainer == DEFAULT_TRAINER else self._given(recipe)),
+            "precision": settings.precision,
+            "backend": where.backend,
+            "device": device_of(recipe),
+            "hardware": where.hardware,
+            "threads": settings.resources.cpus_per_trial,
+            "versions": library_versions(where.backend),
+            "trainer": where.trainer,
+            "environment": dict(where.environment),
+        }
+
+    def _meant(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
+        settings, divided = recipe.settings, self.division(recipe)
+        return {
+            "data": equivalence.data(settings.data, self.description(recipe)),
+            "model": equivalence.model(settings.model),
+            "optimizer": equivalence.optimizer(recipe.optimizer, settings.precision, cycles_momentum),
+            "batch_size": divided.batch,
+            "part_size": divided.part,
+            "deterministic": equivalence.deterministic(settings.deterministic, device_of(recipe)),
+        }
+
+    def _given(self, recipe: Recipe) -> dict[str, Any]:
         settings = recipe.settings
         data = {key: value for key, value in asdict(settings.data).items() if key != "path"}
         return {
-            "format": lineage.FORMAT,
-            "trainer": self._trainer,
-            "data": {**data, "fingerprint": self.description(recipe).fingerprint},
+            "data": {**data, "images": self.description(recipe).fingerprint},
             "model": asdict(settings.model),
             "optimizer": {"class": recipe.optimizer.class_name, **recipe.optimizer.settings},
-            "batch_size": self.batch_size(recipe),
-            "precision": settings.precision,
+            "batch_size": settings.batch_size,
             "deterministic": settings.deterministic,
-            "backend": backend(),
-            "device": "gpu" if settings.resources.gpus_per_trial else "cpu",
-            "threads": settings.resources.cpus_per_trial,
-            "versions": library_versions(backend()),
         }
+
+
+def device_of(recipe: Recipe) -> str:
+    """What kind of device the recipe is trained on."""
+    return GPU if recipe.settings.resources.gpus_per_trial else CPU
 
 
 def libraries(backend_name: str) -> tuple[str, ...]:
@@ -88,5 +130,11 @@ def libraries(backend_name: str) -> tuple[str, ...]:
 
 @cache
 def library_versions(backend_name: str) -> dict[str, str]:
-    """The versions of the installed libraries whose arithmetic decides the numbers."""
-    return {name: metadata.version(name) for name in libraries(backend_name)}
+    """The versions of the installed libraries whose arithmetic decides the numbers. Raises InputError."""
+    try:
+        return {name: metadata.version(name) for name in libraries(backend_name)}
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            f"KERAS_BACKEND: {backend_name} needs {error.name}, which is not installed; install it or choose "
+            f"another of {backends.BACKENDS}"
+        ) from None

@@ -66,6 +66,7 @@ def read_json(content: bytes) -> dict[str, Any]:
     """The object that `json_bytes` was given. Raises ValueError for any other content."""
     if not intact(content):
         raise ValueError("its sha256 is not the one written into it")
-    value: dict[str, Any] = json.loads(content)
-    del value[KEY]
-    return value
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return {key: field for key, field in value.items() if key != KEY}

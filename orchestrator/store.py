@@ -14,6 +14,8 @@
 <results>/<sweep>/notes/<trial>.json             what else people should know about the trial
 <results>/<sweep>/damaged/                       files that were not what was written, set aside
 <results>/<sweep>/run.json, lock                 who runs the sweep now, and what is running
+<results>/<sweep>/claims.json                    while it is run: what it trains and needs, for other runs
+<results>/.turn                                  held by the run that decides something together with others
 
 In an object store there is no rename, and none is needed: an object is whole or not there. In place of the lock
 files there is a folder <results>/lock of leases, see `leases`.
@@ -21,8 +23,9 @@ files there is a folder <results>/lock of leases, see `leases`.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,22 +35,37 @@ import pyarrow as pa
 from orchestrator import locks, records, sealed
 from orchestrator.files import DamagedError, Files
 from orchestrator.objects import files_at
-from orchestrator.verified import Damage, Verified
+from orchestrator.verified import Damage, Verified, in_threads
 
 FORMAT = 1
+FORMAT_FILE = "format.json"
 CHECKPOINTS = "checkpoints"
 RANGE_TESTS = "range-tests"
 FINISHED = "_finished"
+LONGEST_NAME = 100
+"""Characters of a sweep's name; file names hold 255 bytes, and those of leases hold more than the sweep's name."""
+_TOP = frozenset((FORMAT_FILE, locks.FOLDER, locks.TURN, CHECKPOINTS, RANGE_TESTS))
+_RUN = {"run": str, "running": dict, "attempts": dict, "since": float}
+_PASSING = re.compile(r"(probe|shared)-[0-9a-f]{32}.*")
 COMPACT_ABOVE = 256
 """More history files than this and the finished ones are merged: 10,000 small files take 5 s to read."""
 
 
+def is_taken(name: str) -> bool:
+    """Whether a sweep called `name` would lie where a store keeps something else, whatever the case of letters."""
+    return name.casefold() in _TOP or _PASSING.fullmatch(name.casefold()) is not None
+
+
 @dataclass(frozen=True)
 class Histories:
-    """What is recorded: `current` by sweep and trial, `superseded` of settings that no sweep has any more."""
+    """What is recorded: `current` by sweep and trial, `superseded` of settings that no sweep has any more.
+
+    `runs` is each sweep's run.json as it was before that sweep was read: if it has changed, there is more to read.
+    """
 
     current: Mapping[str, Mapping[str, pa.Table]]
     superseded: Sequence[pa.Table]
+    runs: Mapping[str, bytes]
 
     def everything(self) -> Iterator[pa.Table]:
         """All tables."""
@@ -65,13 +83,12 @@ class Store:
         self._runs = locks.runs_in(files)
         self._good = Verified(files, self._runs.check)
         try:
-            written = _json_object(files.read("format.json"))["format"]
+            written = _json_object(files.read(FORMAT_FILE))["format"]
         except FileNotFoundError:
             return
         except (ValueError, KeyError):
-            raise DamagedError(
-                f'{files}/format.json: damaged; if this is a results folder, write {{"format": {FORMAT}}} into it'
-            ) from None
+            mend = f'if this is a results folder, write {{"format": {FORMAT}}} into it'
+            raise DamagedError(f"{files}/{FORMAT_FILE}: damaged; {mend}") from None
         if written != FORMAT:
             raise DamagedError(
                 f"{files}: written in format {written}, this version reads format {FORMAT}; "
@@ -102,8 +119,8 @@ class Store:
 
     def create(self) -> None:
         """Mark the folder as a store, so that other versions know what they see. Raises StoreError."""
-        if not self.files.size("format.json"):
-            self._good.write("format.json", _json_bytes({"format": FORMAT}))
+        if not self.files.size(FORMAT_FILE):
+            self._good.write(FORMAT_FILE, _json_bytes({"format": FORMAT}))
 
     # Records
 
@@ -121,11 +138,16 @@ class Store:
         return rows
 
     def history(self, sweep: str) -> tuple[dict[str, pa.Table], list[Damage]]:
-        """The sweep's history by trial, and the files that are damaged and left out."""
-        tables, damaged = self._tables(sweep, "history")
-        finished = tables.pop(FINISHED, None)
+        """The sweep's history by trial, and the files that are damaged and left out.
+
+        The merged file is read last: it is written before the single ones go, so what has just gone is in it.
+        """
+        tables, damaged = self._tables(sweep, "history", skip=FINISHED)
+        finished = self._table(_history(sweep, FINISHED))
         result: dict[str, pa.Table] = {}
-        if finished is not None:
+        if isinstance(finished, Damage):
+            damaged.append(finished)
+        elif finished is not None:
             result = {t: rows for t, rows in records.by_trial(finished) if t not in tables}
         return {**result, **{t: rows for t, rows in tables.items() if len(rows)}}, damaged
 
@@ -134,12 +156,23 @@ class Store:
         current: dict[str, dict[str, pa.Table]] = {}
         superseded: list[pa.Table] = []
         damaged: list[Damage] = []
-        for sweep in self.sweeps():
+        runs = self.runs()
+        for sweep in runs:
             current[sweep], bad = self.history(sweep)
             old, old_bad = self._tables(sweep, "superseded")
             superseded += old.values()
             damaged += bad + old_bad
-        return Histories(current, superseded), damaged
+        return Histories(current, superseded, runs), damaged
+
+    def history_times(self, sweep: str) -> dict[str, int]:
+        """When each file of the sweep's history was written, in nanoseconds, by its name without suffix."""
+        times = self.files.times(f"{sweep}/history")
+        return {name.removesuffix(".parquet"): t for name, t in times.items() if name.endswith(".parquet")}
+
+    def history_file(self, sweep: str, name: str) -> pa.Table | None:
+        """The rows in a file of the sweep's history; None where it is gone or damaged."""
+        rows = self._table(_history(sweep, name))
+        return None if isinstance(rows, Damage) else rows
 
     def set_aside(self, damage: Damage) -> str:
         """Move a damaged file out of the way, where it can be looked at; its new name."""
@@ -187,16 +220,16 @@ class Store:
         """The names of the sweeps in the store."""
         return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS, locks.FOLDER)]
 
-    def _tables(self, sweep: str, folder: str) -> tuple[dict[str, pa.Table], list[Damage]]:
-        def read(name: str) -> pa.Table | Damage | None:
-            try:
-                return self._good.table(name)
-            except FileNotFoundError:
-                return None
-            except DamagedError as error:
-                return Damage(name, str(error))
+    def _tables(self, sweep: str, folder: str, skip: str = "") -> tuple[dict[str, pa.Table], list[Damage]]:
+        return self._good.each(f"{sweep}/{folder}", ".parquet", self._table, skip)
 
-        return self._good.each(f"{sweep}/{folder}", ".parquet", read)
+    def _table(self, name: str) -> pa.Table | Damage | None:
+        try:
+            return self._good.table(name)
+        except FileNotFoundError:
+            return None
+        except DamagedError as error:
+            return Damage(name, str(error))
 
     # Checkpoints
 
@@ -215,7 +248,7 @@ class Store:
         from safetensors.numpy import load
 
         try:
-            manifest = self._good.json(f"{CHECKPOINTS}/{key}.json")
+            manifest = self._good.json(f"{CHECKPOINTS}/{key}.json", {"key": str, "sha256": str})
         except ValueError as error:
             raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged ({error})") from None
         content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
@@ -257,17 +290,27 @@ class Store:
 
         def read(name: str) -> dict[str, Any] | Damage | None:
             try:
-                return self._good.json(name)
+                curve = self._good.json(name, {"learning_rate": list, "loss": list, "seconds": float})
+                if not all(isinstance(number, float) for number in curve["learning_rate"] + curve["loss"]):
+                    raise ValueError("learning_rate, loss: expected numbers")
             except FileNotFoundError:
                 return None
             except ValueError as error:
                 return Damage(name, f"{self}/{name}: damaged: {error}")
+            return curve
 
         return self._good.each(RANGE_TESTS, ".json", read)
 
     def write_sweep(self, sweep: str, document: Mapping[str, Any]) -> None:
         """Keep the sweep's document beside its results. Raises StoreError."""
         self._good.write(f"{sweep}/sweep.json", _json_bytes(document))
+
+    def read_sweep(self, sweep: str) -> dict[str, Any]:
+        """The sweep's document as it was last run; empty where there is none or it cannot be read."""
+        try:
+            return _json_object(self.files.read(f"{sweep}/sweep.json"))
+        except (FileNotFoundError, ValueError):
+            return {}
 
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
@@ -290,19 +333,21 @@ class Store:
     def _model(self, name: str) -> str | Damage | None:
         """The epoch key in a model's record. The model is hashed if it was changed after that was written."""
         try:
-            record = self._good.json(name)
+            record = self._good.json(name, {"epoch_key": str, "sha256": str, "bytes": int})
+            model = f"{name.removesuffix('.json')}.keras"
+            changed = self.files.modified(model)
+            if not changed:
+                return None
+            if self.files.size(model) == record["bytes"] and (
+                changed <= self.files.modified(name) or _sha256(self.files.read(model)) == record["sha256"]
+            ):
+                return str(record["epoch_key"])
+            if not self.files.modified(model):  # it has gone meanwhile
+                return None
         except FileNotFoundError:
             return None
         except ValueError as error:
             return Damage(name, f"{name}: damaged ({error})")
-        model = f"{name.removesuffix('.json')}.keras"
-        changed = self.files.modified(model)
-        if not changed:
-            return None
-        if self.files.size(model) == record["bytes"] and (
-            changed <= self.files.modified(name) or _sha256(self.files.read(model)) == record["sha256"]
-        ):
-            return str(record["epoch_key"])
         return Damage(model, f"{model}: damaged (its sha256 is not the one on record)")
 
     def write_failure(self, sweep: str, trial_id: str, reason: str) -> None:
@@ -330,7 +375,7 @@ class Store:
 
         def read(name: str) -> str | Damage | None:
             try:
-                return str(self._good.json(name)["reason"])
+                return str(self._good.json(name, {"reason": str})["reason"])
             except FileNotFoundError:
                 return None
             except ValueError as error:
@@ -345,13 +390,53 @@ class Store:
     def read_run(self, sweep: str) -> dict[str, Any]:
         """What the last run said it was doing; empty when there is none or it cannot be read."""
         try:
-            return self._good.json(f"{sweep}/run.json")
+            return self._good.json(f"{sweep}/run.json", _RUN)
         except (FileNotFoundError, ValueError):
             return {}
 
-    def lock(self, sweep: str) -> AbstractContextManager[None]:
+    def runs(self) -> dict[str, bytes]:
+        """Each sweep's run.json as it stands, empty where there is none: it changes with every trial of a run."""
+
+        def read(sweep: str) -> bytes:
+            try:
+                return self.files.read(f"{sweep}/run.json")
+            except FileNotFoundError:
+                return b""
+
+        sweeps = self.sweeps()
+        return dict(zip(sweeps, in_threads(read, sweeps, self.files.threads), strict=True))
+
+    def write_claims(self, sweep: str, claims: Mapping[str, Any]) -> None:
+        """Keep what the run of the sweep trains and needs, for other runs in this store. Raises StoreError."""
+        self._good.write(f"{sweep}/claims.json", sealed.json_bytes(claims))
+
+    def read_claims(self, sweep: str) -> dict[str, Any] | None:
+        """What the run of the sweep has claimed; None where it has claimed nothing."""
+        try:
+            return self._good.json(f"{sweep}/claims.json", {})
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+
+    def drop_claims(self, sweep: str) -> None:
+        """The run of the sweep trains nothing any more."""
+        self._good.delete(f"{sweep}/claims.json")
+
+    @contextmanager
+    def lock(self, sweep: str) -> Iterator[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it. Released by death, too."""
-        return self._runs.lock(sweep)
+        with self._runs.lock(sweep):
+            self.drop_claims(sweep)  # of a run that died
+            yield
+
+    def others(self) -> set[str]:
+        """Within `lock`: the other sweeps that are being run in this store."""
+        return self._runs.others()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Within `lock`: no other run in this store is within this at the same time. Raises HeldError."""
+        return self._runs.turn()
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""
@@ -375,7 +460,10 @@ def _json_bytes(value: Mapping[str, Any]) -> bytes:
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
-    value = json.loads(content)
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("no end of brackets") from None
     if not isinstance(value, dict):
         raise ValueError("no object")
     return value

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.addresses import is_address
-from orchestrator import machine
+from orchestrator import machine, numerics
 from orchestrator.cluster import alive, available_cpus
-from orchestrator.roots import backend, cache_folder, libraries
+from orchestrator.conditions import backend
+from orchestrator.roots import cache_folder, libraries
 
 PATIENCE = 60.0
 """Seconds that a node has to start a process and to answer."""
@@ -18,7 +19,7 @@ PROJECT = ("orchestrator", "experiments")
 
 @dataclass(frozen=True)
 class Machine:
-    """What one machine said of itself (see `machine.look`), or why it did not.
+    """What one machine said of itself (see `machine.look` and `numerics.look`), or why it did not.
 
     `resources` are by Ray's names. `skew` is how many seconds its clock is ahead of this process's, known to
     within `skew_within`.
@@ -36,7 +37,7 @@ def here(results: str | None = None) -> Machine:
     """The machine that this process is on; Ray is not started for it."""
     import ray
 
-    facts = machine.look(*_questions(results))
+    facts = machine.look(*_questions(results)) | {"numerics": numerics.look()}
     mine = {"CPU": available_cpus(), "GPU": _own_gpus()}
     return Machine(facts["host"], alive()[0] if ray.is_initialized() else mine, facts)
 
@@ -47,13 +48,15 @@ def cluster(results: str | None = None) -> list[Machine]:
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    cloudpickle.register_pickle_by_value(machine)  # a node may have another version of it, or none
+    by_value = machine, numerics  # a node may have another version of them, or none
+    for module in by_value:
+        cloudpickle.register_pickle_by_value(module)
     try:
-        look, questions = machine.look, _questions(results)
+        look, look_closer, questions = machine.look, numerics.look, _questions(results)
 
         class Eye:
             def look(self) -> dict[str, Any]:
-                return look(*questions)
+                return look(*questions) | {"numerics": look_closer()}
 
             def clock(self) -> float:
                 return time.time()
@@ -67,7 +70,8 @@ def cluster(results: str | None = None) -> list[Machine]:
         ready, _ = ray.wait(answers, num_returns=len(answers), timeout=PATIENCE)
         return [_asked(*each, in_time=each[2] in ready) for each in zip(nodes, eyes, answers, strict=True)]
     finally:
-        cloudpickle.unregister_pickle_by_value(machine)
+        for module in by_value:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _asked(node: Mapping[str, Any], eye: Any, answer: Any, in_time: bool) -> Machine:

@@ -1,44 +1,62 @@
 """The sweep file: its schema, its defaults and every check that needs no data.
 
 A sweep names optimizers and schedules; `grid.trials` crosses them (or takes the pairs under `recipes:`) into
-trials. `Settings` is everything that one such pair trains with once overrides and grid axes are applied.
+trials. `Settings` is everything that one such pair trains with once overrides and grid axes are applied. Whatever
+is set changes some trial, or is refused.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from experiments import datasets, optimizers, range_test, rules, schedules, vgg
-from experiments.checks import InputError, converted, unknown
+from experiments import addresses, datasets, optimizers, own_modules, range_test, rules, schedules, vgg
+from experiments.checks import InputError, converted, mapping, one_line, unknown
+from experiments.limits import Limit, whole
 from experiments.range_test import RangeTest
-from orchestrator.document import Document, dotted, override, put, read
+from orchestrator import store
+from orchestrator.document import Document, dotted, override, put, read, resolve
+from orchestrator.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 CHECKPOINT_POLICIES = ("needed", "all")
 DEFAULT_TRAINER = "experiments.trainer:Trainer"
-SETTINGS = {
-    "data", "model", "batch_size", "epochs", "early_stopping", "reduce_on_plateau", "monitor", "precision",
-    "deterministic", "resources",
-}  # fmt: skip
-"""The keys that a recipe or a grid axis may set for itself."""
 KEYS = SETTINGS | {
     "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
     "save_best", "range_test",
 }  # fmt: skip
-RESERVED = ("checkpoints", "range-tests")
-"""What else lies beside the sweeps in a results folder."""
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+LABELLED = {"optimizers": "optimizer", "schedules": "schedule"}
+"""The keys whose mappings have labels, and what one of those stands for."""
+LIMITS: Mapping[str, Limit] = {
+    "epochs": whole(1, 100_000),
+    "batch_size": whole(1, 2**31 - 1, "images"),
+    "retries": whole(0, 1_000_000),
+    "seeds": whole(0, 2**63 - 1),
+    "resources.cpus_per_trial": whole(1, 10_000),
+    # A ten-thousandth is the smallest part of a GPU that Ray knows.
+    "resources.gpus_per_trial": Limit(
+        "0, a fraction of 1 from 0.0001, or a whole number up to 10,000",
+        lambda number: number == 0 or 1e-4 <= number <= 1 or (number == number // 1 and 1 < number <= 10_000),
+    ),
+}
+"""What numbers of the sweep file itself may be."""
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one)."""
+    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one).
+
+    `hardware` is what it is computed on, in the words of `sweep doctor`; None is this machine's, "any" is all.
+    """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
+    hardware: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,16 +73,6 @@ class Settings:
     precision: str
     deterministic: bool
     resources: Resources
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One optimizer with one schedule, by label, and what this pair alone sets differently (dotted keys)."""
-
-    optimizer: str
-    schedule: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    published: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,19 +106,29 @@ class Sweep:
         return _settings(self.document)
 
 
-def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
+def load(path: Path, overrides: Mapping[str, Any] = MappingProxyType({})) -> Sweep:
     """The sweep file at `path`, with the command line's dotted `overrides`. Raises InputError naming the key."""
     document = read(path)
-    document.setdefault("name", path.stem)
     try:
-        return from_document(override(document, overrides or {}))
+        if "name" not in document and not _LABEL.fullmatch(path.stem):
+            raise InputError(
+                f"name: the file's own, {path.stem!r}, is no name for a folder of results; add `name:`"
+            )
+        return from_document({"name": path.stem, **document}, overrides)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(one_line(f"{path}: {error}")) from None
 
 
-def from_document(document: Document) -> Sweep:
-    """A checked sweep from its document. Raises InputError naming the key."""
-    return _checked(document, axes=_axes(document.get("grid")))
+def from_document(document: Document, overrides: Mapping[str, Any] = MappingProxyType({})) -> Sweep:
+    """A checked sweep from its document, with dotted `overrides`. Raises InputError naming the key."""
+    labels = {group: document.get(group) or {} for group in LABELLED}
+    document = with_labels(document)
+    for key, value in overrides.items():
+        document = with_labels(override(document, {key: value}))
+        _refuse_unknown_optimizer(document, key, labels["optimizers"])
+    sweep = _checked(document, axes=_axes(document))
+    _refuse_idle(sweep, overrides)
+    return sweep
 
 
 def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
@@ -125,20 +143,19 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         label: schedules.check(f"schedules.{label}", label, given)
         for label, given in _labelled("schedules", document.get("schedules"), needed="recipes" not in document)
     }
-    pairs, inline = _pairs(document, known_optimizers, known_schedules)
     sweep = Sweep(
         name=_name(document.get("name", "sweep")),
         seeds=_seeds(document.get("seeds", [0])),
         optimizers=known_optimizers,
-        schedules={**known_schedules, **inline},
-        pairs=pairs,
+        schedules=known_schedules,
+        pairs=pairs(document, known_optimizers, known_schedules),
         axes=axes,
-        trainer=converted("trainer", document.get("trainer", DEFAULT_TRAINER), str),
-        retries=_at_least("retries", document.get("retries", 2), 0),
-        results=converted("results", document.get("results", "results"), str),
+        trainer=_trainer(document.get("trainer", DEFAULT_TRAINER)),
+        retries=_whole("retries", document.get("retries", 2)),
+        results=_results(document.get("results", "results")),
         checkpoints=_one_of("checkpoints", document.get("checkpoints", "needed"), CHECKPOINT_POLICIES),
         save_best=converted("save_best", document.get("save_best", True), bool),
-        range_test=range_test.check("range_test", _mapping("range_test", document.get("range_test", {}))),
+        range_test=range_test.check("range_test", mapping("range_test", document.get("range_test", {}))),
         document=document,
     )
     _ = sweep.settings
@@ -147,104 +164,99 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
 
 def _settings(document: Document) -> Settings:
     early, plateau = document.get("early_stopping"), document.get("reduce_on_plateau")
-    data = datasets.check("data", _mapping("data", document.get("data")))
-    model = vgg.check("model", {"name": "vgg16", **_mapping("model", document.get("model", {}))})
+    data = datasets.check("data", mapping("data", document.get("data")))
+    model = vgg.check("model", {"name": "vgg16", **mapping("model", document.get("model", {}))})
     vgg.require("data.image_size", model, data.image_size)
     return Settings(
         data=data,
         model=model,
         batch_size=_batch_size(document.get("batch_size", 16)),
-        epochs=_at_least("epochs", _needed("epochs", document), 1),
+        epochs=_whole("epochs", _needed("epochs", document)),
         early_stopping=None
         if early is None
-        else rules.check_early_stopping("early_stopping", _mapping("early_stopping", early)),
+        else rules.check_early_stopping("early_stopping", mapping("early_stopping", early)),
         reduce_on_plateau=None
         if plateau is None
-        else rules.check_plateau("reduce_on_plateau", _mapping("reduce_on_plateau", plateau)),
+        else rules.check_plateau("reduce_on_plateau", mapping("reduce_on_plateau", plateau)),
         monitor=_one_of("monitor", document.get("monitor", "val_accuracy"), rules.METRICS),
         precision=_one_of("precision", document.get("precision", "float32"), PRECISIONS),
         deterministic=converted("deterministic", document.get("deterministic", True), bool),
-        resources=_resources(_mapping("resources", document.get("resources", {}))),
+        resources=_resources(mapping("resources", document.get("resources", {}))),
     )
 
 
-def _pairs(
-    document: Document,
-    known_optimizers: Mapping[str, optimizers.Optimizer],
-    known_schedules: Mapping[str, schedules.Schedule],
-) -> tuple[tuple[Pair, ...], dict[str, schedules.Schedule]]:
-    if "recipes" not in document:
-        return tuple(Pair(o, s) for o in known_optimizers for s in known_schedules), {}
-    recipes = document["recipes"]
-    if not isinstance(recipes, list) or not recipes:
-        raise InputError("recipes: expected a list of at least one {optimizer, schedule}, got an empty grid")
-    pairs = []
-    inline: dict[str, schedules.Schedule] = {}
-    for number, given in enumerate(recipes):
-        where = f"recipes.{number}"
-        recipe = dict(_mapping(where, given))
-        optimizer = converted(f"{where}.optimizer", recipe.pop("optimizer", None), str)
-        if optimizer not in known_optimizers:
-            raise unknown(f"{where}.optimizer", "optimizer", optimizer, known_optimizers)
-        schedule = recipe.pop("schedule", None)
-        if isinstance(schedule, dict) and isinstance(schedule.get("name"), str):
-            label = schedule["name"]
-            checked = schedules.check(f"{where}.schedule", label, schedule)
-            if {**known_schedules, **inline}.get(label, checked) != checked:
-                raise InputError(
-                    f"{where}.schedule: {label!r} already stands for other settings; "
-                    f"give each a label under `schedules:` and name it here"
-                )
-            inline[label] = checked
-        elif isinstance(schedule, str) and schedule in known_schedules:
-            label = schedule
-        elif isinstance(schedule, str):
-            raise unknown(f"{where}.schedule", "schedule", schedule, {*known_schedules, *schedules.SHAPES})
-        else:
-            raise InputError(f"{where}.schedule: expected a label or a mapping with its name, got {schedule!r}")
-        published = _mapping(f"{where}.published", recipe.pop("published", {}))
-        for metric in published:
-            if metric not in rules.METRICS:
-                raise unknown(f"{where}.published.{metric}", "metric", metric, rules.METRICS)
-        overrides = dotted(recipe)
-        _settable(where, overrides)
-        pairs.append(
-            Pair(
-                optimizer,
-                label,
-                overrides,
-                {m: converted(f"{where}.published.{m}", v, float) for m, v in published.items()},
-            )
-        )
-    return tuple(pairs), inline
-
-
-def _axes(grid: Any) -> dict[str, tuple[Any, ...]]:
+def _axes(document: Document) -> dict[str, tuple[Any, ...]]:
+    grid = document.get("grid")
     axes = {}
-    for key, values in dotted(_mapping("grid", grid if grid is not None else {})).items():
+    for key, values in dotted(mapping("grid", {} if grid is None else grid), "grid").items():
         where = f"grid.{key}"
-        _settable("grid", {key: values}, also=("optimizers", "schedules"))
+        group, *inner = resolve(document, key)
+        if group not in LABELLED:
+            require_settable("grid", [key], also=tuple(LABELLED))
+        elif not inner:
+            raise InputError(
+                f"{where}: expected {group}.LABEL or {group}.LABEL.SETTING as an axis, got {values!r}"
+            )
+        else:
+            labels = mapping(group, document.get(group) or {})
+            if inner[0] not in labels:
+                raise unknown(f"grid.{group}.{inner[0]}", LABELLED[group], inner[0], labels)
         if not isinstance(values, list) or not values:
             raise InputError(f"{where}: expected a list of at least one value, got {values!r}")
         if len({repr(v) for v in values}) < len(values):
             raise InputError(f"{where}: a value stands twice in {values!r}; keep one of them")
+        _refuse_hidden(where, key, _at(document, (group, *inner)), values)
         axes[key] = tuple(values)
     return axes
 
 
-def _settable(where: str, overrides: Mapping[str, Any], also: Sequence[str] = ()) -> None:
+def _at(document: Document, way: Sequence[str]) -> Any:
+    place: Any = document
+    for key in way:
+        place = place.get(key) if isinstance(place, dict) else None
+    return place
+
+
+def _refuse_hidden(where: str, key: str, settings: Any, values: Sequence[Any]) -> None:
+    """Raise InputError where an axis replaces a mapping whose settings would then be in no trial."""
+    replacing = [value for value in values if isinstance(value, dict)]
+    if isinstance(settings, dict) and replacing:
+        hidden = [name for name in settings if not any(name in value for value in replacing)]
+        if hidden:
+            raise InputError(
+                f"{where}: its values take the place of all of {key}, so {key}.{hidden[0]} would change nothing; "
+                f"write it into the values, or make axes of single settings ({key}.SETTING)"
+            )
+
+
+def _refuse_unknown_optimizer(document: Document, key: str, known: Mapping[str, Any]) -> None:
+    """Raise InputError where an override sets something of an optimizer that the file does not have."""
+    group, *inner = resolve(document, key)
+    if group == "optimizers" and len(inner) > 1 and inner[0] not in known:
+        settings = _at(document, (group, inner[0]))
+        if isinstance(settings, dict) and "class" not in settings:
+            raise unknown(f"optimizers.{inner[0]}", "optimizer", inner[0], known)
+
+
+def _refuse_idle(sweep: Sweep, overrides: Iterable[str]) -> None:
+    """Raise InputError for an override of an optimizer or a schedule that would change no trial."""
     for key in overrides:
-        first = key.partition(".")[0]
-        if first not in SETTINGS and first not in also:
-            raise unknown(f"{where}.{first}", "setting", first, {*SETTINGS, *also})
-
-
-def _mapping(where: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        raise InputError(f"{where}: expected a mapping of settings, got nothing")
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: expected a mapping of settings, got {value!r}")
-    return value
+        group, *inner = resolve(sweep.document, key)
+        if group not in LABELLED or not inner:
+            continue
+        using = [p for p in sweep.pairs if inner[0] == getattr(p, LABELLED[group])]
+        if not using:
+            raise InputError(
+                f"-S {key}: would change nothing, no recipe has the {LABELLED[group]} {inner[0]!r}; "
+                "name it under `recipes:`, or override one of another name"
+            )
+        followed = any(schedules.follows_optimizer(sweep.schedules[p.schedule]) for p in using)
+        varied = any(axis.startswith("schedules.") for axis in sweep.axes)
+        if group == "optimizers" and inner[1:] == ["learning_rate"] and not followed and not varied:
+            raise InputError(
+                f"-S {key}: would change nothing, every schedule of {inner[0]} has a peak or rates of its own; "
+                "override that peak"
+            )
 
 
 def _labelled(where: str, value: Any, needed: bool) -> list[tuple[str, dict[str, Any]]]:
@@ -253,21 +265,28 @@ def _labelled(where: str, value: Any, needed: bool) -> list[tuple[str, dict[str,
             raise InputError(f"{where}: expected at least one, got none: the grid is empty")
         return []
     return [
-        (_label(f"{where}.{label}", label), _mapping(f"{where}.{label}", given if given is not None else {}))
-        for label, given in _mapping(where, value).items()
+        (_label(f"{where}.{label}", label), mapping(f"{where}.{label}", given if given is not None else {}))
+        for label, given in mapping(where, value).items()
     ]
 
 
 def _label(where: str, value: Any) -> str:
-    if not isinstance(value, str) or not _LABEL.fullmatch(value):
-        raise InputError(f"{where}: expected a label of letters, digits and . _ + -, got {value!r}")
-    return value
+    # A shape of the user's own may be its own label, as every other shape is.
+    allowed = (_LABEL, _REFERENCE) if where.startswith("schedules.") else (_LABEL,)
+    if isinstance(value, str) and any(pattern.fullmatch(value) for pattern in allowed):
+        return value
+    raise InputError(
+        f"{where}: expected a label of at most 100 letters, digits and . _ + -, the first a letter or a digit, "
+        f"got {value!r}"
+    )
 
 
 def _name(value: Any) -> str:
     name = _label("name", value)
-    if name in RESERVED:
-        raise InputError(f"name: {name!r} is taken by a folder of every store; choose another")
+    if store.is_taken(name):
+        raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
+    if len(name) > store.LONGEST_NAME:
+        raise InputError(f"name: expected at most {store.LONGEST_NAME} characters, got {len(name)}: {name!r}")
     return name
 
 
@@ -277,10 +296,9 @@ def _needed(key: str, document: Document) -> Any:
     return document[key]
 
 
-def _at_least(where: str, value: Any, least: int) -> int:
+def _whole(where: str, value: Any) -> int:
     number: int = converted(where, value, int)
-    if number < least:
-        raise InputError(f"{where}: expected at least {least}, got {number}")
+    LIMITS[where].check(where, number)
     return number
 
 
@@ -293,30 +311,46 @@ def _one_of(where: str, value: Any, known: Sequence[str]) -> str:
 def _batch_size(value: Any) -> int | Literal["full"]:
     if value == "full":
         return "full"
-    if not isinstance(value, int):
+    if isinstance(value, str) or value is None:
         raise InputError(f"batch_size: expected a number of images or 'full', got {value!r}")
-    return _at_least("batch_size", value, 1)
+    return _whole("batch_size", value)
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    seeds = [_at_least("seeds", seed, 0) for seed in (value if isinstance(value, list) else [value])]
+    seeds = [_whole("seeds", seed) for seed in (value if isinstance(value, list) else [value])]
     if not seeds:
         raise InputError("seeds: expected at least one, got none: the grid is empty")
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds: a seed stands twice in {seeds}; keep one of them")
+    repeated = {seed for seed in seeds if seeds.count(seed) > 1} if len(set(seeds)) < len(seeds) else set()
+    if repeated:
+        raise InputError(f"seeds: a seed stands twice, {min(repeated)}; keep one of them")
     return tuple(seeds)
 
 
+def _trainer(value: Any) -> str:
+    name: str = converted("trainer", value, str)
+    if not _REFERENCE.fullmatch(name):
+        raise InputError(f"trainer: expected module:Class, got {name!r}")
+    if name != DEFAULT_TRAINER:
+        own_modules.find("trainer", name.partition(":")[0])
+    return name
+
+
+def _results(value: Any) -> str:
+    results: str = converted("results", value, str)
+    if not results:
+        raise InputError("results: expected a folder or an address, got ''")
+    return results if addresses.is_address(results) else addresses.expanded("results", results)
+
+
 def _resources(given: Mapping[str, Any]) -> Resources:
-    kinds: dict[str, Callable[[Any], Any]] = {
-        "cpus_per_trial": lambda v: _at_least("resources.cpus_per_trial", v, 1),
-        "gpus_per_trial": lambda v: converted("resources.gpus_per_trial", v, float),
+    kinds: dict[str, Callable[[str, Any], Any]] = {
+        "cpus_per_trial": _whole,
+        "gpus_per_trial": lambda where, value: converted(where, value, float),
+        "hardware": lambda where, value: converted(where, value, str | None),
     }
     for key in given:
         if key not in kinds:
             raise unknown(f"resources.{key}", "setting", key, kinds)
-    resources = Resources(**{key: kinds[key](value) for key, value in given.items()})
-    gpus = resources.gpus_per_trial
-    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-        raise InputError(f"resources.gpus_per_trial: expected 0, a fraction of 1 or a whole number, got {gpus}")
+    resources = Resources(**{key: kinds[key](f"resources.{key}", value) for key, value in given.items()})
+    LIMITS["resources.gpus_per_trial"].check("resources.gpus_per_trial", resources.gpus_per_trial)
     return resources

@@ -6,7 +6,6 @@ record, and only then report it.
 """
 
 import functools
-import importlib
 import inspect
 import math
 import os
@@ -23,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from ray.tune import Trainable
 
-from experiments import datasets, rules
+from experiments import datasets, own_modules, rules
 from experiments.checks import InputError
 from orchestrator import sharing, survey
+from orchestrator.conditions import Conditions, require_conditions, require_device
 from orchestrator.files import DamagedError, StoreError
 from orchestrator.grid import Recipe, Trial
 from orchestrator.lineage import Chain, Walk
@@ -63,11 +63,15 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial, the chain that its sweep's plan gave it, and the fingerprint of the data that is planned with."""
+    """A trial, the chain that its sweep's plan gave it, and what that was planned with.
+
+    `fingerprint` is that of the data; `conditions` are those of the chain's key, None where nobody is to look.
+    """
 
     trial: Trial
     chain: Chain
     fingerprint: str
+    conditions: Conditions | None = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,10 @@ class Context:
 
 def trainer_class(name: str) -> Any:
     """The class that `module:Class` names. Raises InputError."""
-    module, colon, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute) if colon else None
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"trainer: {name!r} cannot be imported: {error}") from error
+    module, _, attribute = name.partition(":")
+    found = getattr(own_modules.load("trainer", module), attribute, None)
     if not isinstance(found, type):
-        raise InputError(f"trainer: expected module:Class, got {name!r}")
+        raise InputError(f"trainer: expected module:Class, got {name!r}, and {module} has no such class")
     return found
 
 
@@ -113,7 +114,7 @@ class LateError(Exception):
 
 
 class TrialRun:
-    """One trial's way through its epochs, from wherever the store knows it to be."""
+    """One trial's way through its epochs, from wherever the store knows it to be, and back to its best one."""
 
     def __init__(self, assignment: Assignment, context: Context, trainer: Trainer, attempt: int = 0) -> None:
         """The trial of `assignment`, trained by the warm `trainer`; `attempt` is the one that may write."""
@@ -124,6 +125,7 @@ class TrialRun:
         self.walk = Walk(assignment.chain)
         self.rows: list[Row] = []
         self.notes: list[str] = []
+        self._to_export: str | None = None
         self._settle()
 
     def _settle(self) -> None:
@@ -136,10 +138,29 @@ class TrialRun:
             self.rows.append(row)
         if self.walk.ending is None:
             self._reset(self.walk.keys)
+        else:
+            self._seek_best()
+
+    def _seek_best(self) -> None:
+        """The trial has ended: go back to its best epoch, or to the newest checkpoint before it, for its model."""
+        best = self.walk.best_key(self.trial.recipe.settings.monitor) if self.context.save_best else None
+        if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
+            return
+        self._to_export = best
+        self._reset(self.walk.keys[: self.walk.keys.index(best) + 1])
+
+    @property
+    def _unfinished(self) -> bool:
+        """Whether there are epochs to train, or to compute again for the best model."""
+        if self.walk.ending is None:
+            return True
+        return self._to_export is not None and self._to_export in self.walk.keys[self.walk.resume :]
 
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
         self.trainer.reset(replace(self.job, cycles_momentum=self.walk.chain.momentum is not None))
+        gpus = self.trial.recipe.settings.resources.gpus_per_trial
+        require_device(self.context.trainer, self.trainer.device, gpus > 0)
         self.walk.resume = 0
         for count in range(len(keys), 0, -1):
             try:
@@ -154,15 +175,17 @@ class TrialRun:
             return
 
     def advance(self) -> dict[str, Any]:
-        """Train one epoch, or none if the trial has ended; what happened, for the driver.
+        """Train one epoch, or none if the trial has its end and its best model; what happened, for the driver.
 
         `row` is the epoch's record, `again` says that it was known and only its weights were missing.
         """
-        known = len(self.walk.keys)
-        row = self._epoch() if self.walk.ending is None else None
-        done = self.walk.ending is not None
-        if done and self.context.save_best:
-            self._export_best()
+        known, going_on = len(self.walk.keys), self.walk.ending is None
+        row = self._epoch() if self._unfinished else None
+        if going_on and self.walk.ending is not None:
+            self._seek_best()
+        done = not self._unfinished
+        if done and self._to_export is not None:
+            self._export(self._to_export)
         notes, self.notes = self.notes, []
         return {
             "row": row,
@@ -241,14 +264,8 @@ class TrialRun:
                 f"{self.trial.id} is no longer this worker's on {socket.gethostname()}: it was given up"
             )
 
-    def _export_best(self) -> None:
-        """Write the best model of the finished trial, unless it is there or its checkpoint is gone."""
-        best = self.walk.best_key(self.trial.recipe.settings.monitor)
-        if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
-            return
-        self._reset([best])
-        if not self.walk.resume:
-            return
+    def _export(self, best: str) -> None:
+        """Write the best model of the finished trial: the trainer has come to the epoch `best`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{self.trial.id}.keras"
             try:
@@ -303,10 +320,13 @@ class WorkerTrainable(Trainable):
             return {"row": None, "done": True, "notes": [], "failed": str(error), "store": True}
 
     def _warm_trainer(self, assignment: Assignment) -> Trainer:
+        context, resources = self._context, assignment.trial.recipe.settings.resources
         if self._trainer is None:
-            require_same(self._context.software)
-            threads = assignment.trial.recipe.settings.resources.cpus_per_trial
-            self._trainer = _warm(self._context.trainer, threads)
+            require_same(context.software)
+        if assignment.conditions is not None:
+            require_conditions(assignment.conditions, context.trainer, resources.gpus_per_trial > 0)
+        if self._trainer is None:
+            self._trainer = _warm(context.trainer, resources.cpus_per_trial)
         return self._trainer
 
 
@@ -317,7 +337,7 @@ def require_same(software: Mapping[str, str | None]) -> None:
     trials' keys name the driver's versions.
     """
     own = survey.software()
-    others = [f"{name} {own[name]}, not {there}" for name, there in software.items() if own[name] != there]
+    others = [f"{name} {own.get(name)}, not {other}" for name, other in software.items() if own.get(name) != other]
     if others:
         raise StoreError(
             f"{socket.gethostname()} differs from the machine that the run was started on: {'; '.join(others)}; "
@@ -326,18 +346,29 @@ def require_same(software: Mapping[str, str | None]) -> None:
 
 
 def measure_range(
-    recipe: Recipe, seed: int, fingerprint: str, learning_rates: npt.NDArray[np.float32], trainer: str
+    recipe: Recipe,
+    seed: int,
+    fingerprint: str,
+    learning_rates: npt.NDArray[np.float32],
+    trainer: str,
+    software: Mapping[str, str | None],
+    expected: Conditions,
 ) -> dict[str, Any]:
     """The curve of a range test with these rates, float32 [n], on fresh weights: a Ray task on a warm worker.
 
-    `fingerprint` is that of the data.
+    `fingerprint` is that of the data, `software` what the driver runs on, `expected` the conditions of the key.
 
-    Raises InputError for data that cannot be loaded and for a trainer that has no range test.
+    Raises InputError for data that cannot be loaded and for a trainer that has no range test, StoreError where the
+    curve would be another than that of its key.
     """
-    warm = _warm(trainer, recipe.settings.resources.cpus_per_trial)
+    resources = recipe.settings.resources
+    require_same(software)
+    require_conditions(expected, trainer, resources.gpus_per_trial > 0)
+    warm = _warm(trainer, resources.cpus_per_trial)
     if not hasattr(warm, "range_test"):
         raise InputError(f"trainer: {trainer} has no method range_test; give learning rates as numbers")
     warm.reset(_job(recipe, seed, fingerprint))
+    require_device(trainer, warm.device, resources.gpus_per_trial > 0)
     started_at, started = datetime.now(UTC), time.perf_counter()
     losses = warm.range_test(learning_rates)
     return {

@@ -74,11 +74,10 @@ class _Next(_Bookkept, Searcher):
         del trial_id
         if self._books.fatal or self._books.frontier.exhausted:
             return str(Searcher.FINISHED)
-        trial = self._books.frontier.next(self._places.fits)
-        if trial is None:
-            return None
         with self._ending_on_trouble():
-            self._books.start(trial)
+            trial = self._books.next(self._places.fits)
+            if trial is None:
+                return None
             resources = trial.recipe.settings.resources
             return {
                 "trial_id": trial.id,
@@ -103,6 +102,10 @@ class _Events(_Bookkept, Callback):
 
     def __init__(self, books: Books) -> None:
         self._books = books
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        with self._ending_on_trouble():
+            self._books.tick()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
@@ -174,6 +177,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 replace(t, recipe=located(t.recipe)),
                 plan.walks[t.id].chain,
                 plan.roots.description(t.recipe).fingerprint,
+                plan.roots.conditions(t.recipe),
             )
             for t in plan.unfinished
         },

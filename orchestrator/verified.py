@@ -1,6 +1,6 @@
 """Files as a store needs them: read only when intact, written only while what is written to is held."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -43,9 +43,20 @@ class Verified:
         self._check()
         self._files.move(name, to)
 
-    def json(self, name: str) -> dict[str, Any]:
-        """The sealed JSON object in a file. Raises ValueError for a damaged one, and FileNotFoundError."""
-        return self._parsed(name, sealed.read_json)
+    def json(self, name: str, fields: Mapping[str, type]) -> dict[str, Any]:
+        """The sealed JSON object in a file, which has at least these `fields` of these types.
+
+        Raises ValueError for a damaged file and for one that was written as something else, and FileNotFoundError.
+        """
+
+        def parse(content: bytes) -> dict[str, Any]:
+            value = sealed.read_json(content)
+            for field, kind in fields.items():
+                if not isinstance(value.get(field), kind):
+                    raise ValueError(f"{field}: expected {kind.__name__}, got {value.get(field)!r}")
+            return value
+
+        return self._parsed(name, parse)
 
     def table(self, name: str) -> pa.Table:
         """The history in a file. Raises DamagedError unless it is as it was written, and FileNotFoundError."""
@@ -55,11 +66,14 @@ class Verified:
             raise DamagedError(f"{name}: damaged ({error})") from None
 
     def each(
-        self, folder: str, suffix: str, read: Callable[[str], T | Damage | None]
+        self, folder: str, suffix: str, read: Callable[[str], T | Damage | None], skip: str = ""
     ) -> tuple[dict[str, T], list[Damage]]:
-        """What `read` makes of each file in `folder`, by name without `suffix`, and the damages it finds."""
-        names = self._files.names(folder, suffix)
-        results = _all(lambda name: read(f"{folder}/{name}"), names, self._files.threads)
+        """What `read` makes of each file in `folder`, by name without `suffix`, and the damages it finds.
+
+        The file called `skip`, without `suffix`, is left out.
+        """
+        names = [name for name in self._files.names(folder, suffix) if name != skip + suffix]
+        results = in_threads(lambda name: read(f"{folder}/{name}"), names, self._files.threads)
         found = list(zip(names, results, strict=True))
         good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, Damage)}
         return good, [v for _, v in found if isinstance(v, Damage)]
@@ -87,7 +101,7 @@ def _history(content: bytes) -> pa.Table:
         raise ValueError(str(error).splitlines()[0][:120]) from None
 
 
-def _all(function: Callable[[str], T], names: Sequence[str], threads: int) -> list[T]:
+def in_threads(function: Callable[[str], T], names: Sequence[str], threads: int) -> list[T]:
     """`function` of each of `names`, in `threads` where there are many: a remote folder answers slowly."""
     if len(names) < 8:
         return [function(name) for name in names]

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.checks import InputError
-from orchestrator import doctor, joining, plan, survey
+from orchestrator import doctor, joining, numerics, plan, survey
 from orchestrator.doctor.seen import Check, Seen
 from orchestrator.files import StoreError
 from orchestrator.plan import Plan
@@ -25,10 +25,11 @@ GIB = 2**30
 
 def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float = 0.0, **facts: Any) -> Machine:
     """A machine that is well, but for what is said."""
+    numbers = facts.pop("numerics", {})
     good = {
         "host": name, "python": "3.11.7", "versions": VERSIONS, "code": "c0de", "memory": 16 * GIB,
         "memory_free": 15 * GIB, "disk": {"/cache": 100 * GIB, "/results": 100 * GIB}, "token_mode": "token",
-        "key": 0o600, "files": 65536, "gpus": 0,
+        "key": 0o600, "files": 65536, "gpus": 0, "numerics": numerics.look() | numbers,
     }  # fmt: skip
     return Machine(name, {"CPU": cpus, "GPU": gpus}, {**good, **facts}, skew, 0.001)
 
@@ -57,9 +58,9 @@ def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
     rows = checks(seen(plan=planned))
     assert {c.state for c in rows.values()} == {"ok"}
     assert {c.mend for c in rows.values()} == {""}
-    assert set(rows) == {
-        "nodes", "versions", "project", "token", "dashboard", "clocks", "open files", "room", "memory", "results",
-        "cache", "storage", "data",
+    assert set(rows) - {"precision"} == {  # which depends on the processor that this runs on
+        "nodes", "versions", "project", "numbers", "token", "dashboard", "clocks", "open files", "room", "memory",
+        "results", "cache", "storage", "data",
     }  # fmt: skip
     assert doctor.require(list(rows.values())) == []
 
@@ -132,6 +133,25 @@ def test_cores_that_lie_on_two_machines_are_no_room_for_one_trial(store: Store) 
     assert checks(shown)["room"].stops
     half = Seen(machine("here"), [machine("here", gpus=1)], wanted, "/results")
     assert checks(half)["room"].found == "1 CPUs and 0.5 GPUs a trial: 2 at a time"
+
+
+def test_a_precision_that_the_processors_are_faster_in_is_told_where_none_was_chosen(store: Store) -> None:
+    old = machine("old", numerics={"processor": "x86_64 sse41 avx avx2 fma, caches 32K 512K"})
+    new = machine("new", numerics={"processor": "x86_64 avx512_core avx512_core_bf16, caches 32K 1024K"})
+
+    def row(*machines: Machine, **changes: Any) -> Check | None:
+        made = plan.make(small(**{"trainer": "experiments.trainer:Trainer", **changes}), store)
+        return checks(Seen(new, machines, made, "/results")).get("precision")
+
+    told = row(new)
+    assert told is not None
+    assert (told.state, told.mend) == ("ok", "")
+    assert told.found.startswith("float32; `precision: mixed_bfloat16` trains 1.3 to 1.6 times as many images")
+    assert row(new, old) is None
+    assert row(new, precision="mixed_bfloat16") is None
+    assert row(new, resources={"gpus_per_trial": 1}) is None
+    assert row(new, trainer="tests.fakes:VectorTrainer") is None
+    assert checks(Seen(new, [new])).get("precision") is None
 
 
 def test_a_full_disk_stops_a_run_and_a_tight_one_warns(planned: Plan) -> None:

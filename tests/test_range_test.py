@@ -87,7 +87,7 @@ def test_a_test_ends_at_four_times_the_best_running_mean(losses: list[float], en
     ("given", "message"),
     [
         ({"step": 100}, "range_test.step: unknown setting 'step'; did you mean 'steps'?"),
-        ({"steps": 5}, "range_test.steps: expected 20 or more, got 5"),
+        ({"steps": 5}, "range_test.steps: expected 20 to 10,000, got 5"),
         ({"start": 0}, "range_test.start: expected a number above 0"),
         ({"start": 1.0, "end": 0.1}, "range_test.end: expected more than start 1, got 0.1"),
         ({"suggestion": "best"}, "range_test.suggestion: input should be 'steepest', 'minimum', "),

@@ -210,7 +210,7 @@ def test_no_usable_region_is_said_before_anything_is_trained(
             (),
             "learning_rate: input should",
         ),
-        ({"name": "range-tests"}, (), "is taken by a folder of every store"),
+        ({"name": "range-tests"}, (), "is taken by a file or folder of every store"),
     ],
 )
 def test_mistakes(

@@ -143,7 +143,7 @@ def test_rounded_once() -> None:
         ("cosine", {"by": "batch"}, r"^s\.by: input should be 'step' or 'epoch', got 'batch'$"),
         ("cosine", {"peak": 0}, r"^s\.peak: expected a number above 0, got 0\.0$"),
         ("cosine", {"peak": True}, r"^s\.peak: expected a number, got True$"),
-        ("cosine", None, r"^s: expected settings such as \{\}, got None$"),
+        ("cosine", None, r"^s: expected a mapping of settings, got nothing$"),
         ("published-cosine", {"by": "step"}, r"^s\.by: published-cosine only goes by epoch, got 'step'$"),
     ],
 )

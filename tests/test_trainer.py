@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,19 +15,23 @@ import pytest
 from experiments import datasets, vgg
 from experiments.checks import InputError
 from experiments.trainer import Job, Trainer
+from orchestrator.conditions import backend
 from tests import elsewhere
-from tests.tiny import job, momenta, photos, rates, same, trainer
+from tests.tiny import job, momenta, named, photos, rates, same, trainer, weights
 
 SGD = {"class": "SGD", "learning_rate": 0.01}
 
+# A process keeps one backend; `make test` runs these tests on both.
+on_tensorflow = pytest.mark.skipif(backend() != "tensorflow", reason="counts the traces of TensorFlow")
+on_jax = pytest.mark.skipif(backend() != "jax", reason="counts what jax compiles")
 
-def plain(case: Job, weights: dict[str, Any]) -> Any:
-    """The same network in Keras's own hands, with `weights` from a trainer's state."""
+
+def plain(case: Job, state: dict[str, Any]) -> Any:
+    """The same network in Keras's own hands, with the weights of a trainer's `state`."""
     from keras import optimizers
 
     network = vgg.build(case.model, (32, 32, 3), 2)
-    for variable in network.weights:
-        variable.assign(weights[f"model/{variable.path}"])
+    network.set_weights(weights(state))
     sgd = optimizers.SGD(momentum=case.optimizer.settings["momentum"])
     network.compile(sgd, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return network
@@ -57,8 +62,8 @@ def test_an_epoch_is_what_keras_does_with_the_same_batches_and_rates() -> None:
     np.testing.assert_allclose(warm.losses, losses, rtol=1e-5)
     assert metrics["loss"] == pytest.approx((5 * losses[0] + 5 * losses[1] + 2 * losses[2]) / 12, rel=1e-5)
     assert metrics["images"] == 12
-    for variable in network.weights:
-        np.testing.assert_allclose(after[f"model/{variable.path}"], variable.numpy(), rtol=1e-4, atol=1e-6)
+    for trained, variable in zip(weights(after), network.weights, strict=True):
+        np.testing.assert_allclose(trained, variable.numpy(), rtol=1e-4, atol=1e-6)
     loss, accuracy = network.evaluate(*images(case, "validation"), verbose=0)
     assert metrics["val_loss"] == pytest.approx(loss, rel=1e-4)
     assert metrics["val_accuracy"] == pytest.approx(accuracy)
@@ -114,7 +119,8 @@ def test_the_seed_decides_weights_and_order_and_nothing_else_does() -> None:
         warm.epoch(0, rates(0.01))
         states.append(warm.state())
     assert same(states[0], states[2])
-    assert not np.array_equal(states[0]["model/logits/kernel"], states[1]["model/logits/kernel"])
+    kernel = named(states[0], "logits/kernel")
+    assert not np.array_equal(states[0][kernel], states[1][kernel])
 
 
 def test_every_epoch_has_its_own_order() -> None:
@@ -161,8 +167,8 @@ def test_a_large_batch_in_parts_is_one_weight_step_of_the_whole() -> None:
     assert len(pixels) == metrics["images"] == 300
     network.optimizer.learning_rate.assign(0.1)
     assert metrics["loss"] == pytest.approx(float(network.train_on_batch(pixels, labels)[0]), rel=1e-5)
-    for variable in network.weights:
-        np.testing.assert_allclose(after[f"model/{variable.path}"], variable.numpy(), rtol=1e-4, atol=1e-6)
+    for trained, variable in zip(weights(after), network.weights, strict=True):
+        np.testing.assert_allclose(trained, variable.numpy(), rtol=1e-4, atol=1e-6)
 
     warm.reset(replace(case, batch_size=260))
     warm.epoch(0, np.array([1e30, 1e30], np.float32))
@@ -199,6 +205,64 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_and_only_that() -> None:
     assert warm.epoch(0, rates(0.01)) == before
 
 
+@on_tensorflow
+def test_a_kernel_that_is_not_finite_is_divergence_though_the_loss_does_not_show_it() -> None:
+    warm = trainer()
+    warm.reset(job(SGD))
+    state = warm.state()
+    kernel = named(state, "block1_conv1/kernel")
+    warm.restore({**state, kernel: np.full_like(state[kernel], np.nan)})
+    metrics = warm.epoch(0, rates(0.01))
+    # ReLU and max-pooling give numbers for what is none, on a CPU.
+    assert np.isfinite(warm.losses).all()
+    assert metrics["images"] == 12
+    assert math.isnan(metrics["loss"])
+    assert math.isnan(metrics["val_loss"])
+    assert math.isnan(metrics["val_accuracy"])
+
+
+def test_a_state_has_the_counters_the_scale_of_the_loss_and_the_averages() -> None:
+    warm = trainer()
+    warm.reset(
+        job({"class": "Adam", "use_ema": True, "gradient_accumulation_steps": 2}, precision="mixed_float16")
+    )
+    state = warm.state()
+    ends = (
+        "iteration",
+        "step_counter",
+        "dynamic_scale",
+        "momentum",
+        "velocity",
+        "average",
+        "gradient_accumulator",
+    )
+    counts = {end: sum(name.endswith(end) for name in state) for end in ends}
+    each = len(weights(state))
+    assert counts == {
+        # One of the optimizer, one of the scale around it.
+        "iteration": 2,
+        "step_counter": 1,
+        "dynamic_scale": 1,
+        **dict.fromkeys(ends[3:], each),
+    }
+    assert len(state) == 4 + 5 * each
+
+
+def test_weights_are_judged_as_they_are_before_the_first_step_of_an_average() -> None:
+    """A scale that overflows skips the epoch's only step, and the averages are still 0."""
+    warm, case = trainer(), job({**SGD, "use_ema": True}, precision="mixed_float16", batch_size="full")
+    warm.reset(case)
+    state = warm.state()
+    (scale,) = (name for name in state if name.endswith("dynamic_scale"))
+    warm.restore({**state, scale: np.array(1e38, np.float32)})
+    skipped = warm.epoch(0, rates(0.01))
+    assert warm.state()[scale] == np.float32(5e37)
+    warm.reset(case)
+    unchanged = warm.epoch(0, rates(0.0))
+    assert skipped == unchanged
+
+
+@on_tensorflow
 def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
     warm = trainer()
     for batch_size, rate in ((5, 0.01), (4, 0.2), (12, 0.05)):
@@ -210,6 +274,7 @@ def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
     assert program._network.gradients.experimental_get_tracing_count() == 1
 
 
+@on_tensorflow
 def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> None:
     warm, case = trainer(), job({**SGD, "momentum": 0.9})
     warm.reset(case)
@@ -224,6 +289,29 @@ def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> N
     assert warm._program is without
 
 
+@on_jax
+def test_a_program_is_compiled_once_for_every_rate_and_momentum_and_once_for_each_size_of_batch() -> None:
+    from jax import monitoring
+
+    compiled: Counter[str] = Counter()
+    monitoring.register_event_duration_secs_listener(
+        lambda event, _seconds, **facts: compiled.update(
+            [facts["fun_name"]] if event.endswith("/backend_compile_duration") else []
+        )
+    )
+    # A setting of its own, so that no test before has compiled this.
+    warm, case = trainer(), job({"class": "SGD", "momentum": 0.8125})
+    for batch_size in (5, 4, 5):
+        warm.reset(replace(case, batch_size=batch_size))
+        for epoch, rate in enumerate((0.01, 0.1, 0.02)):
+            warm.epoch(epoch, rates(rate))
+    assert compiled["jit(_part)"] == 2
+    warm.reset(replace(case, cycles_momentum=True, seed=3))
+    for epoch, low in enumerate((0.1, 0.5, 0.8)):
+        warm.epoch(epoch, rates(0.01), momenta(low, 0.95))
+    assert compiled["jit(_part)"] == 3
+
+
 @pytest.mark.parametrize("changes", [{"precision": "mixed_float16"}, {"batch_size": 260}])
 def test_momentum_is_cycled_in_half_precision_and_in_batches_of_several_parts(changes: dict[str, Any]) -> None:
     warm = trainer()
@@ -234,7 +322,7 @@ def test_momentum_is_cycled_in_half_precision_and_in_batches_of_several_parts(ch
         warm.epoch(0, rates(0.05), momenta(0.0, high))
         ends.append(warm.state())
     assert same(ends[0], ends[2])
-    kernel = "model/logits/kernel"
+    kernel = named(ends[0], "logits/kernel")
     assert not np.array_equal(ends[0][kernel], ends[1][kernel])
     warm.reset(case)
     assert warm.state().keys() == ends[0].keys()
@@ -260,10 +348,10 @@ def test_a_foreign_state_is_refused_and_changes_nothing() -> None:
     own = warm.state()
     with pytest.raises(InputError, match="of another model or optimizer"):
         warm.restore(adam)
-    kernel = "model/block1_conv1/kernel"
+    kernel, bias = named(own, "block1_conv1/kernel"), named(own, "logits/bias")
     for value in (own[kernel].astype(np.float64), own[kernel][..., :2]):
         with pytest.raises(InputError, match=f"state: {kernel}: expected float32"):
-            warm.restore({**own, "model/logits/bias": own["model/logits/bias"] + 1, kernel: value})
+            warm.restore({**own, bias: own[bias] + 1, kernel: value})
     with pytest.raises(InputError, match=f"missing are 1 values .{kernel}"):
         warm.restore({name: value for name, value in own.items() if name != kernel})
     assert same(warm.state(), own)
@@ -273,9 +361,10 @@ def test_a_state_is_a_copy_and_says_what_it_holds() -> None:
     warm = trainer()
     warm.reset(job({"class": "Adam"}))
     state = warm.state()
-    kernel = state["model/block1_conv1/kernel"].copy()
+    name = named(state, "block1_conv1/kernel")
+    kernel = state[name].copy()
     warm.epoch(0, rates(0.01))
-    assert np.array_equal(state["model/block1_conv1/kernel"], kernel)
+    assert np.array_equal(state[name], kernel)
     assert sum(name.endswith("block1_conv1_kernel_momentum") for name in state) == 1
     assert sum(name.endswith("iteration") for name in state) == 1
     assert not any("learning_rate" in name or "seed" in name for name in state)
@@ -317,7 +406,8 @@ def test_what_is_saved_is_what_was_validated(tmp_path: Path, optimizer: dict[str
     loss, accuracy = opened.evaluate(*images(case, "validation"), verbose=0)
     assert metrics["val_loss"] == pytest.approx(loss, rel=1e-5)
     assert metrics["val_accuracy"] == pytest.approx(accuracy)
-    averaged = not np.array_equal(opened.get_layer("logits").kernel.numpy(), state["model/logits/kernel"])
+    kernel = state[named(state, "logits/kernel")]
+    averaged = not np.array_equal(opened.get_layer("logits").kernel.numpy(), kernel)
     assert averaged == ("use_ema" in optimizer)
 
 
@@ -332,8 +422,9 @@ def test_half_precision_trains_float32_weights(precision: str) -> None:
     state = warm.state()
     assert metrics["loss"] == pytest.approx(full["loss"], rel=0.05)
     assert metrics["loss"] != full["loss"]
-    assert {value.dtype.name for name, value in state.items() if name.startswith("model/")} == {"float32"}
-    assert not np.array_equal(before["model/logits/kernel"], state["model/logits/kernel"])
+    assert {value.dtype.name for value in weights(state)} == {"float32"}
+    kernel = named(state, "logits/kernel")
+    assert not np.array_equal(before[kernel], state[kernel])
     assert any("scale" in name for name in state) == (precision == "mixed_float16")
 
 

@@ -70,6 +70,17 @@ def momenta(low: float, high: float) -> NDArray[np.float32]:
     return np.linspace(low, high, trainer().steps).astype(np.float32)
 
 
+def weights(state: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """The values of a model's weights, in Keras's order."""
+    return [value for name, value in state.items() if name.startswith("model/")]
+
+
+def named(state: Mapping[str, NDArray[Any]], path: str) -> str:
+    """The name in a state of the weight at Keras's `path`."""
+    (name,) = (name for name in state if name.startswith("model/") and name.endswith(f"/{path}"))
+    return name
+
+
 def same(state: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> bool:
     """Whether two states are equal to the bit."""
     return state.keys() == other.keys() and all(

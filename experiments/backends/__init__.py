@@ -7,6 +7,8 @@ rest (fresh starts, states, files) is the same code for both.
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from experiments.checks import InputError, unknown
 from experiments.feeding import Chunk
+from experiments.lean_imports import KERAS_EXTRAS, without
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -53,7 +56,7 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """A process that is set up for training; what `start(threads, deterministic)` of each module here gives."""
+    """A process that is set up for training; what `start(threads, deterministic, cache)` of each module gives."""
 
     @property
     def device(self) -> str:
@@ -65,6 +68,9 @@ class Backend(Protocol):
     def program(self, network: Any, optimizer: Any, several_parts: bool) -> Program:
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
 
+    def finite(self, variables: Iterable[Any]) -> bool:
+        """Whether every value of these Keras variables is a finite number; looked at where the values lie."""
+
 
 class _Started(NamedTuple):
     backend: Backend
@@ -75,8 +81,8 @@ class _Started(NamedTuple):
 _started: list[_Started] = []
 
 
-def start(threads: int, deterministic: bool = True) -> Backend:
-    """The backend, set up for this process.
+def start(threads: int, deterministic: bool = True, cache: Path | None = None) -> Backend:
+    """The backend, set up for this process. Below `cache` it may keep what it has compiled, for the next process.
 
     A process keeps its number of `threads` (and, on a GPU, `deterministic`) for life. Raises InputError when
     asked for another, for an unknown KERAS_BACKEND, and for one that is not installed.
@@ -88,8 +94,9 @@ def start(threads: int, deterministic: bool = True) -> Backend:
         if importlib.util.find_spec(name) is None:
             raise InputError(f"KERAS_BACKEND: {name} is not installed; install it or choose another of {BACKENDS}")
         module: Any = importlib.import_module(f"experiments.backends.{name}")
-        _started.append(_Started(module.start(threads, deterministic), threads, deterministic))
-        _independent_of_user_configuration()
+        with without(*KERAS_EXTRAS):
+            _started.append(_Started(module.start(threads, deterministic, cache), threads, deterministic))
+            _independent_of_user_configuration()
     backend, *now = _started[0]
     if now[0] != threads or (now[1] != deterministic and backend.device != "cpu"):
         raise InputError(

@@ -1,22 +1,28 @@
 """Training steps on jax, for GPUs: a loop inside one compiled function. Needs no TensorFlow."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments import variables
-from experiments.backends import Measured, Pending
+from experiments.backends import Measured, Pending, compile_cache
+from experiments.checks import InputError
 from experiments.feeding import Chunk
+from experiments.lean_imports import JAX_EXTRAS, without
 
 Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
-def start(threads: int, deterministic: bool) -> "Backend":
-    """Set up jax for this process."""
+def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
+    """Set up jax for this process, with its compile cache below `cache`.
+
+    Raises InputError when jax is already at work here, which is with other settings.
+    """
     flags = [os.environ.get("XLA_FLAGS", "")]
     if deterministic:
         flags.append("--xla_gpu_deterministic_ops=true")
@@ -26,8 +32,14 @@ def start(threads: int, deterministic: bool) -> "Backend":
     # XLA sizes its pool of CPU threads by this.
     os.environ["NPROC"] = str(threads)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    import jax
+    with without(*JAX_EXTRAS):
+        import jax
 
+    try:
+        jax.config.update("jax_num_cpu_devices", 1)
+    except RuntimeError:
+        raise InputError(f"trainer: jax already runs in this process, not with {threads} threads") from None
+    compile_cache.use(cache, threads)
     device = jax.devices()[0]
     return Backend("cpu" if device.platform == "cpu" else str(device.device_kind))
 
@@ -46,6 +58,13 @@ class Backend:
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
         return Program(network, optimizer, several_parts)
 
+    def finite(self, variables: Iterable[Any]) -> bool:
+        """Whether every value of these Keras variables is a finite number."""
+        if self.device == "cpu":
+            return all(np.isfinite(np.asarray(variable.value)).all() for variable in variables)
+        answers = [_all_finite()(variable.value) for variable in variables]
+        return all(bool(answer) for answer in answers)
+
 
 class Network:
     """A Keras network as a function of its values."""
@@ -54,6 +73,7 @@ class Network:
         import keras
 
         self.keras = model
+        self._trainable, self._others = model.trainable_variables, model.non_trainable_variables
         self._logits = keras.Model(model.input, model.get_layer("logits").output)
         self._evaluate = _compiled(self._evaluation, replaces=False)
 
@@ -64,23 +84,28 @@ class Network:
 
     def values(self) -> tuple[list[Any], list[Any]]:
         """The trainable and the other values, as they are in the Keras variables now."""
-        return _values(self._logits.trainable_variables), _values(self._logits.non_trainable_variables)
+        return _values(self._trainable), _values(self._others)
 
     def assign(self, trainable: list[Any], others: list[Any]) -> None:
         """Put values back into the Keras variables."""
-        _assign(self._logits.trainable_variables, trainable)
-        _assign(self._logits.non_trainable_variables, others)
+        _assign(self._trainable, trainable)
+        _assign(self._others, others)
 
     def losses(self, trainable: Any, others: Any, part: Any, training: bool) -> tuple[Any, Any, Any]:
         """The sum of the losses, how many are classified correctly, and the other values after that."""
         import jax
         from jax import numpy as jnp
+        from keras import StatelessScope
 
         images = part["images"].astype(jnp.float32) * (1 / 255)
-        logits, others = self._logits.stateless_call(trainable, others, images, training=training)
+        # Not stateless_call: the order of variables is that of the whole model, for which optimizers are built.
+        values = [*zip(self._trainable, trainable, strict=True), *zip(self._others, others, strict=True)]
+        with StatelessScope(values) as scope:
+            logits = self._logits(images, training=training)
+        others = [scope.get_current_value(variable) for variable in self._others]
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), part["labels"][:, None], -1)[:, 0]
         hits = jnp.argmax(logits, -1) == part["labels"]
-        return -jnp.sum(chosen * part["mask"]), jnp.sum(hits * part["mask"]), others
+        return -jnp.sum(chosen), jnp.sum(hits.astype(jnp.float32)), others
 
     def _evaluation(self, values: tuple[Any, Any], part: Any) -> tuple[Any, Any, Any]:
         loss, correct, _others = self.losses(*values, part, training=False)
@@ -188,11 +213,19 @@ def _loop(compute: Compute, parts: Any, columns: Any, values: Any) -> Any:
         loss, correct, values = compute(values, {name: column[part] for name, column in columns.items()})
         return part + 1, jnp.isfinite(loss), losses.at[part].set(loss), hits.at[part].set(correct), values
 
-    empty = jnp.zeros(columns["mask"].shape[0], jnp.float32)
+    empty = jnp.zeros(columns["counts"].shape[0], jnp.float32)
     done, _, losses, hits, values = jax.lax.while_loop(
         lambda carry: (carry[0] < parts) & carry[1], body, (0, True, empty, empty, values)
     )
     return done, losses, hits, values
+
+
+@cache
+def _all_finite() -> Any:
+    import jax
+    from jax import numpy as jnp
+
+    return jax.jit(lambda value: jnp.isfinite(value).all())
 
 
 def _values(variables: list[Any]) -> list[Any]:

@@ -1,8 +1,9 @@
 """Training steps on TensorFlow: a loop inside one tf.function, one trace for every schedule."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from experiments import variables
@@ -11,11 +12,12 @@ from experiments.checks import InputError
 from experiments.feeding import Chunk
 
 
-def start(threads: int, deterministic: bool) -> "Backend":
-    """Set up TensorFlow for this process.
+def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
+    """Set up TensorFlow for this process; it keeps nothing in `cache`.
 
     Raises InputError when TensorFlow is already at work here with another number of threads.
     """
+    del cache
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -54,6 +56,13 @@ class Backend:
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
         return Program(network, optimizer, several_parts)
 
+    def finite(self, variables: Iterable[Any]) -> bool:
+        """Whether every value of these Keras variables is a finite number."""
+        import tensorflow as tf
+
+        values = [variable.value for variable in variables if variable.dtype.startswith(("float", "bfloat"))]
+        return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values]))
+
 
 class Network:
     """A Keras network with its forward and backward pass, traced once for all optimizers and batch sizes."""
@@ -75,27 +84,27 @@ class Network:
         """Losses and correct predictions, without dropout and without learning."""
         return _pending(self._evaluate(_used(chunk)))
 
-    def _losses(self, images: Any, labels: Any, mask: Any, training: bool = False) -> tuple[Any, Any]:
+    def _losses(self, images: Any, labels: Any, training: bool = False) -> tuple[Any, Any]:
         import tensorflow as tf
 
         logits = self._logits(tf.cast(images, tf.float32) * (1 / 255), training=training)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         hits = tf.equal(tf.argmax(logits, -1, tf.int32), labels)
-        return tf.reduce_sum(losses * mask), tf.reduce_sum(tf.cast(hits, tf.float32) * mask)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
 
-    def _gradients(self, images: Any, labels: Any, mask: Any, count: Any, scale: Any) -> tuple[Any, Any, Any]:
+    def _gradients(self, images: Any, labels: Any, count: Any, scale: Any) -> tuple[Any, Any, Any]:
         import tensorflow as tf
 
         weights = [variable.value for variable in self.keras.trainable_variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            loss, correct = self._losses(images, labels, mask, training=True)
+            loss, correct = self._losses(images, labels, training=True)
             scaled = loss / count * scale
         return loss, correct, tape.gradient(scaled, weights)
 
     def _evaluation(self, columns: Mapping[str, Any]) -> Any:
-        def part(images: Any, labels: Any, mask: Any, **_: Any) -> tuple[Any, Any]:
-            loss, correct = self._forward(images, labels, mask)
+        def part(images: Any, labels: Any, **_: Any) -> tuple[Any, Any]:
+            loss, correct = self._forward(images, labels)
             return loss, correct
 
         return _loop(columns, part)
@@ -125,7 +134,6 @@ class Program:
         self,
         images: Any,
         labels: Any,
-        mask: Any,
         *,
         counts: Any,
         learning_rates: Any,
@@ -136,7 +144,7 @@ class Program:
         import tensorflow as tf
 
         scale = tf.cast(self._optimizer.scale_loss(tf.constant(1.0)), tf.float32)
-        loss, correct, gradients = self._network.gradients(images, labels, mask, counts, scale)
+        loss, correct, gradients = self._network.gradients(images, labels, counts, scale)
         if not self._sums:
             self._step(learning_rates, momentum, gradients)
             return loss, correct
@@ -160,7 +168,6 @@ def _columns(image: tuple[int, int, int]) -> dict[str, Any]:
     return {
         "images": tf.TensorSpec((parts, size, *image), tf.uint8),
         "labels": tf.TensorSpec((parts, size), tf.int32),
-        "mask": tf.TensorSpec((parts, size), tf.float32),
         "counts": tf.TensorSpec((parts,), tf.float32),
         "learning_rates": tf.TensorSpec((parts,), tf.float32),
         "momentum": tf.TensorSpec((parts,), tf.float32),
@@ -177,7 +184,7 @@ def _loop(columns: Mapping[str, Any], compute: Any) -> Any:
     """`compute` for one part after the other, until one gives a loss that is not finite."""
     import tensorflow as tf
 
-    parts = tf.shape(columns["mask"])[0]
+    parts = tf.shape(columns["counts"])[0]
 
     def body(part: Any, _: Any, losses: Any, correct: Any) -> tuple[Any, ...]:
         loss, hits = compute(**{name: column[part] for name, column in columns.items()})

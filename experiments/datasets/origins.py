@@ -53,11 +53,11 @@ def origin(path: str, cache: Path) -> Origin:
     """What `path` names. Raises InputError where it is not there, or is no folder and no address of one."""
     if addresses.is_address(path):
         return _bucket(addresses.parse("data.path", path), cache)
+    folder = Path(path)
     try:
-        folder = Path(path).expanduser()
         is_folder, is_there = folder.is_dir(), folder.exists()
-    except (OSError, RuntimeError) as error:  # a name that is too long; the home of a user that is not known
-        raise InputError(f"data.path: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:  # a name that is too long, a link that leads to itself
+        raise InputError(f"data.path: cannot read {path}: {error.strerror}") from None
     if is_folder:
         return Local(folder)
     if is_there:

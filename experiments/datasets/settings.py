@@ -7,6 +7,10 @@ from typing import Any
 from experiments import addresses
 from experiments.checks import InputError, checked, unknown
 from experiments.datasets.sources import SOURCES
+from experiments.limits import Limit, whole
+
+PIXELS = whole(1, 8192, "pixels")
+IMAGES = Limit("at least 1 images", lambda number: number >= 1)
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class Data:
     """Which images, how large, and how they are divided.
 
     `validation` is the fraction held out, `limit` the number of images used at most (before the split),
-    `split_seed` decides which ones. `path`, a folder or an object store's address,
-    is kept as it was given; `image_size` is the side of a square, in pixels.
+    `split_seed` decides which ones. `path` is a folder, its `~` expanded, or an object store's address;
+    `image_size` is the side of a square, in pixels.
     """
 
     name: str
@@ -50,22 +54,22 @@ def check(where: str, given: Mapping[str, Any]) -> Data:
     if name not in SOURCES:
         raise unknown(f"{where}.name", "data set", name, SOURCES)
     source = SOURCES[name]
-    _check_path(where, name, settings["path"])
+    settings["path"] = _checked_path(where, name, settings["path"])
     if size is None:
         size = source.image_size
-    _at_least(f"{where}.image_size", size, 1, "pixels")
+    PIXELS.check(f"{where}.image_size", size)
     if settings["limit"] is not None:
-        _at_least(f"{where}.limit", settings["limit"], 1, "images")
+        IMAGES.check(f"{where}.limit", settings["limit"])
     if not 0 < settings["validation"] < 1:
         raise InputError(
             f"{where}.validation: expected a fraction between 0 and 1, both excluded, got {settings['validation']}"
         )
     inside = f"{where}.augmentation"
     augmentation = Augmentation(**checked(inside, settings["augmentation"] or {}, _augmentation))
-    _at_least(f"{inside}.shift", augmentation.shift, 0, "pixels")
-    if augmentation.shift >= size:
+    if not 0 <= augmentation.shift < size:
         raise InputError(
-            f"{inside}.shift: expected fewer pixels than the image has ({size}), got {augmentation.shift}"
+            f"{inside}.shift: expected 0 pixels or more, and fewer than the image has ({size}), "
+            f"got {augmentation.shift}"
         )
     return Data(**{**settings, "image_size": size, "augmentation": augmentation})
 
@@ -87,7 +91,7 @@ def _augmentation(*, horizontal_flip: bool = False, shift: int = 0) -> None:
     """The settings of `data.augmentation:`, for `checked`."""
 
 
-def _check_path(where: str, name: str, path: str | None) -> None:
+def _checked_path(where: str, name: str, path: str | None) -> str | None:
     hint = SOURCES[name].path_hint
     if hint is None and path is not None:
         raise InputError(
@@ -98,8 +102,5 @@ def _check_path(where: str, name: str, path: str | None) -> None:
         raise InputError(f"{where}.path: {name} needs a folder, got {path!r}. {hint}")
     if path and addresses.is_address(path):
         addresses.parse(f"{where}.path", path)
-
-
-def _at_least(where: str, value: int, least: int, unit: str) -> None:
-    if value < least:
-        raise InputError(f"{where}: expected at least {least} {unit}, got {value}")
+        return path
+    return None if path is None else addresses.expanded(f"{where}.path", path)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
+from orchestrator import numerics
+from orchestrator.conditions import Conditions, backend
 from orchestrator.doctor.seen import Check, Seen, everywhere, size, some, where
 from orchestrator.survey import Machine
 
@@ -53,6 +55,40 @@ def code(seen: Seen) -> Iterator[Check]:
         yield Check("project", f"other than here ({ours}): {others}", "fail", mend, stops=True)
         return
     yield Check("project", f"source {ours}{everywhere(seen)}")
+
+
+def numbers(seen: Seen) -> Iterator[Check]:
+    """Whether every machine that would train computes the numbers that the trials' keys stand for."""
+    wanted = [(_own(seen.here, gpu=False), False)]
+    if seen.plan:
+        recipes = {id(trial.recipe): trial.recipe for trial in seen.plan.trials}.values()
+        found = ((seen.plan.roots.conditions(r), r.settings.resources.gpus_per_trial > 0) for r in recipes)
+        wanted = list({repr(each): each for each in found}.values())
+    for expected, gpu in wanted:
+        of_kind = [m for m in seen.answering if m.resources.get("GPU" if gpu else "CPU", 0)]
+        others = where(of_kind, lambda m, e=expected, g=gpu: _own(m, g, e).unlike(e))  # type: ignore[misc]
+        if others:
+            mend = (
+                "train on machines that are alike, with the same variables; or set resources.hardware to what is "
+                "said here of those that are to train, or to 'any' where the last bits do not matter"
+            )
+            yield Check("numbers", f"other than the keys say: {others}", "fail", mend, stops=True)
+            return
+    lines = dict.fromkeys(f"{e.backend} on {e.hardware}{_listed_behind(e.environment)}" for e, _ in wanted)
+    yield Check("numbers", f"{'; '.join(lines)}{everywhere(seen)}")
+
+
+def _own(machine: Machine, gpu: bool, expected: Conditions | None = None) -> Conditions:
+    """A machine's conditions; the trainer's source and the backend are the run's, which workers look at."""
+    told = machine.facts["numerics"]
+    trainer, name = (expected.trainer, expected.backend) if expected else ("", backend())
+    own: str = told["gpu" if gpu else "processor"]
+    line = numerics.ANY if expected and expected.hardware == numerics.ANY else own
+    return Conditions(trainer, name, line, numerics.environment(told["variables"], name, line, gpu))
+
+
+def _listed_behind(variables: Mapping[str, str]) -> str:
+    return "".join(f", {name}={value}" for name, value in variables.items())
 
 
 def token(seen: Seen) -> Iterator[Check]:

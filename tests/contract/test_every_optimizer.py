@@ -14,7 +14,7 @@ from experiments.optimizer_classes import CLASSES, MOMENTUM, common
 from orchestrator import plan
 from orchestrator.store import Store
 from tests.conftest import small
-from tests.tiny import job, momenta, rates, same, trainer
+from tests.tiny import job, momenta, rates, same, trainer, weights
 
 EVERY = sorted(CLASSES)
 
@@ -96,8 +96,7 @@ def test_it_starts_as_keras_builds_it_on_the_fresh_weights(name: str) -> None:
     trainer().reset(made)
     fresh = trainer().state()
     network = vgg.build(made.model, (32, 32, 3), 2)
-    for variable in network.weights:
-        variable.assign(fresh[f"model/{variable.path}"])
+    network.set_weights(weights(fresh))
     optimizer = optimizers.build(made.optimizer)
     optimizer.build(network.trainable_variables)
     theirs = [v.numpy() for v in optimizer.variables if v is not optimizer.learning_rate]
@@ -159,8 +158,7 @@ def test_a_cycled_momentum_is_one_assigned_at_every_step(name: str) -> None:
     made, rate = replace(plain, cycles_momentum=True), plain.optimizer.learning_rate
     warm.reset(made)
     network = vgg.build(made.model, (32, 32, 3), 2)
-    for variable in network.weights:
-        variable.assign(warm.state()[f"model/{variable.path}"])
+    network.set_weights(weights(warm.state()))
     keras_own = optimizers.build(plain.optimizer)
     network.compile(keras_own, loss="sparse_categorical_crossentropy", run_eagerly=True)
     every = [momenta(0.2, 0.9), momenta(0.9, 0.5)]
@@ -175,8 +173,8 @@ def test_a_cycled_momentum_is_one_assigned_at_every_step(name: str) -> None:
             here = batches[5 * step : 5 * step + 5]
             network.train_on_batch(data.images[here].astype(np.float32) / 255, data.labels[here])
     after = warm.state()
-    for variable in network.weights:
-        np.testing.assert_allclose(after[f"model/{variable.path}"], variable.numpy(), rtol=2e-3, atol=3e-5)
+    for trained, variable in zip(weights(after), network.weights, strict=True):
+        np.testing.assert_allclose(trained, variable.numpy(), rtol=2e-3, atol=3e-5)
 
     warm.reset(made)
     first = warm.epoch(0, rates(rate), every[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan
+from orchestrator import plan, sealed
 from orchestrator import store as stores
 from orchestrator.files import DamagedError
 from orchestrator.store import Store
@@ -161,6 +161,51 @@ def test_the_next_run_sets_the_damaged_file_aside_and_makes_it_again(kind: str, 
             assert name in listener.said[0]
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
+
+
+FOREIGN = {
+    "sealed nothing": sealed.json_bytes({}),
+    "sealed numbers": sealed.json_bytes(dict.fromkeys(("run", "running", "attempts", "since", "reason"), 3)),
+    "sealed text": sealed.json_bytes(dict.fromkeys(("key", "sha256", "bytes", "epoch_key", "loss"), "a")),
+    "sealed list": sealed.seal(f'["seal", "{sealed._BLANK.decode()}"]'.encode()),
+    "list": b"[1, 2]",
+    "nothing": b"null",
+    "text": b'{"name": 3, "checkpoints": ["all"], "running": [], "seal": ""}',
+    "depths": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", [k for k in NAMES if k not in ("format", "weights", "lock")])
+def test_a_file_of_another_shape_is_no_traceback_and_is_made_again(
+    kind: str, store: Store, memory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calm, path = engine.numbers(store), Path(str(store)) / NAMES[kind](store)
+    file = written(memory, **SWEEP)
+    unread = {*UNREAD, "run", "manifest"}
+    for what, content in FOREIGN.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        for verb in ("plan", "status", "report"):
+            code, _, err = command(verb, file, "--results", store, capture=capsys)
+            assert code == (3 if verb == "report" and kind not in unread else 0), (what, err)
+        engine.run(here(), store)
+        engine.run(here(name="other", optimizers={"adam": {"class": "Adam"}}), store)
+        assert engine.numbers(store) == calm, what
+        assert plan.make(here(), store).damaged == (), what
+
+
+def test_a_range_test_of_another_shape_is_run_again(store: Store) -> None:
+    for number, content in enumerate(FOREIGN.values()):
+        store.files.write(f"range-tests/{number}.json", content)
+    curves, damaged = store.read_range_tests()
+    assert (curves, len(damaged)) == ({}, len(FOREIGN))
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_format_of_another_shape_is_damage(content: bytes, store: Store) -> None:
+    store.files.write("format.json", content)
+    with pytest.raises(DamagedError, match=r"format\.json: damaged"):
+        Store.at(str(store))
 
 
 @pytest.mark.parametrize("kind", ["weights", "manifest"])

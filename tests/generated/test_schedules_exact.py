@@ -39,8 +39,8 @@ def pieces(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def cycle(draw: st.DrawFn) -> dict[str, Any]:
     """Three parts that add up to 1."""
-    up = draw(numbers(0, 1))
-    down = draw(numbers(0, float(1 - up)))
+    up = draw(numbers(0, 0.999))
+    down = draw(numbers(0.001, float(1 - up)))
     divisions = {name: draw(numbers(1, 100)) for name in ("start_division", "final_division")}
     return {"up": up, "down": down, "tail": 1 - up - down, **divisions}
 
