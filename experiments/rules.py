@@ -47,14 +47,18 @@ def _direction(where: str, monitor: str) -> Literal["max", "min"]:
 
 
 def best_epoch(history: History, monitor: str) -> int | None:
-    """The first epoch with the best `monitor`; None where every one is NaN, or there is none.
+    """The first epoch with the best `monitor` among those that did not diverge; None where there is none.
 
     Raises InputError for an unknown metric.
 
     >>> best_epoch([{"loss": 2.0}, {"loss": 1.0}, {"loss": 1.0}], "loss")
     1
     """
-    known = [(epoch[monitor], n) for n, epoch in enumerate(history) if not math.isnan(epoch[monitor])]
+    known = [
+        (epoch[monitor], n)
+        for n, epoch in enumerate(history)
+        if all(math.isfinite(epoch[metric]) for metric in METRICS if metric in epoch)
+    ]
     if direction(monitor) == "max":
         return max(known, key=lambda pair: (pair[0], -pair[1]))[1] if known else None
     return min(known)[1] if known else None

@@ -23,7 +23,7 @@ def named(network: Any, optimizer: Any) -> dict[str, Any]:
     """
     result = {f"model/{index:03d}/{_stable(v.path)}": v for index, v in enumerate(network.weights)}
     for index, variable in enumerate(optimizer.variables):
-        if variable is not optimizer.learning_rate and variable.name != CYCLED:
+        if variable.name not in ("learning_rate", CYCLED):
             result[f"optimizer/{index:03d}/{_stable(variable.path.rsplit('/', 1)[-1])}"] = variable
     return result
 

@@ -6,28 +6,27 @@ wait and move along with it, epoch by epoch, until their learning rates part. Th
 the checkpoint of the epoch where they parted.
 
 The one with the most left to compute starts first (Graham 1969, bounds on multiprocessing timing anomalies). That
-is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it.
+is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it. Of
+those that have equally much left, one starts first whose program the next worker has compiled.
 """
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator import demand
 from orchestrator.grid import Trial
+from orchestrator.others import Taken
 from orchestrator.plan import Plan
+from orchestrator.programs import Program, Workers, programs
 from orchestrator.records import Known, Row
 from orchestrator.sweep import Resources
 
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial that needs the first fits beside those that run, counted by what they need."""
-Taken = Callable[[str, str | None], bool]
-"""Whether an epoch, by its key and that of the epoch before, may be computed by another run."""
 
-
-def nowhere(key: str, before: str | None) -> bool:
-    """No epoch is computed by another run."""
-    return False
+_Kind = tuple[Resources, Program]
+"""Trials that need the same and are trained with the same program; each kind has a queue."""
 
 
 def anywhere(needs: Resources, running: Counter[Resources]) -> bool:
@@ -49,9 +48,13 @@ class Frontier:
         self._taken: Counter[str] = Counter()
         self._occupied: Counter[Resources] = Counter()
         self._sitting: defaultdict[str, set[str]] = defaultdict(set)
-        self._queues: defaultdict[Resources, list[tuple[float, int, str, str]]] = defaultdict(list)
-        self._taken_elsewhere: Taken = nowhere
+        self._taken_elsewhere = Taken()
         self._held_back: set[str] = set()
+        self._queues: defaultdict[_Kind, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._workers = Workers()
+        cycling = {t.id for t in plan.unfinished if plan.walks[t.id].chain.momentum is not None}
+        made = programs(plan.unfinished, cycling)
+        self._kinds = {t.id: (t.recipe.settings.resources, made[t.id]) for t in plan.unfinished}
         self._order = {t.id: n for n, t in enumerate(plan.unfinished)}
         for trial_id in self._order:
             if not self._needs_nothing(trial_id):
@@ -59,23 +62,24 @@ class Frontier:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial has been started or needs no start any more."""
-        return not self._waiting
+        """Whether every trial has been started, or needs no start any more, and none may come back to wait."""
+        return not self._waiting and not any(self._may_give_way(trial_id) for trial_id in self._running)
 
     def may_start(self, fits: Fits = anywhere) -> bool:
         """Whether there is a trial that may start and fits."""
-        return any(self._fronts(fits))
+        return bool(self._fronts(fits))
 
     def next(self, fits: Fits = anywhere) -> Trial | None:
         """The trial with the most left among those that may start and fit; it counts as started.
 
         None while all wait for running ones or for room.
         """
-        fronts = list(self._fronts(fits))
-        if not fronts:
+        kinds = self._fronts(fits)
+        if not kinds:
             return None
-        (_, _, trial_id, place), needs = min(fronts, key=lambda front: front[0])
-        heapq.heappop(self._queues[needs])
+        needs, compiled = kind = min(kinds, key=self._urgency)
+        _, _, trial_id, place = heapq.heappop(self._queues[kind])
+        self._workers.start(trial_id, needs, compiled)
         del self._waiting[trial_id]
         self._sitting[place].discard(trial_id)
         self._running[trial_id] = place
@@ -83,10 +87,10 @@ class Frontier:
         self._occupied[needs] += 1
         return self._trials[trial_id]
 
-    def _fronts(self, fits: Fits) -> Iterator[tuple[tuple[float, int, str, str], Resources]]:
-        for needs in self._queues:
-            if self._front(needs) and fits(needs, self._occupied):
-                yield self._queues[needs][0], needs
+    def _fronts(self, fits: Fits) -> list[_Kind]:
+        """The kinds of which a trial may start and fits."""
+        fitting = {needs for needs in {needs for needs, _ in self._queues} if fits(needs, self._occupied)}
+        return [kind for kind in list(self._queues) if kind[0] in fitting and self._front(kind)]
 
     def learn(self, trial_id: str, row: Row) -> list[str]:
         """A running trial has computed the epoch in `row`, and its checkpoint is written.
@@ -133,7 +137,7 @@ class Frontier:
         return passed
 
     def hold_back(self, taken: Taken) -> None:
-        """No trial starts at an epoch that is `taken`."""
+        """No trial starts at an epoch that may be `taken` by another run."""
         self._taken_elsewhere = taken
         held_back, self._held_back = self._held_back, set()
         for trial_id in held_back & self._waiting.keys():
@@ -155,11 +159,30 @@ class Frontier:
         """Whether the trial still waits for its start."""
         return trial_id in self._waiting
 
+    def gives_way(self, trial_id: str) -> bool:
+        """Whether a running trial has come before an epoch that another one computes; it waits from now on.
+
+        Only rules that react to what was measured lead there: before anything starts its way is looked at.
+        """
+        place = self._running[trial_id]
+        elsewhere = self._plan.share and self._taken_elsewhere.surely(place)
+        if not self._may_give_way(trial_id) or not (self._taken[place] > 1 or elsewhere):
+            return False
+        self.end(trial_id)
+        self._sit(trial_id)
+        return True
+
+    def _may_give_way(self, trial_id: str) -> bool:
+        walk = self._walks[trial_id]
+        return walk.ending is None and walk.chain.plateau is not None
+
     def end(self, trial_id: str) -> None:
         """A running trial has ended, well or not; nobody waits for it any longer."""
         if trial_id in self._running:
             self._move(trial_id, None)
-            self._occupied[self._needs(trial_id)] -= 1
+            needs, _ = self._kinds[trial_id]
+            self._occupied[needs] -= 1
+            self._workers.end(trial_id, needs)
 
     def _advance(self, trial_id: str, key: str) -> None:
         walk = self._walks[trial_id]
@@ -203,15 +226,20 @@ class Frontier:
 
     def _queue(self, trial_id: str) -> None:
         entry = (-self._left(trial_id), self._order[trial_id], trial_id, self._waiting[trial_id])
-        heapq.heappush(self._queues[self._needs(trial_id)], entry)
+        heapq.heappush(self._queues[self._kinds[trial_id]], entry)
 
-    def _front(self, needs: Resources) -> bool:
-        """Whether somebody with these needs may start; then they are first in their queue.
+    def _urgency(self, kind: _Kind) -> tuple[float, int, int]:
+        """Of the first in the queue of this kind; the least is the most urgent."""
+        left, order, _, _ = self._queues[kind][0]
+        return left, self._workers.misfit(*kind), order
+
+    def _front(self, kind: _Kind) -> bool:
+        """Whether somebody of this kind may start; then they are first in their queue.
 
         Who has moved on, and who waits for a running trial, is let go from the queue: they are queued anew when
         they move, and when that trial does.
         """
-        queue = self._queues[needs]
+        queue = self._queues[kind]
         while queue:
             _, _, trial_id, place = queue[0]
             if self._waiting.get(trial_id) == place and place not in self._taken:
@@ -219,6 +247,7 @@ class Frontier:
                     return True
                 self._held_back.add(trial_id)
             heapq.heappop(queue)
+        del self._queues[kind]
         return False
 
     def _is_elsewhere(self, trial_id: str, place: str) -> bool:
@@ -227,7 +256,7 @@ class Frontier:
             return False
         walk = self._walks[trial_id]
         before = walk.keys[-1] if walk.keys and walk.resume == len(walk.keys) else None
-        return self._taken_elsewhere(place, before)
+        return self._taken_elsewhere.perhaps(place, before)
 
     def _place(self, trial_id: str) -> str:
         walk = self._walks[trial_id]
@@ -246,9 +275,6 @@ class Frontier:
 
     def _named(self, trial_id: str, key: str) -> str:
         return key if self._plan.share else f"{trial_id}:{key}"
-
-    def _needs(self, trial_id: str) -> Resources:
-        return self._trials[trial_id].recipe.settings.resources
 
     def _left(self, trial_id: str) -> float:
         walk = self._walks[trial_id]

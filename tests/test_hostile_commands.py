@@ -37,12 +37,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (place / "list").write_text("- 1\n")
     (place / "folder").mkdir()
     os.mkfifo(place / "pipe")
-    before = Path.cwd()
+    before, environment = Path.cwd(), dict(os.environ)
     os.chdir(place)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         yield place
     os.chdir(before)
+    if "RAY_AUTH_MODE" not in environment:  # which submit and stop set for their process
+        os.environ.pop("RAY_AUTH_MODE", None)
 
 
 FILES = {

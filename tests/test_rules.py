@@ -136,6 +136,13 @@ def test_best_epoch(monitor: str, values: list[float], expected: int | None) -> 
     assert best_epoch(_history(monitor, values), monitor) == expected
 
 
+def test_an_epoch_that_diverged_is_not_the_best_by_what_is_left_of_it() -> None:
+    history = [{"accuracy": 0.5, "val_loss": 2.0}, {"accuracy": 0.9, "val_loss": NAN}]
+    assert best_epoch(history, "accuracy") == 0
+    assert best_epoch(history[1:], "accuracy") is None
+    assert best_epoch(_history("loss", [float("inf"), 3]), "loss") == 1
+
+
 def test_direction() -> None:
     directions = [direction(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")]
     assert directions == ["min", "min", "max", "max"]

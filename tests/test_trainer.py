@@ -206,6 +206,63 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_and_only_that() -> None:
 
 
 @on_tensorflow
+def test_a_kernel_that_is_not_finite_is_divergence_though_the_loss_does_not_show_it() -> None:
+    warm = trainer()
+    warm.reset(job(SGD))
+    state = warm.state()
+    kernel = named(state, "block1_conv1/kernel")
+    warm.restore({**state, kernel: np.full_like(state[kernel], np.nan)})
+    metrics = warm.epoch(0, rates(0.01))
+    # ReLU and max-pooling give numbers for what is none, on a CPU.
+    assert np.isfinite(warm.losses).all()
+    assert metrics["images"] == 12
+    assert math.isnan(metrics["loss"])
+    assert math.isnan(metrics["val_loss"])
+    assert math.isnan(metrics["val_accuracy"])
+
+
+def test_a_state_has_the_counters_the_scale_of_the_loss_and_the_averages() -> None:
+    warm = trainer()
+    warm.reset(
+        job({"class": "Adam", "use_ema": True, "gradient_accumulation_steps": 2}, precision="mixed_float16")
+    )
+    state = warm.state()
+    ends = (
+        "iteration",
+        "step_counter",
+        "dynamic_scale",
+        "momentum",
+        "velocity",
+        "average",
+        "gradient_accumulator",
+    )
+    counts = {end: sum(name.endswith(end) for name in state) for end in ends}
+    each = len(weights(state))
+    assert counts == {
+        # One of the optimizer, one of the scale around it.
+        "iteration": 2,
+        "step_counter": 1,
+        "dynamic_scale": 1,
+        **dict.fromkeys(ends[3:], each),
+    }
+    assert len(state) == 4 + 5 * each
+
+
+def test_weights_are_judged_as_they_are_before_the_first_step_of_an_average() -> None:
+    """A scale that overflows skips the epoch's only step, and the averages are still 0."""
+    warm, case = trainer(), job({**SGD, "use_ema": True}, precision="mixed_float16", batch_size="full")
+    warm.reset(case)
+    state = warm.state()
+    (scale,) = (name for name in state if name.endswith("dynamic_scale"))
+    warm.restore({**state, scale: np.array(1e38, np.float32)})
+    skipped = warm.epoch(0, rates(0.01))
+    assert warm.state()[scale] == np.float32(5e37)
+    warm.reset(case)
+    unchanged = warm.epoch(0, rates(0.0))
+    assert skipped == unchanged
+
+
+@on_tensorflow
 def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
     warm = trainer()
     for batch_size, rate in ((5, 0.01), (4, 0.2), (12, 0.05)):
