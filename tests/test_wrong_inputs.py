@@ -131,6 +131,7 @@ CHANGES = [
     ("resources: {cpus_per_trial: 1e30}", "resources.cpus_per_trial: "),
     ("resources: {cpus_per_trial: 1000000000000000000000000000000}", "resources.cpus_per_trial: expected a whole"),
     ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: expected 0, a fraction"),
+    ("resources: {hardware: ''}", "resources.hardware: expected a line of `sweep doctor`'s or 'any', got ''"),
     ("resources: {gpus_per_trial: -0.5}", "resources.gpus_per_trial: expected 0, a fraction"),
     ("resources: {gpus_per_trial: 1e-9}", "resources.gpus_per_trial: expected 0, a fraction"),
     ("resources: {gpus_per_trial: 1e300}", "resources.gpus_per_trial: expected a number that float32 holds"),
