@@ -76,7 +76,7 @@ NO_FILE = {
     "socket": "--output socket: cannot be written (No such device or address)",
     "loop": "--output loop: cannot be written (Symlink loop",
     "loop/x": "--output loop/x: cannot be written (Symlink loop",
-    "~nobody-of-that-name/x": "--output ~nobody-of-that-name/x: cannot be written (Could not determine home",
+    "~nobody-of-that-name/x": "--output: expected a path, got '~nobody-of-that-name/x', and",
     LONG: "cannot be written (File name too long)",
 }
 NO_FOLDER = {
