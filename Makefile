@@ -19,6 +19,11 @@ demo: install
 # In two processes, each with a Ray and a TensorFlow of its own: half of the time is waiting for processes to start.
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_BOTH)
+
+# What is run on jax as well: a process keeps one backend. Without optimization XLA compiles in half the time.
+ON_BOTH := tests/test_trainer.py tests/test_initializers.py tests/test_vgg.py tests/contract/test_every_optimizer.py \
+  tests/contract/test_every_slot.py
 
 check: install
 	$(BIN)/ruff check .
@@ -37,7 +42,7 @@ benchmark: install
 
 # Needs uv. The lock holds hashes for Linux, macOS and every Python that is supported, and names no index.
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra jax --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean:

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from experiments.checks import InputError, last_line
@@ -27,12 +28,13 @@ def load(where: str, name: str) -> ModuleType:
         raise InputError(f"{where}: cannot import module {name!r}: {last_line(error)}") from error
 
 
-def require(where: str, name: str) -> None:
-    """Raise InputError where there is no module `name`. Imports at most the packages that it lies in."""
+def find(where: str, name: str) -> ModuleSpec:
+    """Where the module `name` lies; at most the packages around it are imported. Raises InputError."""
     _look_here_too()
     try:
-        if name in sys.modules or importlib.util.find_spec(name) is not None:
-            return
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            return spec
         reason = f"there is none of this name in {os.getcwd()} nor installed"
     except (Exception, SystemExit) as error:  # of a package around it
         reason = last_line(error)

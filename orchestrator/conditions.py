@@ -6,10 +6,9 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import util
 from pathlib import Path
 
-from experiments import backends
+from experiments import backends, own_modules
 from experiments.checks import InputError, unknown
 from experiments.equivalence import CPU
 from orchestrator import numerics
@@ -75,13 +74,12 @@ def source_hash(trainer: str) -> str:
 
     Raises InputError where there is no such file.
     """
-    module = trainer.partition(":")[0]
+    spec = own_modules.find("trainer", trainer.partition(":")[0])
     try:
-        spec = util.find_spec(module)
-        if spec is None or not spec.has_location or spec.origin is None:
-            raise ImportError(f"no file of a module named {module!r}")
+        if not spec.has_location or spec.origin is None:
+            raise ImportError(f"no file of a module named {spec.name!r}")
         return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-    except (ImportError, ValueError, OSError) as error:
+    except (ImportError, OSError) as error:
         raise InputError(f"trainer: {trainer!r} cannot be imported: {error}") from error
 
 

@@ -3,6 +3,7 @@
 Ray's own experiment state is never needed: whatever dies, running the same sweep again goes on from the store.
 """
 
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,12 @@ from orchestrator import doctor, records, sharing
 from orchestrator.cluster import connected
 from orchestrator.doctor.seen import Check
 from orchestrator.files import StoreError
-from orchestrator.frontier import Frontier
+from orchestrator.frontier import Fits, Frontier, anywhere
 from orchestrator.grid import Recipe, Trial, data_paths
+from orchestrator.others import OtherSweeps
 from orchestrator.plan import Plan
 from orchestrator.records import Row
-from orchestrator.retention import Retention, held_by_others, tidy
+from orchestrator.retention import Retention, tidy
 from orchestrator.roots import Counting, cache_folder
 from orchestrator.store import Store
 
@@ -37,6 +39,9 @@ class Listener(Protocol):
 
     def ended(self, trial: Trial, status: str, reason: str) -> None:
         """The trial is `completed`, `stopped`, `diverged` or `failed` (then with the reason)."""
+
+    def paused(self, trial: Trial) -> None:
+        """The trial has left its worker: it waits for an epoch that another one computes."""
 
     def say(self, message: str) -> None:
         """Something that people should know."""
@@ -125,6 +130,30 @@ def prepare(recipes: Iterable[Recipe], counting: Counting) -> None:
             datasets.load(data, cache_folder(), counter)
 
 
+LOOK_EVERY = 1.0
+"""Seconds from one look at the other runs in the store to the next, at least."""
+
+
+class Pace:
+    """When something is to be done again that may take long: it gets a twentieth of the time."""
+
+    def __init__(self, least: float) -> None:
+        """Now, and then not before `least` seconds have gone by."""
+        self._least = least
+        self._next = float("-inf")
+
+    @contextmanager
+    def due(self) -> Iterator[bool]:
+        """Whether it is time; it is done within this."""
+        began = time.monotonic()
+        if began < self._next:
+            yield False
+            return
+        yield True
+        ended = time.monotonic()
+        self._next = ended + max(self._least, 20 * (ended - began))
+
+
 class Books:
     """What is written down while a run goes on: histories of taken epochs, failures, the state of the run."""
 
@@ -135,18 +164,22 @@ class Books:
         self.run = uuid4().hex
         self.outcome = Outcome()
         self.frontier = Frontier(plan)
-        self.retention = Retention(plan, held_by_others(plan.known, self.sweep), store.delete_checkpoint)
+        self.retention = Retention(plan)
+        self.others = OtherSweeps(store, self.sweep, plan.histories)
         self.by_id = {t.id: t for t in plan.trials}
         self.fatal: StoreError | None = None
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
         self._attempts: dict[str, int] = {}
         self._since = time.time()
+        self._released: dict[str, str] = {}
+        self._looking, self._freeing = Pace(LOOK_EVERY), Pace(0.0)
 
     def open(self) -> None:
         """Bring the store in line with the plan before anything is trained."""
         self.store.create()
         self._write_run()
+        self.others.begin()
         for damage in self.plan.damaged:
             moved = self.store.set_aside(damage)
             self.listener.say(f"{damage.reason}; set aside as {moved}, what it held is made again")
@@ -156,15 +189,105 @@ class Books:
             self.store.supersede(self.sweep, trial_id, self._histories[trial_id])
         for trial in self.plan.trials:
             self.take(trial)
+        if self.plan.rebuilt:
+            self.listener.say(
+                f"{len(self.plan.rebuilt)} best models are missing and so are their checkpoints: the epochs that "
+                "lead to them are computed again"
+            )
+        with self.store.turn():  # nobody frees anything meanwhile, and the plan may be older than this
+            checkpoints = self.store.checkpoints()
+            for trial in self.plan.unfinished:
+                rebuild = self.plan.rebuilt.get(trial.id)
+                self.plan.walks[trial.id].find_checkpoint(checkpoints, rebuild.epochs if rebuild else None)
+            self.frontier, self.retention = Frontier(self.plan), Retention(self.plan)
+            self.look()
 
     def close(self) -> None:
         """Tidy up after a run that came to its end."""
+        self._free()
+        self.store.drop_claims(self.sweep)
         walks = self.plan.walks
         self.store.compact(self.sweep, {t.id for t in self.plan.trials if walks[t.id].ending is not None})
         self._running.clear()
         self._attempts.clear()
         self._write_run()
         tidy(self.plan, self.store)
+
+    def next(self, fits: Fits = anywhere) -> Trial | None:
+        """The trial to start next, which is about to run; None while all wait. Raises StoreError.
+
+        Where other sweeps are run it is chosen in turn with them: none may begin an epoch that another computes.
+        """
+        if not self.frontier.may_start(fits):
+            self.tick()
+            return None
+        if not self.others.running:
+            self.look()
+        trial = None
+        if not self.others.running:
+            trial = self.frontier.next(fits)
+        else:
+            with self.store.turn():
+                self.look()
+                trial = self.frontier.next(fits)
+                self._publish()
+        if trial is not None:
+            self.start(trial)
+        return trial
+
+    def tick(self) -> None:
+        """See from time to time what other runs do. Raises StoreError."""
+        with self._looking.due() as due:
+            if due:
+                self.look()
+
+    def look(self) -> None:
+        """See what other runs do now, go on from what they have computed, and say what this one does and needs."""
+        changed = self.others.look()
+        if changed or self.others.running:
+            self._discover(changed)
+        self.frontier.hold_back(self.others.taken())
+        self._publish()
+
+    def _discover(self, changed: Sequence[pa.Table]) -> None:
+        known = self.plan.known
+        rows = [row for table in changed for row in table.to_pylist() if row["epoch_key"] not in known]
+        checkpoints = functools.cache(self.store.checkpoints)
+        passed = self.frontier.discover(rows, checkpoints)
+        moved = [self.by_id[trial_id] for trial_id in passed]
+        left = {key: trial_id for trial_id, keys in passed.items() for key in keys if key in checkpoints()}
+        self._released |= self.retention.update(moved, written=left)
+        for trial in moved:
+            status = self.plan.walks[trial.id].ending
+            if status and not self.frontier.needs_start(trial.id):
+                self.take(trial)
+                self.listener.ended(trial, status, "")
+
+    def _publish(self) -> None:
+        if self.others.running:
+            held: Iterable[str] = self.retention
+            if self.plan.sweep.checkpoints == "all":
+                held = (key for walk in self.plan.walks.values() for key in walk.keys)
+            self.others.publish(self.frontier.places, self.frontier.waiting, held)
+
+    def _free(self) -> None:
+        """Free the checkpoints that no trial here holds any more and no other sweep needs.
+
+        What a running one may need stays on the list; what another holds on record is from now on its own to free.
+        """
+        with self.store.turn():
+            self.look()
+            waiting: dict[str, str] = {}
+            for key, trial_id in self._released.items():
+                keys = self.plan.walks[trial_id].keys
+                way = keys[: keys.index(key) + 1] if key in keys else [key]
+                if key in self.retention:
+                    continue
+                if self.others.want(way):
+                    waiting[key] = trial_id
+                elif not self.others.have(key):
+                    self.store.delete_checkpoint(key)
+            self._released = waiting
 
     def take(self, trial: Trial, for_worker: bool = False) -> None:
         """Write the trial's history as far as it is known, so that it says what was trained here and what taken.
@@ -213,8 +336,11 @@ class Books:
         self.listener.say(f"{trial.id}: {reason}; it goes on from its newest checkpoint")
         return self._attempts[trial.id]
 
-    def progress(self, trial: Trial, result: dict[str, Any]) -> None:
-        """What the trial's worker says after a step. Raises StoreError, as all here do, also the worker's."""
+    def progress(self, trial: Trial, result: dict[str, Any]) -> bool:
+        """What the trial's worker says after a step; whether the trial has to leave it now.
+
+        Raises StoreError, as all here do, also the worker's.
+        """
         for note in result["notes"]:
             self.store.write_note(self.sweep, trial.id, note)
             self.listener.say(f"{trial.id}: {note}")
@@ -229,11 +355,33 @@ class Books:
             self.end(trial, result["failed"])
         elif result["done"]:
             self.end(trial, None)
+        elif row is not None and self._gives_way(trial):
+            return True
+        with self._freeing.due() as due:
+            if due and self._released:
+                self._free()
+        self.tick()
+        return False
+
+    def _gives_way(self, trial: Trial) -> bool:
+        """Let the trial wait where a rule has led it to an epoch that another computes, here or elsewhere."""
+        if self.others.running and self.plan.walks[trial.id].chain.plateau is not None:
+            with self.store.turn():
+                self.look()
+                gives_way = self.frontier.gives_way(trial.id)
+                self._publish()
+        else:
+            gives_way = self.frontier.gives_way(trial.id)
+        if gives_way:
+            del self._running[trial.id], self._attempts[trial.id]
+            self._write_run()
+            self.listener.paused(trial)
+        return gives_way
 
     def _learn(self, trial: Trial, row: Row) -> None:
         self.outcome.trained += 1
         moved = [self.by_id[i] for i in self.frontier.learn(trial.id, row)]
-        self.retention.update(moved, written=row["epoch_key"])
+        self._released |= self.retention.update(moved, written={row["epoch_key"]: trial.id})
         self.listener.epoch(trial, row)
         for follower in moved[1:]:
             status = self.plan.walks[follower.id].ending

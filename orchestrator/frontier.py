@@ -1,28 +1,35 @@
 """Which trial may start now: pure bookkeeping over walks, without Ray.
 
-Every trial sits before the first epoch it would have to compute. Trials that sit before the same epoch have a
-common beginning: one of them trains it, the others wait and move along with it, epoch by epoch, until their
-learning rates part. Then the next of them may start, from the checkpoint of the epoch where they parted.
+Every trial sits before the first epoch it would have to compute, also one that has ended and whose best model is
+to be made again. Trials that sit before the same epoch have a common beginning: one of them trains it, the others
+wait and move along with it, epoch by epoch, until their learning rates part. Then the next of them may start, from
+the checkpoint of the epoch where they parted.
 
 The one with the most left to compute starts first (Graham 1969, bounds on multiprocessing timing anomalies). That
-is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it.
+is also the longest chain: a branch that waits has its whole way left from where it waits, whoever trains it. Of
+those that have equally much left, one starts first whose program the next worker has compiled.
 """
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator import demand
 from orchestrator.grid import Trial
+from orchestrator.others import Taken
 from orchestrator.plan import Plan
+from orchestrator.programs import Program, Workers, programs
 from orchestrator.records import Known, Row
 from orchestrator.sweep import Resources
 
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial that needs the first fits beside those that run, counted by what they need."""
 
+_Kind = tuple[Resources, Program]
+"""Trials that need the same and are trained with the same program; each kind has a queue."""
 
-def _anywhere(needs: Resources, running: Counter[Resources]) -> bool:
+
+def anywhere(needs: Resources, running: Counter[Resources]) -> bool:
     return True
 
 
@@ -41,36 +48,49 @@ class Frontier:
         self._taken: Counter[str] = Counter()
         self._occupied: Counter[Resources] = Counter()
         self._sitting: defaultdict[str, set[str]] = defaultdict(set)
-        self._queues: defaultdict[Resources, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._taken_elsewhere = Taken()
+        self._held_back: set[str] = set()
+        self._queues: defaultdict[_Kind, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._workers = Workers()
+        cycling = {t.id for t in plan.unfinished if plan.walks[t.id].chain.momentum is not None}
+        made = programs(plan.unfinished, cycling)
+        self._kinds = {t.id: (t.recipe.settings.resources, made[t.id]) for t in plan.unfinished}
         self._order = {t.id: n for n, t in enumerate(plan.unfinished)}
         for trial_id in self._order:
-            self._sit(trial_id)
+            if not self._needs_nothing(trial_id):
+                self._sit(trial_id)
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial has been started or needs no start any more."""
-        return not self._waiting
+        """Whether every trial has been started, or needs no start any more, and none may come back to wait."""
+        return not self._waiting and not any(self._may_give_way(trial_id) for trial_id in self._running)
 
-    def next(self, fits: Fits = _anywhere) -> Trial | None:
+    def may_start(self, fits: Fits = anywhere) -> bool:
+        """Whether there is a trial that may start and fits."""
+        return bool(self._fronts(fits))
+
+    def next(self, fits: Fits = anywhere) -> Trial | None:
         """The trial with the most left among those that may start and fit; it counts as started.
 
         None while all wait for running ones or for room.
         """
-        fronts = [
-            (self._queues[needs][0], needs)
-            for needs in self._queues
-            if self._front(needs) and fits(needs, self._occupied)
-        ]
-        if not fronts:
+        kinds = self._fronts(fits)
+        if not kinds:
             return None
-        (_, _, trial_id, place), needs = min(fronts, key=lambda front: front[0])
-        heapq.heappop(self._queues[needs])
+        needs, compiled = kind = min(kinds, key=self._urgency)
+        _, _, trial_id, place = heapq.heappop(self._queues[kind])
+        self._workers.start(trial_id, needs, compiled)
         del self._waiting[trial_id]
         self._sitting[place].discard(trial_id)
         self._running[trial_id] = place
         self._taken[place] += 1
         self._occupied[needs] += 1
         return self._trials[trial_id]
+
+    def _fronts(self, fits: Fits) -> list[_Kind]:
+        """The kinds of which a trial may start and fits."""
+        fitting = {needs for needs in {needs for needs, _ in self._queues} if fits(needs, self._occupied)}
+        return [kind for kind in list(self._queues) if kind[0] in fitting and self._front(kind)]
 
     def learn(self, trial_id: str, row: Row) -> list[str]:
         """A running trial has computed the epoch in `row`, and its checkpoint is written.
@@ -84,21 +104,85 @@ class Frontier:
             self._advance(moved, key)
         self._move(trial_id, self._place(trial_id))
         for follower in followers:
-            if self._walks[follower].ending is not None and not self._plan.sweep.save_best:
-                del self._waiting[follower]
-            else:
-                self._sit(follower)
+            self._settle(follower)
         return [trial_id, *followers]
+
+    def discover(self, rows: Iterable[Row], checkpoints: Callable[[], set[str]]) -> dict[str, list[str]]:
+        """Other runs have computed the epochs in `rows`, or some that were known and had no `checkpoints`.
+
+        Trials that wait for them move along. Returns those, each with the epochs that it did not know.
+        """
+        for row in rows:
+            self._known.add(row)
+        passed: dict[str, list[str]] = {}
+        if not self._plan.share:
+            return passed
+        behind = [
+            (trial_id, place)
+            for place, sitting in self._sitting.items()
+            if place in self._known
+            for trial_id in sorted(sitting)
+        ]
+        there = checkpoints() if behind else set()
+        for trial_id, place in behind:
+            walk = self._walks[trial_id]
+            count = len(walk.keys)
+            if walk.ending is None:
+                walk.extend(self._known)
+            walk.find_checkpoint(there, self._epochs(trial_id))
+            if self._place(trial_id) != place:
+                passed[trial_id] = walk.keys[count:]
+                self._sitting[place].discard(trial_id)
+                self._settle(trial_id)
+        return passed
+
+    def hold_back(self, taken: Taken) -> None:
+        """No trial starts at an epoch that may be `taken` by another run."""
+        self._taken_elsewhere = taken
+        held_back, self._held_back = self._held_back, set()
+        for trial_id in held_back & self._waiting.keys():
+            self._queue(trial_id)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The epoch that each running trial computes, unless it only exports its best model."""
+        computing = (i for i, place in self._running.items() if place != self._export(i))
+        return {trial_id: self._walks[trial_id].frontier for trial_id in computing}
+
+    @property
+    def waiting(self) -> set[str]:
+        """The epochs that waiting trials would compute next."""
+        computing = (i for i, place in self._waiting.items() if place != self._export(i))
+        return {self._walks[trial_id].frontier for trial_id in computing}
 
     def needs_start(self, trial_id: str) -> bool:
         """Whether the trial still waits for its start."""
         return trial_id in self._waiting
 
+    def gives_way(self, trial_id: str) -> bool:
+        """Whether a running trial has come before an epoch that another one computes; it waits from now on.
+
+        Only rules that react to what was measured lead there: before anything starts its way is looked at.
+        """
+        place = self._running[trial_id]
+        elsewhere = self._plan.share and self._taken_elsewhere.surely(place)
+        if not self._may_give_way(trial_id) or not (self._taken[place] > 1 or elsewhere):
+            return False
+        self.end(trial_id)
+        self._sit(trial_id)
+        return True
+
+    def _may_give_way(self, trial_id: str) -> bool:
+        walk = self._walks[trial_id]
+        return walk.ending is None and walk.chain.plateau is not None
+
     def end(self, trial_id: str) -> None:
         """A running trial has ended, well or not; nobody waits for it any longer."""
         if trial_id in self._running:
             self._move(trial_id, None)
-            self._occupied[self._needs(trial_id)] -= 1
+            needs, _ = self._kinds[trial_id]
+            self._occupied[needs] -= 1
+            self._workers.end(trial_id, needs)
 
     def _advance(self, trial_id: str, key: str) -> None:
         walk = self._walks[trial_id]
@@ -125,6 +209,16 @@ class Frontier:
             for sitting in self._sitting.get(before, ()):
                 self._queue(sitting)
 
+    def _settle(self, trial_id: str) -> None:
+        """A waiting trial has moved."""
+        if self._needs_nothing(trial_id):
+            del self._waiting[trial_id]
+        else:
+            self._sit(trial_id)
+
+    def _needs_nothing(self, trial_id: str) -> bool:
+        return self._walks[trial_id].ending is not None and not self._plan.sweep.save_best
+
     def _sit(self, trial_id: str) -> None:
         place = self._waiting[trial_id] = self._place(trial_id)
         self._sitting[place].add(trial_id)
@@ -132,35 +226,57 @@ class Frontier:
 
     def _queue(self, trial_id: str) -> None:
         entry = (-self._left(trial_id), self._order[trial_id], trial_id, self._waiting[trial_id])
-        heapq.heappush(self._queues[self._needs(trial_id)], entry)
+        heapq.heappush(self._queues[self._kinds[trial_id]], entry)
 
-    def _front(self, needs: Resources) -> bool:
-        """Whether somebody with these needs may start; then they are first in their queue.
+    def _urgency(self, kind: _Kind) -> tuple[float, int, int]:
+        """Of the first in the queue of this kind; the least is the most urgent."""
+        left, order, _, _ = self._queues[kind][0]
+        return left, self._workers.misfit(*kind), order
+
+    def _front(self, kind: _Kind) -> bool:
+        """Whether somebody of this kind may start; then they are first in their queue.
 
         Who has moved on, and who waits for a running trial, is let go from the queue: they are queued anew when
         they move, and when that trial does.
         """
-        queue = self._queues[needs]
+        queue = self._queues[kind]
         while queue:
             _, _, trial_id, place = queue[0]
             if self._waiting.get(trial_id) == place and place not in self._taken:
-                return True
+                if not self._is_elsewhere(trial_id, place):
+                    return True
+                self._held_back.add(trial_id)
             heapq.heappop(queue)
+        del self._queues[kind]
         return False
+
+    def _is_elsewhere(self, trial_id: str, place: str) -> bool:
+        """Whether the epoch before which a trial sits may be computed by another run."""
+        if not self._plan.share or place == self._export(trial_id):
+            return False
+        walk = self._walks[trial_id]
+        before = walk.keys[-1] if walk.keys and walk.resume == len(walk.keys) else None
+        return self._taken_elsewhere.perhaps(place, before)
 
     def _place(self, trial_id: str) -> str:
         walk = self._walks[trial_id]
-        if walk.ending is not None:
-            return f"{trial_id}:export"
+        if walk.ending is not None and walk.resume >= (self._epochs(trial_id) or 0):
+            return self._export(trial_id)
         return self._named(trial_id, walk.frontier)
+
+    @staticmethod
+    def _export(trial_id: str) -> str:
+        return f"{trial_id}:export"
+
+    def _epochs(self, trial_id: str) -> int | None:
+        """How many epochs lead to a best model that is to be made again; None for all."""
+        rebuild = self._plan.rebuilt.get(trial_id)
+        return rebuild.epochs if rebuild else None
 
     def _named(self, trial_id: str, key: str) -> str:
         return key if self._plan.share else f"{trial_id}:{key}"
 
-    def _needs(self, trial_id: str) -> Resources:
-        return self._trials[trial_id].recipe.settings.resources
-
     def _left(self, trial_id: str) -> float:
         walk = self._walks[trial_id]
-        epochs = 0 if walk.ending is not None else walk.chain.epochs - walk.resume
-        return epochs * self._work[trial_id]
+        end = walk.chain.epochs if walk.ending is None else self._epochs(trial_id) or 0
+        return max(end - walk.resume, 0) * self._work[trial_id]

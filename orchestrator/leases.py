@@ -11,7 +11,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ TRUSTED = 40.0
 """Seconds after its last renewal for which a run begins to write; that has ended before the lease does."""
 EXPIRES = 60.0
 """Seconds after its last renewal from which on others take no notice of a lease."""
-RUNS, TIDIES = "runs", "tidies"
+RUNS, TIDIES, TURNS = "runs", "tidies", "turns"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Leases:
     @contextmanager
     def lock(self, sweep: str) -> Iterator[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it and until when, and StoreError."""
-        hold = self._claimed(sweep)
+        hold = self._won(RUNS, sweep, locks.LOOK, self._run_by)
         try:
             until = _now() + locks.TIDYING
             while self._others(hold, TIDIES):
@@ -144,44 +144,79 @@ class Leases:
         there = [lease for lease in self._all() if (lease.what, lease.sweep) == (RUNS, sweep)]
         return any(abs(now - lease.renewed) < EXPIRES * 1e9 and not self._dead(lease) for lease in there)
 
+    def others(self) -> set[str]:
+        """Within `lock`: the other sweeps that are being run in the store."""
+        own = self._holds[0]
+        return {lease.sweep for lease in self._others(own, RUNS)} - {own.lease.sweep}
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Within `lock`: nobody else is within this at the same time. Raises HeldError after a long wait."""
+        if any(hold.lease.what == TURNS for hold in self._holds):
+            yield
+            return
+        hold = self._won(TURNS, self._holds[0].lease.sweep, locks.TIDYING, self._busy)
+        self._holds.append(hold)
+        try:
+            yield
+        finally:
+            self._holds.remove(hold)
+            hold.release()
+
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Within `lock`: whether no other sweep is run in the store. None can begin before the end of this."""
-        marker = Hold(self._files, TIDIES, self._holds[-1].lease.sweep)
-        self._holds.append(marker)
-        try:
-            yield not self._others(marker, RUNS)
-        finally:
-            self._holds.remove(marker)
-            marker.release()
+        """Within `lock`: whether no other sweep is run in the store. None can begin before the end of this.
+
+        It is this run's turn meanwhile.
+        """
+        with self.turn():
+            marker = Hold(self._files, TIDIES, self._holds[0].lease.sweep)
+            self._holds.append(marker)
+            try:
+                yield not self._others(marker, RUNS)
+            finally:
+                self._holds.remove(marker)
+                marker.release()
 
     def check(self) -> None:
         """Raises StoreError once this process can no longer be sure of what it holds."""
         for hold in self._holds:
             hold.check()
 
-    def _claimed(self, sweep: str) -> Hold:
-        until = _now() + locks.LOOK
+    def _won(self, what: str, sweep: str, patience: float, refusal: Callable[[Hold, Lease], str]) -> Hold:
+        """The only lease of its kind, of the sweep where it is a run's and in the store where it is a turn's.
+
+        Raises HeldError with the `refusal` of one's own lease and another's after `patience` seconds.
+        """
+        until = _now() + patience
+        only = sweep if what == RUNS else None
         while True:
-            hold = Hold(self._files, RUNS, sweep)
+            hold = Hold(self._files, what, sweep)
             try:
-                rivals = self._others(hold, RUNS, sweep)
+                rivals = self._others(hold, what, only)
                 while rivals and _now() < until and all(hold.lease.id < rival.id for rival in rivals):
                     time.sleep(0.1)
-                    rivals = self._others(hold, RUNS, sweep)
+                    rivals = self._others(hold, what, only)
                 if not rivals:
                     return hold
-                holder = self._described(rivals[0], hold)
+                reason = refusal(hold, rivals[0])
             except BaseException:
                 hold.release()
                 raise
             hold.release()
             if _now() >= until:
-                raise HeldError(
-                    f"sweep {sweep!r} in {self._files} is being run by {holder}; "
-                    "wait for it, watch it with `sweep status`, or stop it first"
-                )
+                raise HeldError(reason)
             time.sleep(random.uniform(0.05, 0.3))
+
+    def _run_by(self, hold: Hold, rival: Lease) -> str:
+        return (
+            f"sweep {hold.lease.sweep!r} in {self._files} is being run by {self._described(rival, hold)}; "
+            "wait for it, watch it with `sweep status`, or stop it first"
+        )
+
+    def _busy(self, hold: Hold, rival: Lease) -> str:
+        holder = self._described(rival, hold)
+        return f"{self._files}: another run is busy in it, {holder}; run the same command again later"
 
     def _all(self) -> list[Lease]:
         named = [(name.split("~"), renewed) for name, renewed in self._files.times(locks.FOLDER).items()]

@@ -153,9 +153,9 @@ class Walk:
         """The key of the epoch that training would compute next."""
         return self.keys[self.resume] if self.resume < len(self.keys) else self.next_key
 
-    def find_checkpoint(self, checkpoints: Mapping[str, Any] | set[str]) -> None:
-        """Set `resume` to the newest checkpoint on the chain."""
-        for count in range(len(self.keys), 0, -1):
+    def find_checkpoint(self, checkpoints: Mapping[str, Any] | set[str], epochs: int | None = None) -> None:
+        """Set `resume` to the newest checkpoint on the chain, or on its first `epochs`."""
+        for count in range(len(self.keys[:epochs]), 0, -1):
             if self.keys[count - 1] in checkpoints:
                 self.resume = count
                 return

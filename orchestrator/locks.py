@@ -21,8 +21,8 @@ TURN = ".turn"
 """The lock file of who may decide now what is shared; no sweep's name begins with a dot."""
 LOOK = 2.0
 """Seconds that outlast somebody's look at a lock."""
-TIDYING = 60.0
-"""Seconds that outlast the tidying of a results folder."""
+TIDYING = 600.0
+"""Seconds that outlast the tidying of a results folder, and anybody's turn in it."""
 
 
 class Holding(Protocol):
@@ -34,8 +34,17 @@ class Holding(Protocol):
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""
 
+    def others(self) -> set[str]:
+        """Within `lock`: the other sweeps that are being run in the folder."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Within `lock`: nobody else is within this at the same time. Raises HeldError after a long wait."""
+
     def alone(self) -> AbstractContextManager[bool]:
-        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this."""
+        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this.
+
+        It is this run's turn meanwhile.
+        """
 
     def check(self) -> None:
         """Raises StoreError once this process can no longer be sure of what it holds."""
@@ -87,7 +96,7 @@ class Lock:
             except OSError:
                 if time.monotonic() >= until:
                     return False
-                time.sleep(0.1)
+                time.sleep(min(0.02, patience))
             else:
                 return True
 
@@ -112,7 +121,9 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         """The runs in `folder`; none of them is this process's own yet."""
         self._folder = folder
+        self._sweep = ""
         self._shared: Lock | None = None
+        self._in_turn = False
 
     @contextmanager
     def lock(self, sweep: str) -> Iterator[None]:
@@ -126,28 +137,56 @@ class Runs:
             own.sign()
             if not shared.shared(patience=TIDYING):
                 raise HeldError(f"{self._folder}: another process tidies it up; run the same command again later")
-            self._shared = shared
+            self._sweep, self._shared = sweep, shared
             try:
                 yield
             finally:
-                self._shared = None
+                self._sweep, self._shared = "", None
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""
-        path = self._folder / sweep / FOLDER
-        if not path.exists():
+        try:
+            descriptor = os.open(self._folder / sweep / FOLDER, os.O_RDONLY)
+        except OSError:
             return False
-        with opened(path) as lock:
-            return not lock.shared()
+        try:
+            return not Lock(descriptor).shared()
+        finally:
+            os.close(descriptor)
+
+    def others(self) -> set[str]:
+        """Within `lock`: the other sweeps that are being run in the folder."""
+        with os.scandir(self._folder) as found:
+            sweeps = [entry.name for entry in found if entry.is_dir() and entry.name != self._sweep]
+        return {sweep for sweep in sweeps if self.held(sweep)}
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Within `lock`: nobody else is within this at the same time. Raises HeldError after a long wait."""
+        if self._in_turn:
+            yield
+            return
+        with opened(self._folder / TURN) as lock:
+            if not lock.alone(patience=TIDYING):
+                raise HeldError(f"{self._folder}: another run is busy in it; run the same command again later")
+            self._in_turn = True
+            try:
+                yield
+            finally:
+                self._in_turn = False
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this."""
+        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this.
+
+        It is this run's turn meanwhile: who takes a lock of another kind is without any for an instant.
+        """
         assert self._shared is not None
-        try:
-            yield self._shared.alone()
-        finally:
-            self._shared.shared(patience=TIDYING)
+        with self.turn():
+            try:
+                yield self._shared.alone()
+            finally:
+                self._shared.shared(patience=TIDYING)
 
     def check(self) -> None:
         """Nothing: a file lock is held until its process lets go of it or dies."""

@@ -87,7 +87,7 @@ def render(plan: Plan, store: Store, console: Console) -> None:
         known = sum(len(w.keys) for w in walks)
         open_ = trials[0].id in plan.provisional
         table.add_row(
-            trials[0].recipe.label,
+            Text(trials[0].recipe.label),
             str(trials[0].recipe.settings.epochs * len(trials)),
             str(known),
             str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in walks)),

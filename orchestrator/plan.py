@@ -15,7 +15,7 @@ from orchestrator.grid import Trial, trials
 from orchestrator.lineage import Chain, Known, Walk
 from orchestrator.records import Known as KnownEpochs
 from orchestrator.roots import Roots
-from orchestrator.store import Store
+from orchestrator.store import Histories, Store
 from orchestrator.sweep import Sweep
 from orchestrator.verified import Damage
 
@@ -24,7 +24,8 @@ from orchestrator.verified import Damage
 class EpochCounts:
     """Epochs of a plan: all of them; known to the store; trained once for several trials; to be trained.
 
-    `again` counts known epochs that have to be computed once more, because no checkpoint after them is left.
+    `again` counts known epochs that have to be computed once more, because no checkpoint after them is left, or
+    because that of a best model is gone which is not there.
     """
 
     total: int
@@ -35,12 +36,24 @@ class EpochCounts:
 
 
 @dataclass(frozen=True)
+class Rebuild:
+    """A finished trial's best model that is gone with its checkpoint: its first `epochs` lead to it.
+
+    `latest` is the trial's newest checkpoint, which the walk to the best model does not hold.
+    """
+
+    epochs: int
+    latest: str | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """A sweep's trials in order, and how far each is known in the store.
 
-    `walks` and `history` (the sweep's own, as it was recorded) are by trial. `tests` are the range tests that
-    `auto` rates ask for; trials that wait for one are `provisional`: their rates are fractions of the peak.
-    `roots` knows what the recipes train on.
+    `walks`, `history` (the sweep's own, as it was recorded) and `rebuilt` are by trial; `histories` are all
+    sweeps'. Trials `to_export` have ended without a best model. `tests` are the range tests that `auto` rates ask
+    for; trials that wait for one are `provisional`: their rates are fractions of the peak. `roots` knows what the
+    recipes train on.
     """
 
     sweep: Sweep
@@ -48,9 +61,10 @@ class Plan:
     walks: Mapping[str, Walk]
     known: KnownEpochs
     history: Mapping[str, pa.Table]
-    checkpoints: frozenset[str]
+    histories: Histories
     damaged: tuple[Damage, ...]
     to_export: frozenset[str]
+    rebuilt: Mapping[str, Rebuild]
     share: bool
     tests: tuple[range_tests.Test, ...]
     provisional: frozenset[str]
@@ -77,6 +91,8 @@ class Plan:
         ]
         open_walks = [walk for walk in self.walks.values() if walk.ending is None]
         again = {key for walk in open_walks for key in walk.keys[walk.resume :]}
+        for trial_id, rebuild in self.rebuilt.items():
+            again.update(self.walks[trial_id].keys[self.walks[trial_id].resume : rebuild.epochs])
         new = len(set(foreseen))
         return EpochCounts(known + len(foreseen), known, len(foreseen) - new, new, len(again))
 
@@ -115,15 +131,17 @@ def make(sweep: Sweep, store: Store, share: bool = True, roots: Roots | None = N
         walk = walks[trial.id] = Walk(chains[trial.id])
         walk.extend(known if share else _OneTrialOnly(own.get(trial.id), known))
         walk.find_checkpoint(checkpoints)
+    to_export = _to_export(sweep, found, walks, models)
     return Plan(
         sweep=sweep,
         trials=tuple(found),
         walks=walks,
         known=known,
         history=own,
-        checkpoints=frozenset(checkpoints),
+        histories=histories,
         damaged=tuple(damaged),
-        to_export=frozenset(_to_export(sweep, found, walks, checkpoints, models)),
+        to_export=frozenset(to_export),
+        rebuilt=_rebuilt(to_export, walks, checkpoints),
         share=share,
         tests=tuple(range_tests.distinct(tests.values())),
         provisional=frozenset(provisional),
@@ -132,20 +150,26 @@ def make(sweep: Sweep, store: Store, share: bool = True, roots: Roots | None = N
 
 
 def _to_export(
-    sweep: Sweep,
-    found: list[Trial],
-    walks: Mapping[str, Walk],
-    checkpoints: set[str],
-    models: Mapping[str, str],
-) -> set[str]:
-    """Finished trials whose best model is not there, but could be: its checkpoint is."""
-    if not sweep.save_best:
-        return set()
-    result = set()
-    for trial in found:
-        best = walks[trial.id].best_key(trial.recipe.settings.monitor)
-        if walks[trial.id].ending is not None and best in checkpoints and models.get(trial.id) != best:
-            result.add(trial.id)
+    sweep: Sweep, found: Sequence[Trial], walks: Mapping[str, Walk], models: Mapping[str, str]
+) -> dict[str, int]:
+    """Finished trials whose best model is not there, and how many epochs lead to it."""
+    result = {}
+    for trial in found if sweep.save_best else ():
+        walk = walks[trial.id]
+        best = walk.best_key(trial.recipe.settings.monitor)
+        if walk.ending is not None and best is not None and models.get(trial.id) != best:
+            result[trial.id] = walk.keys.index(best) + 1
+    return result
+
+
+def _rebuilt(to_export: Mapping[str, int], walks: Mapping[str, Walk], checkpoints: set[str]) -> dict[str, Rebuild]:
+    """Those of the trials `to_export` whose best checkpoint is gone; they go on from the newest before it."""
+    result = {}
+    for trial_id, epochs in to_export.items():
+        walk = walks[trial_id]
+        if walk.keys[epochs - 1] not in checkpoints:
+            result[trial_id] = Rebuild(epochs, walk.keys[walk.resume - 1] if walk.resume else None)
+            walk.find_checkpoint(checkpoints, epochs)
     return result
 
 

@@ -70,7 +70,6 @@ class Known:
     def __init__(self, tables: Iterable[pa.Table] = ()) -> None:
         """Look-up over history `tables`; among rows with one key the first that was trained counts."""
         merged = pa.concat_tables([HISTORY.empty_table(), *tables])
-        self._all = merged
         self._rows = merged.take(pc.sort_indices(merged["reused"])) if len(merged) else merged
         keys = self._rows["epoch_key"].to_pylist()
         self._index = {key: i for i, key in zip(range(len(keys) - 1, -1, -1), reversed(keys), strict=True)}
@@ -98,10 +97,6 @@ class Known:
             return self._new[key]
         rows: list[Row] = self._rows.slice(self._index[key], 1).to_pylist()
         return rows[0]
-
-    def column_values(self, *columns: str) -> Iterator[tuple[Any, ...]]:
-        """The named columns of every row that was read, also of rows that share a key."""
-        return zip(*(self._all[c].to_pylist() for c in columns), strict=True)
 
     def add(self, row: Row) -> None:
         """One more epoch is known."""

@@ -5,24 +5,24 @@ extended) and the one of its best epoch. That is all: disk use does not grow wit
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+import pyarrow as pa
 
 from experiments import rules
 from orchestrator.files import HeldError
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan, make
-from orchestrator.records import Known
-from orchestrator.store import Store
+from orchestrator.store import Histories, Store
 
 
 class Retention:
-    """Which checkpoints somebody still holds. A checkpoint that nobody holds any more is freed."""
+    """Which checkpoints the trials of a plan still hold."""
 
-    def __init__(self, plan: Plan, held_elsewhere: Iterable[str], free: Callable[[str], object]) -> None:
-        """Hold what every trial of `plan` needs; `held_elsewhere` is never freed. `free` gets a key."""
+    def __init__(self, plan: Plan) -> None:
+        """Hold what every trial of `plan` needs."""
         self._plan = plan
-        self._elsewhere = frozenset(held_elsewhere)
-        self._free = free
         self._holders: Counter[str] = Counter()
         self._held: dict[str, set[str]] = {}
         for trial in plan.trials:
@@ -30,44 +30,33 @@ class Retention:
             self._holders.update(self._held[trial.id])
 
     def __contains__(self, key: str) -> bool:
-        """Whether anybody holds the checkpoint."""
-        return self._holders[key] > 0 or key in self._elsewhere
+        """Whether any trial holds the checkpoint."""
+        return self._holders[key] > 0
 
-    def update(self, trials: Iterable[Trial], written: str | None = None) -> None:
-        """`trials` have moved, the checkpoint `written` is new: free what nobody holds any more."""
-        released = {written} if written else set()
+    def __iter__(self) -> Iterator[str]:
+        """The checkpoints that are held."""
+        return (key for key, count in self._holders.items() if count > 0)
+
+    def update(self, trials: Iterable[Trial], written: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """`trials` have moved: the checkpoints that no trial holds any more, each with a trial on whose way it is.
+
+        `written` are new ones, in the same form. There are none where all checkpoints are kept.
+        """
+        released = dict(written)
         for trial in trials:
             needs, had = self._needs(trial), self._held[trial.id]
             self._holders.update(needs - had)
             self._holders.subtract(had - needs)
-            released |= had - needs
+            released |= dict.fromkeys(had - needs, trial.id)
             self._held[trial.id] = needs
-        if self._plan.sweep.checkpoints == "needed":
-            for key in released:
-                if key not in self:
-                    self._free(key)
+        if self._plan.sweep.checkpoints != "needed":
+            return {}
+        return {key: trial_id for key, trial_id in released.items() if key not in self}
 
     def _needs(self, trial: Trial) -> set[str]:
-        return self._plan.walks[trial.id].needed(trial.recipe.settings.monitor)
-
-
-def held_by_others(known: Known, sweep: str) -> set[str]:
-    """The checkpoints that the other sweeps in the store hold: the last epoch of each of their trials, and the
-    best by each metric, for any may be their monitor.
-    """
-    last: dict[tuple[str, str], tuple[int, str]] = {}
-    best: dict[tuple[str, str, str], tuple[float, str]] = {}
-    for owner, trial_id, epoch, key, *values in known.column_values(
-        "sweep", "trial_id", "epoch", "epoch_key", *rules.METRICS
-    ):
-        if owner == sweep:
-            continue
-        last[owner, trial_id] = max(last.get((owner, trial_id), (-1, "")), (epoch, key))
-        for metric, value in zip(rules.METRICS, values, strict=True):
-            score = value if rules.direction(metric) == "max" else -value
-            if score > best.get((owner, trial_id, metric), (float("-inf"), ""))[0]:
-                best[owner, trial_id, metric] = (score, key)
-    return {key for _, key in (*last.values(), *best.values())}
+        needs = self._plan.walks[trial.id].needed(trial.recipe.settings.monitor)
+        rebuild = self._plan.rebuilt.get(trial.id)
+        return needs | {rebuild.latest} if rebuild and rebuild.latest else needs
 
 
 def clean(plan: Plan, store: Store) -> tuple[int, int]:
@@ -80,8 +69,8 @@ def clean(plan: Plan, store: Store) -> tuple[int, int]:
         if not alone:
             raise HeldError(f"{store}: another sweep is being run here; clean when it has ended")
         fresh = make(plan.sweep, store, share=plan.share)  # `plan` may be older than the lock
-        held = Retention(fresh, held_by_others(fresh.known, fresh.sweep.name), store.delete_checkpoint)
-        freed = [store.delete_checkpoint(key) for key in sorted(store.checkpoints()) if key not in held]
+        held = {*Retention(fresh), *held_by_others(fresh.histories, fresh.sweep.name, store)}
+        freed = [store.delete_checkpoint(key) for key in sorted(store.checkpoints() - held)]
         store.delete_leftovers()
     return len(freed), sum(freed)
 
@@ -89,23 +78,47 @@ def clean(plan: Plan, store: Store) -> tuple[int, int]:
 def tidy(plan: Plan, store: Store) -> None:
     """Clear away what runs that died have left behind, unless another sweep is being run in the same store.
 
-    That is: temporaries, weights without a manifest, and checkpoints that no trial of `plan` holds and that
-    nothing else in the store has on record. The caller holds the sweep's lock and `plan` is up to date.
+    That is: temporaries, weights without a manifest, and checkpoints that no trial of `plan` and no other sweep
+    holds and that are of no settings that were given up. The caller holds the sweep's lock; `plan` is up to date.
     """
     with store.alone() as alone:
         if not alone:
             return
         store.delete_leftovers()
-        held = Retention(plan, (), store.delete_checkpoint)
-        unheld = {key for key in store.checkpoints() if key not in held}
+        unheld = store.checkpoints() - {*Retention(plan)}
         if unheld and plan.sweep.checkpoints == "needed":
-            for key in unheld - _recorded_elsewhere(store, plan.sweep.name):
+            histories, _ = store.read_all()
+            given_up = {key for rows in histories.superseded for key in rows["epoch_key"].to_pylist()}
+            for key in unheld - given_up - held_by_others(histories, plan.sweep.name, store):
                 store.delete_checkpoint(key)
 
 
-def _recorded_elsewhere(store: Store, sweep: str) -> set[str]:
-    """The keys of all epochs on record but those that are now in the history of `sweep`."""
-    histories, _ = store.read_all()
-    tables = [*histories.superseded]
-    tables += [rows for name, trials in histories.current.items() if name != sweep for rows in trials.values()]
-    return {key for table in tables for key in table["epoch_key"].to_pylist()}
+def held_by_others(histories: Histories, sweep: str, store: Store) -> set[str]:
+    """The checkpoints that the sweeps in the store other than `sweep` hold, by their `histories`."""
+    return {
+        key
+        for other, trials in histories.current.items()
+        if other != sweep
+        for every in [keeps_all(store, other)]
+        for rows in trials.values()
+        for key in held_by_history(rows, every)
+    }
+
+
+def keeps_all(store: Store, sweep: str) -> bool:
+    """Whether the sweep, as it was last run, keeps the checkpoints of all its epochs."""
+    return store.read_sweep(sweep).get("checkpoints") == "all"
+
+
+def held_by_history(rows: pa.Table, every: bool) -> set[str]:
+    """The checkpoints that a trial of another sweep holds by its history: all, where its sweep keeps `every` one.
+
+    Otherwise the last, and the best by each metric, for any may be what it monitors.
+    """
+    keys = rows["epoch_key"].to_pylist()
+    if every:
+        return set(keys)
+    columns = {metric: rows[metric].to_pylist() for metric in rules.METRICS}
+    history = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    best = (rules.best_epoch(history, metric) for metric in rules.METRICS)
+    return {*keys[-1:], *(keys[epoch] for epoch in best if epoch is not None)}

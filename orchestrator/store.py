@@ -14,6 +14,8 @@
 <results>/<sweep>/notes/<trial>.json             what else people should know about the trial
 <results>/<sweep>/damaged/                       files that were not what was written, set aside
 <results>/<sweep>/run.json, lock                 who runs the sweep now, and what is running
+<results>/<sweep>/claims.json                    while it is run: what it trains and needs, for other runs
+<results>/.turn                                  held by the run that decides something together with others
 
 In an object store there is no rename, and none is needed: an object is whole or not there. In place of the lock
 files there is a folder <results>/lock of leases, see `leases`.
@@ -23,7 +25,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +35,7 @@ import pyarrow as pa
 from orchestrator import locks, records, sealed
 from orchestrator.files import DamagedError, Files
 from orchestrator.objects import files_at
-from orchestrator.verified import Damage, Verified
+from orchestrator.verified import Damage, Verified, in_threads
 
 FORMAT = 1
 FORMAT_FILE = "format.json"
@@ -56,10 +58,14 @@ def is_taken(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Histories:
-    """What is recorded: `current` by sweep and trial, `superseded` of settings that no sweep has any more."""
+    """What is recorded: `current` by sweep and trial, `superseded` of settings that no sweep has any more.
+
+    `runs` is each sweep's run.json as it was before that sweep was read: if it has changed, there is more to read.
+    """
 
     current: Mapping[str, Mapping[str, pa.Table]]
     superseded: Sequence[pa.Table]
+    runs: Mapping[str, bytes]
 
     def everything(self) -> Iterator[pa.Table]:
         """All tables."""
@@ -150,12 +156,23 @@ class Store:
         current: dict[str, dict[str, pa.Table]] = {}
         superseded: list[pa.Table] = []
         damaged: list[Damage] = []
-        for sweep in self.sweeps():
+        runs = self.runs()
+        for sweep in runs:
             current[sweep], bad = self.history(sweep)
             old, old_bad = self._tables(sweep, "superseded")
             superseded += old.values()
             damaged += bad + old_bad
-        return Histories(current, superseded), damaged
+        return Histories(current, superseded, runs), damaged
+
+    def history_times(self, sweep: str) -> dict[str, int]:
+        """When each file of the sweep's history was written, in nanoseconds, by its name without suffix."""
+        times = self.files.times(f"{sweep}/history")
+        return {name.removesuffix(".parquet"): t for name, t in times.items() if name.endswith(".parquet")}
+
+    def history_file(self, sweep: str, name: str) -> pa.Table | None:
+        """The rows in a file of the sweep's history; None where it is gone or damaged."""
+        rows = self._table(_history(sweep, name))
+        return None if isinstance(rows, Damage) else rows
 
     def set_aside(self, damage: Damage) -> str:
         """Move a damaged file out of the way, where it can be looked at; its new name."""
@@ -377,9 +394,49 @@ class Store:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def lock(self, sweep: str) -> AbstractContextManager[None]:
+    def runs(self) -> dict[str, bytes]:
+        """Each sweep's run.json as it stands, empty where there is none: it changes with every trial of a run."""
+
+        def read(sweep: str) -> bytes:
+            try:
+                return self.files.read(f"{sweep}/run.json")
+            except FileNotFoundError:
+                return b""
+
+        sweeps = self.sweeps()
+        return dict(zip(sweeps, in_threads(read, sweeps, self.files.threads), strict=True))
+
+    def write_claims(self, sweep: str, claims: Mapping[str, Any]) -> None:
+        """Keep what the run of the sweep trains and needs, for other runs in this store. Raises StoreError."""
+        self._good.write(f"{sweep}/claims.json", sealed.json_bytes(claims))
+
+    def read_claims(self, sweep: str) -> dict[str, Any] | None:
+        """What the run of the sweep has claimed; None where it has claimed nothing."""
+        try:
+            return self._good.json(f"{sweep}/claims.json", {})
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+
+    def drop_claims(self, sweep: str) -> None:
+        """The run of the sweep trains nothing any more."""
+        self._good.delete(f"{sweep}/claims.json")
+
+    @contextmanager
+    def lock(self, sweep: str) -> Iterator[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it. Released by death, too."""
-        return self._runs.lock(sweep)
+        with self._runs.lock(sweep):
+            self.drop_claims(sweep)  # of a run that died
+            yield
+
+    def others(self) -> set[str]:
+        """Within `lock`: the other sweeps that are being run in this store."""
+        return self._runs.others()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Within `lock`: no other run in this store is within this at the same time. Raises HeldError."""
+        return self._runs.turn()
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now."""

@@ -114,7 +114,7 @@ class LateError(Exception):
 
 
 class TrialRun:
-    """One trial's way through its epochs, from wherever the store knows it to be."""
+    """One trial's way through its epochs, from wherever the store knows it to be, and back to its best one."""
 
     def __init__(self, assignment: Assignment, context: Context, trainer: Trainer, attempt: int = 0) -> None:
         """The trial of `assignment`, trained by the warm `trainer`; `attempt` is the one that may write."""
@@ -125,6 +125,7 @@ class TrialRun:
         self.walk = Walk(assignment.chain)
         self.rows: list[Row] = []
         self.notes: list[str] = []
+        self._to_export: str | None = None
         self._settle()
 
     def _settle(self) -> None:
@@ -137,6 +138,23 @@ class TrialRun:
             self.rows.append(row)
         if self.walk.ending is None:
             self._reset(self.walk.keys)
+        else:
+            self._seek_best()
+
+    def _seek_best(self) -> None:
+        """The trial has ended: go back to its best epoch, or to the newest checkpoint before it, for its model."""
+        best = self.walk.best_key(self.trial.recipe.settings.monitor) if self.context.save_best else None
+        if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
+            return
+        self._to_export = best
+        self._reset(self.walk.keys[: self.walk.keys.index(best) + 1])
+
+    @property
+    def _unfinished(self) -> bool:
+        """Whether there are epochs to train, or to compute again for the best model."""
+        if self.walk.ending is None:
+            return True
+        return self._to_export is not None and self._to_export in self.walk.keys[self.walk.resume :]
 
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
@@ -157,15 +175,17 @@ class TrialRun:
             return
 
     def advance(self) -> dict[str, Any]:
-        """Train one epoch, or none if the trial has ended; what happened, for the driver.
+        """Train one epoch, or none if the trial has its end and its best model; what happened, for the driver.
 
         `row` is the epoch's record, `again` says that it was known and only its weights were missing.
         """
-        known = len(self.walk.keys)
-        row = self._epoch() if self.walk.ending is None else None
-        done = self.walk.ending is not None
-        if done and self.context.save_best:
-            self._export_best()
+        known, going_on = len(self.walk.keys), self.walk.ending is None
+        row = self._epoch() if self._unfinished else None
+        if going_on and self.walk.ending is not None:
+            self._seek_best()
+        done = not self._unfinished
+        if done and self._to_export is not None:
+            self._export(self._to_export)
         notes, self.notes = self.notes, []
         return {
             "row": row,
@@ -244,14 +264,8 @@ class TrialRun:
                 f"{self.trial.id} is no longer this worker's on {socket.gethostname()}: it was given up"
             )
 
-    def _export_best(self) -> None:
-        """Write the best model of the finished trial, unless it is there or its checkpoint is gone."""
-        best = self.walk.best_key(self.trial.recipe.settings.monitor)
-        if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
-            return
-        self._reset([best])
-        if not self.walk.resume:
-            return
+    def _export(self, best: str) -> None:
+        """Write the best model of the finished trial: the trainer has come to the epoch `best`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{self.trial.id}.keras"
             try:
@@ -293,6 +307,9 @@ class WorkerTrainable(Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch of the trial."""
+        return {"trial": self._trial_id, **self._step()}
+
+    def _step(self) -> dict[str, Any]:
         try:
             if self._run is None:
                 assignment = self._context.assignments[self._trial_id]

@@ -73,7 +73,7 @@ class Verified:
         The file called `skip`, without `suffix`, is left out.
         """
         names = [name for name in self._files.names(folder, suffix) if name != skip + suffix]
-        results = _all(lambda name: read(f"{folder}/{name}"), names, self._files.threads)
+        results = in_threads(lambda name: read(f"{folder}/{name}"), names, self._files.threads)
         found = list(zip(names, results, strict=True))
         good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, Damage)}
         return good, [v for _, v in found if isinstance(v, Damage)]
@@ -101,7 +101,7 @@ def _history(content: bytes) -> pa.Table:
         raise ValueError(str(error).splitlines()[0][:120]) from None
 
 
-def _all(function: Callable[[str], T], names: Sequence[str], threads: int) -> list[T]:
+def in_threads(function: Callable[[str], T], names: Sequence[str], threads: int) -> list[T]:
     """`function` of each of `names`, in `threads` where there are many: a remote folder answers slowly."""
     if len(names) < 8:
         return [function(name) for name in names]

@@ -224,3 +224,20 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     for verb in ("plan", "run", "status", "report", "clean"):
         assert f"\n  {verb} " in out
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_tilde_that_no_shell_has_expanded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    photos(tmp_path / "home" / "photos", [f"{kind}.{n}.jpg" for kind in ("cat", "dog") for n in range(4)])
+    monkeypatch.chdir(tmp_path)
+    file = written(tmp_path, data={"name": "images", "path": "~/photos", "image_size": 32}, seeds=[0], epochs=1)
+    code, out, err = sweep("run", file, "--results=~/r", "--json", capture=capsys)
+    assert code == 0, err
+    assert json.loads(out)["trials"]["completed"] == 4
+    assert (tmp_path / "home" / "r" / "small").is_dir()
+    assert not (tmp_path / "~").exists()
+    _, out, _ = sweep("plan", file, "--results=~/r", "--output=~/plan.txt", capture=capsys)
+    assert (tmp_path / "home" / "plan.txt").exists()

@@ -80,7 +80,7 @@ def test_the_source_of_a_trainer_is_read_but_not_run(module: Path) -> None:
 
 @pytest.mark.parametrize("name", ["there_is_no_such_module:T", "tests.nor_this:T", "sys:T", "", ":T"])
 def test_a_trainer_without_a_source_is_a_mistake(name: str) -> None:
-    with pytest.raises(InputError, match=r"^trainer: '.*' cannot be imported: "):
+    with pytest.raises(InputError, match=r"^trainer: .*cannot (be imported|import module)"):
         source_hash(name)
 
 

@@ -1,6 +1,7 @@
 """The sweep file as a document."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,76 @@ def test_an_override_without_key_or_value_is_refused(text: str) -> None:
 def test_an_override_below_a_plain_value_is_refused() -> None:
     with pytest.raises(InputError, match="epochs is no mapping"):
         document.put({"epochs": 3}, "epochs.more", 1)
+
+
+@pytest.mark.parametrize(
+    ("grid", "overrides", "after"),
+    [
+        (
+            {"model": [{"width": 0.25}, {"width": 0.5, "head": "classic"}]},
+            {"model.width": 1},
+            {"model": {"width": 1}, "grid": {"model": [{"width": 1}, {"width": 1, "head": "classic"}]}},
+        ),
+        ({"model": [{"width": 0.25}, {"width": 0.5}]}, {"model.width": 1}, {"model": {"width": 1}, "grid": {}}),
+        (
+            {"model": {"width": [0.25, 0.5]}},
+            {"model": {"head": "classic"}},
+            {"model": {"head": "classic"}, "grid": {}},
+        ),
+        ({"model.width": [0.25]}, {"model": {"head": "classic"}}, {"model": {"head": "classic"}, "grid": {}}),
+        (
+            {"model": {"width": [0.25], "head": ["average"]}},
+            {"model.width": 1},
+            {"grid": {"model": {"head": ["average"]}}},
+        ),
+        ({"model.width": [0.25, 0.5]}, {"grid.model.width": [1, 2]}, {"grid": {"model.width": [1, 2]}}),
+        (
+            {"early_stopping": [None, {"patience": 3}]},
+            {"early_stopping.monitor": "loss"},
+            {"grid": {"early_stopping": [{"monitor": "loss"}, {"patience": 3, "monitor": "loss"}]}},
+        ),
+    ],
+)
+def test_an_override_wins_over_any_axis_that_has_its_setting(
+    grid: dict[str, Any], overrides: dict[str, Any], after: dict[str, Any]
+) -> None:
+    result = document.override({"epochs": 1, "grid": grid}, overrides)
+    assert {key: result[key] for key in after} == after
+
+
+@pytest.mark.parametrize(
+    ("recipe", "after"),
+    [
+        ({"early_stopping": None}, {"early_stopping": {"patience": 3}}),
+        ({"early_stopping": {}}, {"early_stopping": {"patience": 3}}),
+        ({"early_stopping": {"patience": 5, "monitor": "loss"}}, {"early_stopping": {"monitor": "loss"}}),
+        ({"early_stopping.patience": 5}, {}),
+        ({"early_stopping": 5}, {"early_stopping": 5}),
+    ],
+)
+def test_an_override_wins_over_a_recipe_that_has_its_setting(
+    recipe: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """What is wrong in the recipe stays there, to be refused."""
+    result = document.override({"recipes": [recipe]}, {"early_stopping.patience": 3})
+    assert result == {"early_stopping": {"patience": 3}, "recipes": [after]}
+
+
+def test_labels_may_have_dots() -> None:
+    given = {"optimizers": {"v1": {"class": "SGD"}, "v1.0": {"class": "SGD"}}}
+    assert document.put(given, "optimizers.v1.0.momentum", 0.9)["optimizers"] == {
+        "v1": {"class": "SGD"},
+        "v1.0": {"class": "SGD", "momentum": 0.9},
+    }
+    given["grid"] = {"optimizers.v1.0.momentum": [0, 0.9], "optimizers": {"v1": {"momentum": [0.5]}}}
+    after = document.override(given, {"optimizers.v1.0.momentum": 0.7})
+    assert after["grid"] == {"optimizers": {"v1": {"momentum": [0.5]}}}
+
+
+def test_merge_keys_are_followed() -> None:
+    text = """
+    one: &one {a: 1, b: 2}
+    two: &two {<<: *one, b: 3}
+    three: {<<: [*two, {c: 4, a: 5}], d: 6}
+    """
+    assert document.parse(text, "x")["three"] == {"a": 1, "b": 3, "c": 4, "d": 6}

@@ -63,6 +63,47 @@ def test_no_epoch_is_trained_twice_however_many_workers(store: Store, workers: i
     assert frontier.exhausted
 
 
+def compilations(planned: Plan, workers: int) -> int:
+    """How often one of so many workers meets an optimizer for the first time; the longest free goes first."""
+    frontier, free = Frontier(planned), [set[str]() for _ in range(workers)]
+    running: list[tuple[Trial, set[str]]] = []
+    compiled = 0
+    while True:
+        while free and not frontier.exhausted and (trial := frontier.next()):
+            held = free.pop(0)
+            compiled += trial.recipe.optimizer_label not in held
+            held.add(trial.recipe.optimizer_label)
+            running.append((trial, held))
+        if not running:
+            return compiled
+        trial, held = running.pop(0)
+        frontier.learn(trial.id, trained(planned, trial))
+        if planned.walks[trial.id].ending is None:
+            running.append((trial, held))
+        else:
+            frontier.end(trial.id)
+            free.append(held)
+
+
+@pytest.mark.parametrize(("workers", "most"), [(1, 4), (2, 4), (3, 6), (4, 4), (8, 8)])
+def test_a_worker_goes_on_with_what_it_has_compiled(store: Store, workers: int, most: int) -> None:
+    optimizers = {name.lower(): {"class": name} for name in ("SGD", "Adam", "RMSprop", "Lion")}
+    full = planned(store, optimizers=optimizers, schedules={"constant": {}, "cosine": {}}, seeds=[0, 1, 2])
+    assert compilations(full, workers) <= most
+
+
+def test_the_one_with_more_left_starts_first_whatever_is_compiled(store: Store) -> None:
+    optimizers = {"sgd": {"class": "SGD"}, "adam": {"class": "Adam"}}
+    schedules = {"constant": {}}
+    full = planned(store, share=False, optimizers=optimizers, schedules=schedules, grid={"epochs": [2, 3]})
+    frontier = Frontier(full)
+    epochs = []
+    while trial := frontier.next():
+        epochs.append(trial.recipe.settings.epochs)
+        frontier.end(trial.id)
+    assert epochs == [3, 3, 2, 2]
+
+
 def test_a_branch_waits_for_its_trunk_and_starts_where_they_part(store: Store) -> None:
     full = planned(store)
     frontier = Frontier(full)
@@ -107,7 +148,7 @@ def test_without_sharing_nobody_waits_and_everything_is_trained(store: Store) ->
 def test_only_what_somebody_needs_is_kept(store: Store) -> None:
     full = planned(store)
     frontier, kept = Frontier(full), set[str]()
-    retention = Retention(full, [], kept.discard)
+    retention = Retention(full)
     by_id = {t.id: t for t in full.trials}
     most = 0
     running: list[Trial] = []
@@ -121,7 +162,8 @@ def test_only_what_somebody_needs_is_kept(store: Store) -> None:
         assert not resume or resume[-1] in kept
         record = trained(full, trial, accuracy=0.5 - 0.01 * len(full.walks[trial.id].keys))
         kept.add(record["epoch_key"])
-        retention.update([by_id[i] for i in frontier.learn(trial.id, record)], written=record["epoch_key"])
+        moved = [by_id[i] for i in frontier.learn(trial.id, record)]
+        kept -= retention.update(moved, written={record["epoch_key"]: trial.id}).keys()
         most = max(most, len(kept))
         if full.walks[trial.id].ending is None:
             running.append(trial)

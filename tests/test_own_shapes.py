@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from experiments import own_shapes
 from experiments.checks import InputError
 from experiments.own_shapes import assert_shape_contract, total_independent
 from experiments.schedules import check, table, uses_total
 from experiments.shapes import Array
+from tests.conftest import small
+from tests.test_cli import sweep
 
 FILE = """
 from experiments.own_shapes import total_independent
@@ -38,6 +41,44 @@ def taken(t, total, *, peak: float = 1.0):
     return t
 
 def lonely(t):
+    return t
+
+def raises(t, total):
+    raise ArithmeticError("first\\nlast")
+
+def leaves(t, total):
+    import sys
+    sys.exit(3)
+
+def text(t, total):
+    return "fast"
+
+def texts(t, total):
+    return [["fast"] * t.shape[1]] * t.shape[0]
+
+def nothing(t, total):
+    pass
+
+def short(t, total):
+    return t[:, :1]
+
+def ragged(t, total):
+    return [[1.0], [1.0, 2.0]]
+
+def nan(t, total):
+    return t * float("nan")
+
+def infinite(t, total):
+    return t + float("inf")
+
+def writes(t, total):
+    t += 1.0
+    return t
+
+def mistyped(t, total, *, slope: float = "steep"):
+    return slope * t + 0.0
+
+def odd(t, total, *, slope: "type(open)" = None):
     return t
 
 number = 3
@@ -79,6 +120,7 @@ def test_it_can_be_a_part_of_a_sequence(module: str) -> None:
         (":sawtoth", r"^s\.name: unknown function of rates_.* 'sawtoth'; did you mean 'sawtooth'\?$"),
         (":number", r"^s\.name: unknown function"),
         (":untyped", r"setting 'slope' has no type; write it as `slope: float = 1\.0`$"),
+        (":odd", r"setting 'slope' has a type that no sweep file can give"),
         (":taken", r"setting 'peak' has a name that every schedule uses already"),
         (":lonely", r"expected two positional parameters, t and total, got t$"),
         ("_broken:half", r"cannot import module 'rates_.*_broken': ModuleNotFoundError"),
@@ -100,6 +142,43 @@ def test_what_it_gives_is_checked(module: str) -> None:
         table(check("s", "mine", {"name": f"{module}:scalar"}), 1.0, 2, 3)
     with pytest.raises(InputError, match=r":below: expected learning rates of 0 or more, all finite, got -0\.5$"):
         table(check("s", "mine", {"name": f"{module}:below"}), 1.0, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("raises", "failed: ArithmeticError: last"),
+        ("leaves", "failed: SystemExit: 3"),
+        ("text", "expected an array of numbers from it, got <U4"),
+        ("texts", "expected an array of numbers from it, got <U4"),
+        ("nothing", "expected an array of numbers from it, got object"),
+        ("short", "expected an array of shape (4, 22) from it, got (4, 1)"),
+        ("ragged", "failed: ValueError: "),
+        ("nan", "expected learning rates of 0 or more, all finite, got nan"),
+        ("infinite", "expected learning rates of 0 or more, all finite, got inf"),
+        ("below", "expected learning rates of 0 or more, all finite, got -"),
+        ("writes", "failed: ValueError: output array is read-only"),
+        ("mistyped", "failed: "),
+    ],
+)
+def test_one_that_fails_is_a_sentence_with_its_name(
+    function: str, message: str, module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    parts = {"sequence": [{f"{module}:{function}": "rest"}]}
+    for schedule in ({"name": f"{module}:{function}"}, parts):
+        document = {**small(seeds=[0]).document, "schedules": {"mine": schedule}}
+        path.write_text(yaml.safe_dump(document))
+        code, out, err = sweep("plan", path, "--results", tmp_path / "r", capture=capsys)
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1, err
+        assert message in err
+        assert f"{module}:{function}" in err or schedule is parts
+
+
+def test_one_of_a_library_that_shows_no_parameters() -> None:
+    with pytest.raises(InputError, match="its parameters cannot be read"):
+        check("s", "mine", {"name": "builtins:max"})
 
 
 def test_a_good_shape_keeps_the_contract(module: str) -> None:

@@ -140,3 +140,68 @@ def test_every_shipped_sweep_can_be_overridden(name: str) -> None:
     found = grid.trials(sweep.load(path, {"epochs": 3, "model.width": 0.25, "data.image_size": 64}))
     assert {t.recipe.settings.epochs for t in found} == {3}
     assert {t.recipe.settings.model.width for t in found} == {0.25}
+
+
+def labels(overrides: dict[str, Any], **changes: Any) -> list[str]:
+    """The recipes of a small sweep that the command line overrides."""
+    document = small(schedules={"cosine": {}}, seeds=[0]).document
+    return [r.label for r in grid.recipes(sweep.from_document({**document, **changes}, overrides))]
+
+
+def test_a_schedule_in_place_is_overridden_as_one_with_a_label() -> None:
+    recipes = [
+        {"optimizer": "sgd", "schedule": {"name": "step", "every": 2}},
+        {"optimizer": "sgd", "schedule": "rex"},
+    ]
+    found = sweep.from_document(
+        small(recipes=recipes).document, {"schedules.step.every": 1, "schedules.rex.peak": 0.2}
+    )
+    assert (found.schedules["step"].settings["every"], found.schedules["rex"].peak) == (1.0, 0.2)
+
+
+def test_the_same_schedule_may_be_given_in_place_twice() -> None:
+    schedule = {"name": "step", "every": 2}
+    recipes = [{"optimizer": o, "schedule": dict(schedule)} for o in ("sgd", "adam")]
+    assert [r.label for r in grid.recipes(small(recipes=recipes))] == ["sgd-step", "adam-step"]
+
+
+def test_an_override_that_leaves_an_axis_no_difference_ends_it() -> None:
+    axes = {"model": [{"width": 0.25}, {"width": 0.5}], "batch_size": [16, 32]}
+    assert labels({"model.width": 1, "optimizers": {"sgd": {"class": "SGD"}}}, grid=axes) == [
+        "sgd-cosine-batch_size=16",
+        "sgd-cosine-batch_size=32",
+    ]
+
+
+def test_an_axis_multiplies_only_what_it_changes() -> None:
+    axes = {"optimizers.sgd.learning_rate": [0.1, 0.2]}
+    schedules = {"cosine": {}, "own": {"name": "cosine", "peak": 0.3}}
+    assert labels({}, schedules=schedules, grid=axes) == [
+        "sgd-cosine-learning_rate=0.1",
+        "sgd-cosine-learning_rate=0.2",
+        "sgd-own",
+        "adam-cosine",
+        "adam-own",
+    ]
+
+
+def test_an_axis_of_a_cycled_momentum_changes_nothing() -> None:
+    axes = {"optimizers.sgd.momentum": [0.8, 0.9]}
+    schedules = {"one-cycle": {"momentum": {}}}
+    with pytest.raises(InputError, match=r"grid\.optimizers\.sgd\.momentum: would change no trial"):
+        labels({}, schedules=schedules, grid=axes)
+
+
+def test_values_of_one_axis_that_mean_the_same_are_refused() -> None:
+    with pytest.raises(InputError, match=r"sgd-cosine-width=1 and sgd-cosine-width=1\.0 train the same"):
+        labels({}, grid={"model.width": [1, 1.0, 2]})
+
+
+@pytest.mark.parametrize("key", ["results", "data.path"])
+def test_a_tilde_is_the_users_folder(key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    changes = (
+        {"results": "~/r"} if key == "results" else {"data": {"name": "images", "path": "~/r", "image_size": 32}}
+    )
+    found = small(**changes)
+    assert (found.results if key == "results" else found.settings.data.path) == str(tmp_path / "r")

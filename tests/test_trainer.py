@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,15 @@ import pytest
 from experiments import datasets, vgg
 from experiments.checks import InputError
 from experiments.trainer import Job, Trainer
+from orchestrator.conditions import backend
 from tests import elsewhere
 from tests.tiny import job, momenta, named, photos, rates, same, trainer, weights
 
 SGD = {"class": "SGD", "learning_rate": 0.01}
+
+# A process keeps one backend; `make test` runs these tests on both.
+on_tensorflow = pytest.mark.skipif(backend() != "tensorflow", reason="counts the traces of TensorFlow")
+on_jax = pytest.mark.skipif(backend() != "jax", reason="counts what jax compiles")
 
 
 def plain(case: Job, state: dict[str, Any]) -> Any:
@@ -199,6 +205,7 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_and_only_that() -> None:
     assert warm.epoch(0, rates(0.01)) == before
 
 
+@on_tensorflow
 def test_a_kernel_that_is_not_finite_is_divergence_though_the_loss_does_not_show_it() -> None:
     warm = trainer()
     warm.reset(job(SGD))
@@ -242,6 +249,7 @@ def test_weights_are_judged_as_they_are_before_the_first_step_of_an_average() ->
     assert skipped == unchanged
 
 
+@on_tensorflow
 def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
     warm = trainer()
     for batch_size, rate in ((5, 0.01), (4, 0.2), (12, 0.05)):
@@ -253,6 +261,7 @@ def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
     assert program._network.gradients.experimental_get_tracing_count() == 1
 
 
+@on_tensorflow
 def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> None:
     warm, case = trainer(), job({**SGD, "momentum": 0.9})
     warm.reset(case)
@@ -265,6 +274,29 @@ def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> N
     assert program._train.experimental_get_tracing_count() == 1
     warm.reset(case)
     assert warm._program is without
+
+
+@on_jax
+def test_a_program_is_compiled_once_for_every_rate_and_momentum_and_once_for_each_size_of_batch() -> None:
+    from jax import monitoring
+
+    compiled: Counter[str] = Counter()
+    monitoring.register_event_duration_secs_listener(
+        lambda event, _seconds, **facts: compiled.update(
+            [facts["fun_name"]] if event.endswith("/backend_compile_duration") else []
+        )
+    )
+    # A setting of its own, so that no test before has compiled this.
+    warm, case = trainer(), job({"class": "SGD", "momentum": 0.8125})
+    for batch_size in (5, 4, 5):
+        warm.reset(replace(case, batch_size=batch_size))
+        for epoch, rate in enumerate((0.01, 0.1, 0.02)):
+            warm.epoch(epoch, rates(rate))
+    assert compiled["jit(_part)"] == 2
+    warm.reset(replace(case, cycles_momentum=True, seed=3))
+    for epoch, low in enumerate((0.1, 0.5, 0.8)):
+        warm.epoch(epoch, rates(0.01), momenta(low, 0.95))
+    assert compiled["jit(_part)"] == 3
 
 
 @pytest.mark.parametrize("changes", [{"precision": "mixed_float16"}, {"batch_size": 260}])

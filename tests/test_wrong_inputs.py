@@ -131,6 +131,7 @@ CHANGES = [
     ("resources: {cpus_per_trial: 1e30}", "resources.cpus_per_trial: "),
     ("resources: {cpus_per_trial: 1000000000000000000000000000000}", "resources.cpus_per_trial: expected a whole"),
     ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: expected 0, a fraction"),
+    ("resources: {hardware: ''}", "resources.hardware: expected a line of `sweep doctor`'s or 'any', got ''"),
     ("resources: {gpus_per_trial: -0.5}", "resources.gpus_per_trial: expected 0, a fraction"),
     ("resources: {gpus_per_trial: 1e-9}", "resources.gpus_per_trial: expected 0, a fraction"),
     ("resources: {gpus_per_trial: 1e300}", "resources.gpus_per_trial: expected a number that float32 holds"),
@@ -176,6 +177,11 @@ CHANGES = [
     ("model: [vgg16]", "model: expected a mapping of settings, got ['vgg16']"),
     # Optimizers
     ("optimizers: {}", "optimizers: expected at least one"),
+    (
+        f"optimizers: {{{', '.join(f'a{n}: {{class: SGD}}' for n in range(400))}}}\n"
+        f"schedules: {{{', '.join(f'a{n}: {{name: constant}}' for n in range(400))}}}",
+        "optimizers: expected at most 100,000 trials, got 160,000 times the seeds",
+    ),
     ("optimizers: [sgd]", "optimizers: expected a mapping of settings"),
     ("optimizers: {a: {class: Adan}}", "optimizers.a.class: unknown optimizer class 'Adan'; did you mean 'Adam'?"),
     ("optimizers: {a: {}}", "optimizers.a: setting 'class' is missing"),
@@ -455,3 +461,17 @@ def test_a_right_setting(change: str, shown: str, tmp_path: Path, capsys: pytest
     code, out, err = sweep("plan", path, "--json", "--results", tmp_path / "r", capture=capsys)
     assert (code, err) == (0, "")
     assert shown in out
+
+
+def test_values_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may look like the terminal's markup, or like the name of an emoji."""
+    monkeypatch.setenv("COLUMNS", "200")
+    axis = "grid: {optimizers.m.exclude_layers: [['[/x]'], [':leaves:']]}"
+    path = tmp_path / "sweep.yaml"
+    path.write_text(changed(f"optimizers: {{m: {{class: Muon}}}}\n{axis}"))
+    code, out, err = sweep("plan", path, "--results", tmp_path / "r", capture=capsys)
+    assert (code, err) == (0, "")
+    assert "m-cosine-exclude_layers=['[/x]']" in out
+    assert "m-cosine-exclude_layers=[':leaves:']" in out

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments import variables
 from experiments.backends import Measured, Pending, compile_cache
+from experiments.checks import InputError
 from experiments.feeding import Chunk
 from experiments.lean_imports import JAX_EXTRAS, without
 
@@ -18,7 +19,10 @@ Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
 def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
-    """Set up jax for this process, with its compile cache below `cache`."""
+    """Set up jax for this process, with its compile cache below `cache`.
+
+    Raises InputError when jax is already at work here, which is with other settings.
+    """
     flags = [os.environ.get("XLA_FLAGS", "")]
     if deterministic:
         flags.append("--xla_gpu_deterministic_ops=true")
@@ -31,6 +35,10 @@ def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
     with without(*JAX_EXTRAS):
         import jax
 
+    try:
+        jax.config.update("jax_num_cpu_devices", 1)
+    except RuntimeError:
+        raise InputError(f"trainer: jax already runs in this process, not with {threads} threads") from None
     compile_cache.use(cache, threads)
     device = jax.devices()[0]
     return Backend("cpu" if device.platform == "cpu" else str(device.device_kind))

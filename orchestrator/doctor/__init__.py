@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.checks import InputError
 from orchestrator import cluster, joining, sharing, survey
@@ -20,7 +21,7 @@ from orchestrator.store import Store
 
 CHECKS: tuple[Callable[[Seen], Iterator[Check]], ...] = (
     nodes.machines, nodes.versions, nodes.code, nodes.numbers, nodes.token, nodes.dashboard, nodes.clocks,
-    nodes.files, needs.room, needs.memory, needs.disk, needs.cache, needs.storage, needs.data,
+    nodes.files, needs.room, needs.memory, needs.precision, needs.disk, needs.cache, needs.storage, needs.data,
 )  # fmt: skip
 
 
@@ -93,8 +94,7 @@ def render(checks: Sequence[Check], console: Console) -> None:
     table.add_column(overflow="fold")
     styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
     for check in checks:
-        style = styles[check.state]
-        table.add_row(f"[{style}]{check.state}[/{style}]", check.name, check.found)
+        table.add_row(Text(check.state, style=styles[check.state]), Text(check.name), Text(check.found))
         if check.mend:
-            table.add_row("", "", f"→ {check.mend}")
+            table.add_row("", "", Text(f"→ {check.mend}"))
     console.print(table, highlight=False)

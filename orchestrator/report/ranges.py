@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.range_test import SUGGESTIONS
 from orchestrator.range_tests import Curve
@@ -23,7 +24,7 @@ _ABOVE = 2.0
 def render(curves: Sequence[Curve], console: Console) -> None:
     """Print each curve and what it suggests."""
     for curve in curves:
-        console.print(f"[bold]{curve.label}[/bold]: loss against learning rate", highlight=False)
+        console.print(Text(curve.label, style="bold").append(": loss against learning rate", style="not bold"))
         if len(curve.loss):
             console.print(_drawn(curve, min(console.width, 100)), highlight=False, markup=False, soft_wrap=True)
         if curve.reading.trouble:
@@ -47,7 +48,7 @@ def _table(curves: Sequence[Curve]) -> Table:
             for name in SUGGESTIONS
         ]
         steps = f"{len(curve.loss)} {curve.unit}s"
-        table.add_row(curve.label, *found, steps, f"{curve.seconds:.1f}")
+        table.add_row(Text(curve.label), *found, steps, f"{curve.seconds:.1f}")
     return table
 
 

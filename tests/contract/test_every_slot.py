@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import optimizers
+from experiments import backends, optimizers
 from experiments.optimizer_classes import CLASSES
 from orchestrator.demand import slots
 
@@ -17,6 +17,7 @@ MORE = [
 
 @pytest.mark.parametrize("given", [{"class": name} for name in CLASSES] + MORE, ids=str)
 def test_an_optimizer_keeps_as_many_values_for_a_weight_as_is_said(given: dict[str, object]) -> None:
+    backends.start(1)
     import keras
 
     checked = optimizers.check("optimizer", given)

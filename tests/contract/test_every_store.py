@@ -244,6 +244,25 @@ def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Fil
             pass
 
 
+@pytest.mark.usefixtures("_no_patience")
+def test_a_run_knows_the_others_and_takes_its_turn(files: Files) -> None:
+    first, second = runs_in(files), runs_in(files)
+    with first.lock("a"):
+        assert first.others() == set()
+        with second.lock("b"):
+            assert (first.others(), second.others()) == ({"b"}, {"a"})
+            with first.turn(), first.turn():
+                with pytest.raises(HeldError, match="another run is busy in it"), second.turn():
+                    pass
+                with pytest.raises(HeldError, match="another run is busy in it"), second.alone():
+                    pass
+            with second.turn():
+                pass
+        assert first.others() == set()
+        with first.alone() as alone:
+            assert alone
+
+
 def test_flipped_bits_are_found_and_the_file_is_set_aside(store: Store) -> None:
     engine.run(small(epochs=1, seeds=[0]), store)
     name = "small/history/sgd-constant-s0.parquet"

@@ -5,6 +5,7 @@ Starting Ray takes seconds, and there are hundreds of instants at which somethin
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -71,11 +72,13 @@ def run(
         start = begin(context(made, store, books.run))
         running: list[tuple[Trial, Steps | None]] = []
         while True:
-            while len(running) < workers and not books.frontier.exhausted and (trial := books.frontier.next()):
-                books.start(trial)
+            while len(running) < workers and not books.frontier.exhausted and (trial := books.next()):
                 running.append((trial, None))
-            if not running:
+            if not running and books.frontier.exhausted:
                 break
+            if not running:
+                time.sleep(0.05)
+                continue
             trial, steps = running.pop(0)
             try:
                 steps = steps or start(trial)
@@ -83,8 +86,7 @@ def run(
             except EOFError:
                 running.insert(0, (trial, None))
                 continue
-            books.progress(trial, result)
-            if not result["done"]:
+            if not books.progress(trial, result) and not result["done"]:
                 running.append((trial, steps))
         books.close()
         return books.outcome
@@ -98,16 +100,18 @@ def numbers(store: Store, sweep: str = "small") -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: (r["trial_id"], r["epoch"]))
 
 
-def assert_whole(sweep: Sweep, store: Store) -> None:
-    """Everything that the sweep plans is there once, and nothing that a death could leave behind."""
-    after = plan.make(sweep, store)
-    assert after.unfinished == ()
-    rows = numbers(store, sweep.name)
-    assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted(
-        (t.id, epoch) for t in after.trials for epoch in range(len(after.walks[t.id].keys))
-    )
-    assert set(store.models(sweep.name)) == {t.id for t in after.trials}
-    needed = {key for t in after.trials for key in after.walks[t.id].needed(t.recipe.settings.monitor)}
+def assert_whole(sweep: Sweep, store: Store, *others: Sweep) -> None:
+    """Everything that the sweeps plan is there once, and nothing that a death could leave behind."""
+    needed: set[str] = set()
+    for each in (sweep, *others):
+        after = plan.make(each, store)
+        assert after.unfinished == ()
+        rows = numbers(store, each.name)
+        assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted(
+            (t.id, epoch) for t in after.trials for epoch in range(len(after.walks[t.id].keys))
+        )
+        assert set(store.models(each.name)) == {t.id for t in after.trials}
+        needed |= {key for t in after.trials for key in after.walks[t.id].needed(t.recipe.settings.monitor)}
     assert store.checkpoints() == needed
     assert len(store.files.names("checkpoints")) == 2 * len(needed)
     assert store.files.temporaries() == []

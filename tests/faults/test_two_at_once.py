@@ -14,6 +14,7 @@ from orchestrator.files import HeldError, StoreError
 from orchestrator.grid import Trial
 from orchestrator.roots import cache_folder
 from orchestrator.store import Store
+from orchestrator.sweep import Sweep
 from orchestrator.trainable import Context, LateError, TrialRun, trainer_class
 from tests.conftest import small
 from tests.fakes import VectorTrainer
@@ -64,6 +65,11 @@ def test_the_command_line_says_who_runs_the_sweep(memory: Path, capsys: pytest.C
     assert sorted(p.name for p in results.rglob("*") if p.is_file()) == ["lock", "lock"]
 
 
+def run_other(sweep: Sweep, results: Path) -> None:
+    """Run another sweep in this process."""
+    engine.run(sweep, Store.at(str(results)))
+
+
 def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) -> None:
     store = Store.at(str(memory / "results"))
     other = small(**{**forked().document, "name": "other", "epochs": 5})
@@ -72,14 +78,18 @@ def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) ->
         books = Books(mine, store, engine.Silent())
         books.open()
         store.write_checkpoint("ab" * 32, {})  # as if its worker had just written it
-        engine.run(other, Store.at(str(store)))
+        process = engine.PROCESSES.Process(target=run_other, args=(other, memory / "results"))
+        process.start()
+        while process.exitcode is None:
+            books.tick()
+            process.join(0.1)
         assert "ab" * 32 in store.checkpoints()
         second = Store.at(str(store))
         with second.lock("other"), pytest.raises(HeldError, match="another sweep is being run"):
             retention.clean(plan.make(other, second), second)
         books.close()
     engine.run(forked(), store)
-    engine.assert_whole(other, store)
+    engine.assert_whole(other, store, forked())
 
 
 @contextmanager
@@ -89,9 +99,8 @@ def first_trial(store: Store) -> Iterator[tuple[Books, Trial, Context]]:
     with store.lock("small"):
         books = Books(made, store, engine.Silent())
         books.open()
-        trial = books.frontier.next()
+        trial = books.next()
         assert trial is not None
-        books.start(trial)
         yield books, trial, engine.context(made, store, books.run)
 
 
