@@ -28,10 +28,20 @@ _LIBRARIES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
 
 
 def cache_folder() -> Path:
-    """Where this node keeps decoded data: $SWEEP_CACHE, or the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep-orchestrator"
+    """Where this node keeps decoded data: $SWEEP_CACHE, or the user's cache folder.
+
+    Raises InputError where that can be no folder, or nobody knows the user's.
+    """
+    try:
+        own = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        asked = os.environ.get(CACHE_VARIABLE)
+        folder = Path(asked).expanduser() if asked else Path(own) / "sweep-orchestrator"
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{CACHE_VARIABLE}: expected a folder for decoded images, got the file {folder}")
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{CACHE_VARIABLE}: no folder for decoded images: {reason}; set it to one") from None
+    return folder
 
 
 def silently(what: str) -> AbstractContextManager[datasets.Progress]:

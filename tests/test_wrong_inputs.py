@@ -177,6 +177,11 @@ CHANGES = [
     ("model: [vgg16]", "model: expected a mapping of settings, got ['vgg16']"),
     # Optimizers
     ("optimizers: {}", "optimizers: expected at least one"),
+    (
+        f"optimizers: {{{', '.join(f'a{n}: {{class: SGD}}' for n in range(400))}}}\n"
+        f"schedules: {{{', '.join(f'a{n}: {{name: constant}}' for n in range(400))}}}",
+        "optimizers: expected at most 100,000 trials, got 160,000 times the seeds",
+    ),
     ("optimizers: [sgd]", "optimizers: expected a mapping of settings"),
     ("optimizers: {a: {class: Adan}}", "optimizers.a.class: unknown optimizer class 'Adan'; did you mean 'Adam'?"),
     ("optimizers: {a: {}}", "optimizers.a: setting 'class' is missing"),

@@ -86,8 +86,7 @@ def run(
             except EOFError:
                 running.insert(0, (trial, None))
                 continue
-            books.progress(trial, result)
-            if not result["done"]:
+            if not books.progress(trial, result) and not result["done"]:
                 running.append((trial, steps))
         books.close()
         return books.outcome

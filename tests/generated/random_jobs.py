@@ -216,6 +216,26 @@ def _cycled(document: Document) -> Document:
     return document
 
 
+def _wider(document: Document) -> Document:
+    document["model"]["width"] += 1e-6
+    return document
+
+
+def _class(document: Document) -> Document:
+    optimizer = document["optimizers"]["o"]
+    optimizer["class"] = {"Adam": "AdamW", "AdamW": "Adam"}.get(optimizer["class"], optimizer["class"])
+    optimizer.setdefault("weight_decay", 0.004 if optimizer["class"] == "Adam" else 0.0)
+    return document
+
+
+def _optimizer(name: str, value: Any) -> Callable[[Document], Document]:
+    def change(document: Document) -> Document:
+        document["optimizers"]["o"][name] = value
+        return document
+
+    return change
+
+
 def _set(key: str, value: Any) -> Callable[[Document], Document]:
     def change(document: Document) -> Document:
         document[key] = value
@@ -268,6 +288,11 @@ TWINS: Mapping[str, Callable[[Document], Document]] = {
     "a limit that does not limit": _limit,
     "no weight decay, or 0": _weight_decay,
     "a momentum that is cycled anyway": _cycled,
+    "Adam or AdamW": _class,
+    "a loss scaled by 1": _optimizer("loss_scale_factor", 1.0),
+    "embeddings, of which there are none": _optimizer("exclude_embeddings", False),
+    "no layer left out, in words": _optimizer("exclude_layers", []),
+    "nearly the same width": _wider,
     "deterministic": _set("deterministic", False),
     "longer": _longer,
     "another name": _set("name", "other"),

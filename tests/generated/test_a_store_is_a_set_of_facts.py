@@ -31,7 +31,7 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
     {"constant": {}, "step": {"every": 2}},
     {"constant": {}, "late": {"name": "step", "every": 3}, "cosine": {}},
     {"constant": {}, "plateau": {"monitor": "val_accuracy", "patience": 1, "min_delta": 9}},
-    {"plateau": {"monitor": "val_loss", "patience": 1}},
+    {"constant": {}, "plateau": {"monitor": "val_loss", "patience": 1}},
 )
 NEVER_BETTER = {"monitor": "val_accuracy", "min_delta": 9.0}
 GRIDS: tuple[dict[str, Any], ...] = (
