@@ -36,7 +36,7 @@ class Answer:
         """Wait for it. Raises WorkError."""
         try:
             worked, value = self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise WorkError("the process died without a word") from None
         finally:
             self._connection.close()
