@@ -98,7 +98,9 @@ class Process:
         job, folder = self._jobs[turn.job], self._folder / str(turn.job)
         if turn.ramp:
             self._measure_range(job)
-        worker = WorkerTrainable.__new__(WorkerTrainable)  # Ray's part of it keeps files and asks for a Ray session
+        worker = WorkerTrainable.__new__(
+            WorkerTrainable
+        )  # Ray's part of it keeps files and asks for a Ray session
         trial = job.assignment.trial.id
         worker.setup({"trial_id": trial, "attempt": 0}, self._told(turn, Store.at(str(folder))))
         epochs: list[Epoch] = []
