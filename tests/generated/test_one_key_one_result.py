@@ -81,7 +81,7 @@ def test_what_once_gave_two_results(tensorflow: Nursery) -> None:
     hold(tensorflow, Case(documents, ((Turn(1), Turn(4), Turn(2, 0, 2)), (Turn(2, 2), Turn(0), Turn(3)))))
 
 
-@settings(SHORT, max_examples=4)
+@settings(SHORT, max_examples=3)
 @given(case=cases(least=3))
 def test_a_few_cases(tensorflow: Nursery, case: Case) -> None:
     hold(tensorflow, case)
