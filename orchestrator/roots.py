@@ -106,14 +106,16 @@ class Roots:
         }
 
     def _meant(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
-        settings, divided = recipe.settings, self.division(recipe)
+        settings, divided, where = recipe.settings, self.division(recipe), self.conditions(recipe)
+        deterministic = equivalence.deterministic(settings.deterministic, device_of(recipe))
+        whole = equivalence.compiled_whole(where.backend, deterministic, where.environment)
         return {
             "data": equivalence.data(settings.data, self.description(recipe)),
             "model": equivalence.model(settings.model),
-            "optimizer": equivalence.optimizer(recipe.optimizer, settings.precision, cycles_momentum),
+            "optimizer": equivalence.optimizer(recipe.optimizer, settings.precision, cycles_momentum, whole),
             "batch_size": divided.batch,
             "part_size": divided.part,
-            "deterministic": equivalence.deterministic(settings.deterministic, device_of(recipe)),
+            "deterministic": deterministic,
         }
 
     def _given(self, recipe: Recipe) -> dict[str, Any]:

@@ -124,7 +124,7 @@ CHANGES = [
     ("trainer: 5", "trainer: input should be a valid string"),
     ("results: ''", "results: expected a folder or an address"),
     ("results: 5", "results: input should be a valid string"),
-    ("results: ~nobody-of-this-name/r", "results: expected a folder, got '~nobody-of-this-name/r'"),
+    ("results: ~nobody-of-this-name/r", "results: expected a path, got '~nobody-of-this-name/r'"),
     # Resources
     ("resources: {cpus_per_trail: 2}", "resources.cpus_per_trail: unknown setting"),
     ("resources: {cpus_per_trial: 0}", "resources.cpus_per_trial: expected 1 to 10,000, got 0"),
@@ -160,7 +160,7 @@ CHANGES = [
     ("data: {name: images, path: nowhere}", "data.path: no such folder: nowhere"),
     (
         "data: {name: images, path: ~nobody-of-this-name}",
-        "data.path: expected a folder, got '~nobody-of-this-name'",
+        "data.path: expected a path, got '~nobody-of-this-name'",
     ),
     (f"data: {{name: images, path: {'x' * 300}}}", "data.path: "),
     ("data: {name: images, path: 's3://[x'}", "data.path"),
