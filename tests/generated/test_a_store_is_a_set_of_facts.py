@@ -150,6 +150,7 @@ ONCE_BROKEN: dict[str, list[Operation]] = {
         Run("b", {"epochs": 2, "checkpoints": "needed"}),
         Clean("b"),
     ],
+    "all kept, and cleaned": [Run("a", {"epochs": 3, "checkpoints": "all"}), Clean("a")],
     "all epochs taken, and another best": [Run("a", LONG), Run("b", {"monitor": "val_loss"}, like="a")],
     "fewer epochs, and another best": [Run("a", {"epochs": 3}), Run("a", {"epochs": 5}), Run("a", {"epochs": 2})],
     "one beginning at once": [Together([Run("a", LONG), Run("b", like="a")], pace=0.03)],

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from experiments import backends
 from experiments.rules import METRICS, EarlyStopping, Plateau
 
 HEAVY = int(os.environ.get("GENERATED_CASES", "20000"))
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.fixture(scope="module")
 def model() -> Any:
     """A compiled model of one weight, trained one step so that Keras knows its metrics."""
+    backends.start(1)
     import keras
 
     made = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
