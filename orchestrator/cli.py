@@ -170,6 +170,7 @@ def run_command(
             store.create()
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, exits.talk):
                 return 1
+        driver.take_over(store, planned.sweep.name)
         planned = plan.make(planned.sweep, store, not no_share, planned.roots)
         with Display(planned, talk) as display:
             listener = EventFiles(planned, tensorboard, display) if tensorboard else display

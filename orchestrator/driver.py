@@ -154,6 +154,15 @@ class Pace:
         self._next = ended + max(self._least, 20 * (ended - began))
 
 
+def take_over(store: Store, sweep: str) -> None:
+    """Within the sweep's lock, before it is planned: from now on no worker of a former run writes anything.
+
+    One that outlived its driver would otherwise record an epoch that the plan does not know. Raises StoreError.
+    """
+    store.create()
+    store.write_run(sweep, {"run": uuid4().hex, "running": {}, "attempts": {}, "since": time.time()})
+
+
 class Books:
     """What is written down while a run goes on: histories of taken epochs, failures, the state of the run."""
 
