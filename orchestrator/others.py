@@ -73,7 +73,7 @@ class OtherSweeps:
         self._claims: dict[str, Claims] = {}
         self._files: dict[str, _HistoryFiles] = {}
         self._held: dict[str, set[str]] = {}
-        self._by_trial: dict[str, dict[str, tuple[int, bool, set[str]]]] = {}
+        self._by_trial: dict[str, dict[str, tuple[pa.Table, bool, set[str]]]] = {}
         self._published: Mapping[str, Any] | None = None
         self._looked = False
 
@@ -165,8 +165,9 @@ class OtherSweeps:
             now = {}
             for trial_id, rows in self._trials.get(sweep, {}).items():
                 seen = before.get(trial_id)
-                fresh = seen is not None and seen[:2] == (id(rows), every)
-                now[trial_id] = seen if seen and fresh else (id(rows), every, held_by_history(rows, every))
+                # The table itself is kept: a new one may lie where one that is gone has lain.
+                fresh = seen is not None and seen[0] is rows and seen[1] == every
+                now[trial_id] = seen if seen and fresh else (rows, every, held_by_history(rows, every))
             self._by_trial[sweep] = now
             self._held[sweep] = {key for _, _, held in now.values() for key in held}
         return self._held[sweep]
