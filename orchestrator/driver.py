@@ -40,9 +40,6 @@ class Listener(Protocol):
     def ended(self, trial: Trial, status: str, reason: str) -> None:
         """The trial is `completed`, `stopped`, `diverged` or `failed` (then with the reason)."""
 
-    def paused(self, trial: Trial) -> None:
-        """The trial has left its worker: it waits for an epoch that another one computes."""
-
     def say(self, message: str) -> None:
         """Something that people should know."""
 
@@ -182,6 +179,7 @@ class Books:
         self._attempts: dict[str, int] = {}
         self._since = time.time()
         self._released: dict[str, str] = {}
+        self._waits_for = ""
         self._looking, self._freeing = Pace(LOOK_EVERY), Pace(0.0)
 
     def open(self) -> None:
@@ -229,6 +227,7 @@ class Books:
         """
         if not self.frontier.may_start(fits):
             self.tick()
+            self._say_who_is_waited_for()
             return None
         if not self.others.running:
             self.look()
@@ -241,8 +240,17 @@ class Books:
                 trial = self.frontier.next(fits)
                 self._publish()
         if trial is not None:
+            self._waits_for = ""
             self.start(trial)
         return trial
+
+    def _say_who_is_waited_for(self) -> None:
+        if self._running or self._waits_for or not self.others.running or self.frontier.exhausted:
+            return
+        if self.others.taken().unknown:  # a moment later it is known whether there is anything to wait for
+            return
+        self._waits_for = ", ".join(sorted(self.others.running))
+        self.listener.say(f"{self.sweep} waits for {self._waits_for}: what is left here is being trained there")
 
     def tick(self) -> None:
         """See from time to time what other runs do. Raises StoreError."""
@@ -259,8 +267,7 @@ class Books:
         self._publish()
 
     def _discover(self, changed: Sequence[pa.Table]) -> None:
-        known = self.plan.known
-        rows = [row for table in changed for row in table.to_pylist() if row["epoch_key"] not in known]
+        rows = [row for table in changed for row in self.plan.known.missing(table)]
         checkpoints = functools.cache(self.store.checkpoints)
         passed = self.frontier.discover(rows, checkpoints)
         moved = [self.by_id[trial_id] for trial_id in passed]
@@ -274,10 +281,7 @@ class Books:
 
     def _publish(self) -> None:
         if self.others.running:
-            held: Iterable[str] = self.retention
-            if self.plan.sweep.checkpoints == "all":
-                held = (key for walk in self.plan.walks.values() for key in walk.keys)
-            self.others.publish(self.frontier.places, self.frontier.waiting, held)
+            self.others.publish(self.frontier.places, self.frontier.waiting, self.retention)
 
     def _free(self) -> None:
         """Free the checkpoints that no trial here holds any more and no other sweep needs.
@@ -345,11 +349,8 @@ class Books:
         self.listener.say(f"{trial.id}: {reason}; it goes on from its newest checkpoint")
         return self._attempts[trial.id]
 
-    def progress(self, trial: Trial, result: dict[str, Any]) -> bool:
-        """What the trial's worker says after a step; whether the trial has to leave it now.
-
-        Raises StoreError, as all here do, also the worker's.
-        """
+    def progress(self, trial: Trial, result: dict[str, Any]) -> None:
+        """What the trial's worker says after a step. Raises StoreError, as all here do, also the worker's."""
         for note in result["notes"]:
             self.store.write_note(self.sweep, trial.id, note)
             self.listener.say(f"{trial.id}: {note}")
@@ -364,28 +365,10 @@ class Books:
             self.end(trial, result["failed"])
         elif result["done"]:
             self.end(trial, None)
-        elif row is not None and self._gives_way(trial):
-            return True
         with self._freeing.due() as due:
             if due and self._released:
                 self._free()
         self.tick()
-        return False
-
-    def _gives_way(self, trial: Trial) -> bool:
-        """Let the trial wait where a rule has led it to an epoch that another computes, here or elsewhere."""
-        if self.others.running and self.plan.walks[trial.id].chain.plateau is not None:
-            with self.store.turn():
-                self.look()
-                gives_way = self.frontier.gives_way(trial.id)
-                self._publish()
-        else:
-            gives_way = self.frontier.gives_way(trial.id)
-        if gives_way:
-            del self._running[trial.id], self._attempts[trial.id]
-            self._write_run()
-            self.listener.paused(trial)
-        return gives_way
 
     def _learn(self, trial: Trial, row: Row) -> None:
         self.outcome.trained += 1

@@ -62,8 +62,8 @@ class Frontier:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial has been started, or needs no start any more, and none may come back to wait."""
-        return not self._waiting and not any(self._may_give_way(trial_id) for trial_id in self._running)
+        """Whether every trial has been started or needs no start any more."""
+        return not self._waiting
 
     def may_start(self, fits: Fits = anywhere) -> bool:
         """Whether there is a trial that may start and fits."""
@@ -159,23 +159,6 @@ class Frontier:
         """Whether the trial still waits for its start."""
         return trial_id in self._waiting
 
-    def gives_way(self, trial_id: str) -> bool:
-        """Whether a running trial has come before an epoch that another one computes; it waits from now on.
-
-        Only rules that react to what was measured lead there: before anything starts its way is looked at.
-        """
-        place = self._running[trial_id]
-        elsewhere = self._plan.share and self._taken_elsewhere.surely(place)
-        if not self._may_give_way(trial_id) or not (self._taken[place] > 1 or elsewhere):
-            return False
-        self.end(trial_id)
-        self._sit(trial_id)
-        return True
-
-    def _may_give_way(self, trial_id: str) -> bool:
-        walk = self._walks[trial_id]
-        return walk.ending is None and walk.chain.plateau is not None
-
     def end(self, trial_id: str) -> None:
         """A running trial has ended, well or not; nobody waits for it any longer."""
         if trial_id in self._running:
@@ -256,7 +239,7 @@ class Frontier:
             return False
         walk = self._walks[trial_id]
         before = walk.keys[-1] if walk.keys and walk.resume == len(walk.keys) else None
-        return self._taken_elsewhere.perhaps(place, before)
+        return self._taken_elsewhere(place, before)
 
     def _place(self, trial_id: str) -> str:
         walk = self._walks[trial_id]

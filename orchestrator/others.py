@@ -53,13 +53,9 @@ class Taken:
     parents: frozenset[str] = frozenset()
     unknown: bool = False
 
-    def surely(self, key: str) -> bool:
-        """Whether another run computes the epoch `key`."""
-        return key[:PREFIX] in self.places
-
-    def perhaps(self, key: str, before: str | None) -> bool:
+    def __call__(self, key: str, before: str | None) -> bool:
         """Whether another run may compute the epoch `key`, which follows the epoch `before`."""
-        return self.unknown or self.surely(key) or before in self.parents
+        return self.unknown or key[:PREFIX] in self.places or before in self.parents
 
 
 class OtherSweeps:

@@ -64,6 +64,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
         f"at {'x'.join(map(str, there.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
         + (f"; {epochs.again} known ones are computed again, their checkpoints are gone" if epochs.again else ""),
+        *_best_models(plan),
         *_range_tests(plan),
         *_starting_over(plan),
         _time(plan),
@@ -105,6 +106,18 @@ def by_recipe(plan: Plan) -> dict[str, list[Trial]]:
     for trial in plan.trials:
         result.setdefault(trial.recipe.label, []).append(trial)
     return result
+
+
+def _best_models(plan: Plan) -> list[str]:
+    """Which finished trials are without their best model, and what it costs to make it."""
+    if not plan.to_export:
+        return []
+    ended = f"best models: {len(plan.to_export)} of finished trials are missing and are made"
+    if not plan.rebuilt:
+        return [ended]
+    return [
+        f"{ended}; the checkpoints of {len(plan.rebuilt)} are gone, the epochs that lead there are computed again"
+    ]
 
 
 def _range_tests(plan: Plan) -> list[str]:

@@ -98,6 +98,12 @@ class Known:
         rows: list[Row] = self._rows.slice(self._index[key], 1).to_pylist()
         return rows[0]
 
+    def missing(self, table: pa.Table) -> list[Row]:
+        """The rows of a history of which the epoch is not known."""
+        places = [place for place, key in enumerate(table["epoch_key"].to_pylist()) if key not in self]
+        rows: list[Row] = table.take(places).to_pylist() if places else []
+        return rows
+
     def add(self, row: Row) -> None:
         """One more epoch is known."""
         self._new.setdefault(row["epoch_key"], row)

@@ -41,11 +41,6 @@ class EventFiles:
                 writer.close()
         self._listener.ended(trial, status, reason)
 
-    def paused(self, trial: Trial) -> None:
-        """The trial waits again."""
-        self._write(trial)
-        self._listener.paused(trial)
-
     def say(self, message: str) -> None:
         """Something that people should know."""
         self._listener.say(message)

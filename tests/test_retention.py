@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from orchestrator import plan, retention
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator import outline, plan, retention
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 from tests.conftest import small
+from tests.fakes import VectorTrainer
 from tests.faults import engine
 
 ORPHAN = "ab" * 32
@@ -79,3 +83,70 @@ def test_a_checkpoint_that_is_gone_is_computed_again_and_held_against_the_record
     assert "recorded on elsewhere (cpu): 0.5. Another machine or library" in note
     assert listener.said == [f"{trial}: {note}"]
     assert store.read_trial("small", trial)[1]["val_loss"] == 0.5
+
+
+class ContraryTrainer(VectorTrainer):
+    """Its validation loss is best in its first epoch, its validation accuracy in its last."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Train, and measure so."""
+        return {**super().epoch(n, learning_rates), "val_loss": 1.0 + n, "val_accuracy": 0.1 * n}
+
+
+def contrary(**changes: object) -> Sweep:
+    return one(**{"trainer": f"{__name__}:ContraryTrainer", "monitor": "val_loss", **changes})
+
+
+def test_clean_keeps_what_another_sweep_needs_now_whatever_it_was_before(store: Store) -> None:
+    before, now = (contrary(name="other", seeds=[1], **changes) for changes in ({"epochs": 9}, {"batch_size": 32}))
+    engine.run(before, store)
+    engine.run(now, store)
+    with store.lock("small"):
+        retention.clean(plan.make(one(), store), store)
+    walk = plan.make(now, store).walks["sgd-constant-s1"]
+    assert {walk.keys[0], walk.keys[-1]} <= store.checkpoints()
+
+
+def test_what_a_sweep_keeps_all_of_is_kept_whoever_cleans_or_runs(store: Store) -> None:
+    engine.run(one(name="other", checkpoints="all"), store)
+    every = store.checkpoints()
+    assert len(every) == 4
+    with store.lock("small"):
+        retention.clean(plan.make(one(), store), store)
+    engine.run(one(epochs=6), store)
+    assert every <= store.checkpoints()
+
+
+def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again(store: Store) -> None:
+    engine.run(contrary(), store)
+    engine.run(contrary(name="other", epochs=2, monitor="val_accuracy"), store)  # holds a checkpoint half-way
+    keys = plan.make(contrary(), store).walks["sgd-constant-s0"].keys
+    model = store.files.read("small/models/sgd-constant-s0.keras")
+    store.files.delete("small/models/sgd-constant-s0.keras")
+    store.delete_checkpoint(keys[0])
+    made = plan.make(contrary(), store)
+    assert (len(made.unfinished), made.epochs.new, made.epochs.again) == (1, 0, 1)
+    assert any("best models: 1 of finished trials" in line for line in outline.facts(made, store))
+    listener = engine.Silent()
+    outcome = engine.run(contrary(), store, listener=listener)
+    assert (outcome.trained, outcome.again) == (1, 1)
+    assert any("best models are missing" in said for said in listener.said)
+    assert store.files.read("small/models/sgd-constant-s0.keras") == model
+    assert {keys[0], keys[-1]} <= store.checkpoints()
+    assert plan.make(contrary(), store).unfinished == ()
+
+
+def test_epochs_taken_from_a_sweep_that_monitors_something_else_give_a_best_model_too(store: Store) -> None:
+    engine.run(contrary(name="other", monitor="val_accuracy"), store)
+    outcome = engine.run(contrary(), store)
+    assert (outcome.trained, outcome.again) == (1, 1)
+    engine.assert_whole(contrary(), store, contrary(name="other", monitor="val_accuracy"))
+    assert engine.run(contrary(), store).trained == 0
+
+
+def test_a_trial_that_is_extended_without_its_best_checkpoint_has_its_best_model_at_the_end(store: Store) -> None:
+    engine.run(contrary(epochs=2, save_best=False), store)
+    store.delete_checkpoint(plan.make(contrary(), store).walks["sgd-constant-s0"].keys[0])
+    outcome = engine.run(contrary(), store)
+    assert (outcome.trained, outcome.again) == (2 + 1, 1)
+    engine.assert_whole(contrary(), store)

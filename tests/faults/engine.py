@@ -87,7 +87,8 @@ def run(
             except EOFError:
                 running.insert(0, (trial, None))
                 continue
-            if not books.progress(trial, result) and not result["done"]:
+            books.progress(trial, result)
+            if not result["done"]:
                 running.append((trial, steps))
         books.close()
         return books.outcome

@@ -16,8 +16,9 @@ from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 from tests.conftest import small
 from tests.fakes import VectorTrainer
-from tests.faults import engine
+from tests.faults import engine, processes
 from tests.faults.conftest import calm
+from tests.test_cli import written
 
 SCHEDULES = {
     "constant": {},
@@ -142,3 +143,25 @@ def test_when_one_dies_the_other_takes_over(memory: Path) -> None:
     counts = trained(results)
     assert sum(count - 1 for count in counts.values()) <= 2  # what its workers had in hand
     engine.assert_whole(sweeps[0], Store.at(str(results)), sweeps[1])
+
+
+def test_two_commands_beside_each_other_train_every_epoch_once(memory: Path) -> None:
+    results = memory / "results"
+    os.environ |= {"TRAINED": str(memory / "trained"), "PACE": "0.3"}
+    sweeps = [named("first", seeds=[0], epochs=6), named("second", seeds=[0], epochs=6, save_best=False)]
+    files = []
+    for sweep in sweeps:
+        (memory / sweep.name).mkdir()
+        files.append(written(memory / sweep.name, **sweep.document))
+    runs = [processes.start(file, results) for file in files]
+    try:
+        assert [run.wait(300) for run in runs] == [0, 0], processes.said(results)[-3000:]
+    finally:
+        for run in runs:
+            if run.poll() is None:
+                processes.kill_all(run)
+        del os.environ["TRAINED"], os.environ["PACE"]
+    assert [line for line, count in trained(results).items() if count > 1] == []
+    store = Store.at(str(results))
+    assert [plan.make(sweep, store).unfinished for sweep in sweeps] == [(), ()]
+    engine.assert_whole(sweeps[0], store)
