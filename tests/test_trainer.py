@@ -290,7 +290,7 @@ def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> N
 
 
 @on_jax
-def test_a_program_is_compiled_once_for_every_rate_and_momentum_and_once_for_each_size_of_batch() -> None:
+def test_a_program_is_compiled_once_for_every_rate_and_momentum_and_once_for_each_size_of_a_batch() -> None:
     from jax import monitoring
 
     compiled: Counter[str] = Counter()
@@ -305,11 +305,12 @@ def test_a_program_is_compiled_once_for_every_rate_and_momentum_and_once_for_eac
         warm.reset(replace(case, batch_size=batch_size))
         for epoch, rate in enumerate((0.01, 0.1, 0.02)):
             warm.epoch(epoch, rates(rate))
-    assert compiled["jit(_part)"] == 2
+    # 12 images are batches of 5, 5 and 2, or three of 4.
+    assert compiled["jit(_part)"] == len({5, 2, 4})
     warm.reset(replace(case, cycles_momentum=True, seed=3))
     for epoch, low in enumerate((0.1, 0.5, 0.8)):
         warm.epoch(epoch, rates(0.01), momenta(low, 0.95))
-    assert compiled["jit(_part)"] == 3
+    assert compiled["jit(_part)"] == len({5, 2, 4}) + len({5, 2})
 
 
 @pytest.mark.parametrize("changes", [{"precision": "mixed_float16"}, {"batch_size": 260}])
