@@ -46,4 +46,4 @@ lock:
 	  --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

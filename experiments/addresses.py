@@ -50,7 +50,7 @@ def expanded(where: str, path: str) -> str:
     """A local `path` with its `~` or `~user` as that folder. Raises InputError where there is no such user."""
     result = os.path.expanduser(path)
     if result.startswith("~"):
-        raise InputError(f"{where}: expected a folder, got {path!r}, and there is no such user; write ./{path}")
+        raise InputError(f"{where}: expected a path, got {path!r}, and there is no such user; write ./{path}")
     return result
 
 

@@ -3,6 +3,7 @@
 Two descriptions are equal exactly where the numbers are. The names in them are part of every key.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from experiments import vgg
@@ -46,19 +47,23 @@ def model(settings: Model) -> dict[str, Any]:
     }
 
 
-def optimizer(settings: Optimizer, precision: str, cycles_momentum: bool) -> dict[str, Any]:
+def optimizer(settings: Optimizer, precision: str, cycles_momentum: bool, compiled_whole: bool) -> dict[str, Any]:
     """The optimizer but for its learning rates; with `cycles_momentum` also but for the momentum of each step.
 
-    Keras's AdamW is its Adam with a weight decay by default. A weight decay of 0 takes nothing from a weight; a
-    loss scaled by 1 stays what it is, but for mixed_float16, where no factor means one that adapts. No layer here
-    is an embedding, and Muon leaves out a layer that any of its patterns names.
+    Keras's AdamW is its Adam with a weight decay by default. No layer here is an embedding, and Muon leaves out a
+    layer that any of its patterns names.
+
+    A weight decay of 0 takes nothing from a weight; a loss scaled by 1 stays what it is, but for mixed_float16,
+    where no factor means one that adapts. Where a step is `compiled_whole` they count all the same: nobody knows
+    how the operations beside them are rounded then.
     """
     result = {name: _number(value) for name, value in settings.settings.items()}
-    for name in ("weight_decay", "adam_weight_decay"):
-        if result.get(name) == 0:
-            result[name] = None
-    if precision != "mixed_float16" and result["loss_scale_factor"] == 1:
-        result["loss_scale_factor"] = None
+    if not compiled_whole:
+        for name in ("weight_decay", "adam_weight_decay"):
+            if result.get(name) == 0:
+                result[name] = None
+        if precision != "mixed_float16" and result["loss_scale_factor"] == 1:
+            result["loss_scale_factor"] = None
     if settings.class_name == "Muon":
         del result["exclude_embeddings"]
         result["exclude_layers"] = sorted(set(result["exclude_layers"] or ()))
@@ -66,6 +71,16 @@ def optimizer(settings: Optimizer, precision: str, cycles_momentum: bool) -> dic
         for name in MOMENTUM[settings.class_name]:
             del result[name]
     return {"class": "Adam" if settings.class_name == "AdamW" else settings.class_name, **result}
+
+
+def compiled_whole(backend: str, deterministic: bool, environment: Mapping[str, str]) -> bool:
+    """Whether XLA makes one program of a weight step; TensorFlow keeps its operations apart unless it is asked to.
+
+    >>> compiled_whole("tensorflow", True, {}), compiled_whole("jax", True, {})
+    (False, True)
+    """
+    apart = backend == "tensorflow" and deterministic and "TF_XLA_FLAGS" not in environment
+    return not apart
 
 
 def deterministic(setting: bool, device: str) -> bool:

@@ -54,8 +54,11 @@ def best_epoch(history: History, monitor: str) -> int | None:
     >>> best_epoch([{"loss": 2.0}, {"loss": 1.0}, {"loss": 1.0}], "loss")
     1
     """
-    finite = (n for n, epoch in enumerate(history) if all(map(math.isfinite, epoch.values())))
-    known = [(history[n][monitor], n) for n in finite]
+    known = [
+        (epoch[monitor], n)
+        for n, epoch in enumerate(history)
+        if all(math.isfinite(epoch[metric]) for metric in METRICS if metric in epoch)
+    ]
     if direction(monitor) == "max":
         return max(known, key=lambda pair: (pair[0], -pair[1]))[1] if known else None
     return min(known)[1] if known else None

@@ -242,11 +242,13 @@ class Trainer:
     def _new_optimizer(self) -> Any:
         from keras.optimizers import LossScaleOptimizer
 
-        job = self._job
+        job, weights = self._job, self._network.keras.trainable_variables
         optimizer = optimizers.build(job.optimizer)
+        optimizer.build(weights)
         if job.precision == "mixed_float16" and job.optimizer.settings["loss_scale_factor"] is None:
+            # One that it builds itself does not count what its class adds to the slots: Nadam's product of betas.
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale")
-        optimizer.build(self._network.keras.trainable_variables)
+            optimizer.build(weights)
         if job.cycles_momentum:
             optimizers.cycle_momentum(getattr(optimizer, "inner_optimizer", optimizer), job.optimizer)
         return optimizer

@@ -36,6 +36,8 @@ from orchestrator.store import Store
 from orchestrator.sweep import Sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
+LOOKS = 4
+"""Files that look damaged so many times are."""
 PLAN_FORMATS = ("terminal", "json", "html")
 
 
@@ -168,6 +170,7 @@ def run_command(
             store.create()
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, exits.talk):
                 return 1
+        driver.take_over(store, planned.sweep.name)
         planned = plan.make(planned.sweep, store, not no_share, planned.roots)
         with Display(planned, talk) as display:
             listener = EventFiles(planned, tensorboard, display) if tensorboard else display
@@ -233,7 +236,7 @@ def report_command(
     elif several:
         raise click.UsageError(f"--format {kind} writes several files: give --output FOLDER")
     planned, store = _open(file, overrides, results)
-    _refuse_damaged(planned)
+    planned = _undamaged(planned, store)
     if kind == "terminal":
         _report_terminal(planned, store, full, target, output)
     elif output is None:
@@ -342,9 +345,9 @@ def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, a
     from orchestrator import retention
 
     planned, store = _open(file, overrides, results)
-    _refuse_damaged(planned)
     store.probe()
     with store.lock(planned.sweep.name):
+        planned = _undamaged(plan.make(planned.sweep, store, roots=planned.roots), store)
         count, freed = retention.clean(planned, store)
     if as_json:
         _print_json({"sweep": planned.sweep.name, "checkpoints": count, "bytes": freed})
@@ -375,10 +378,16 @@ def _say(findings: Sequence[Check]) -> None:
         exits.talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
 
 
-def _refuse_damaged(planned: Plan) -> None:
-    if planned.damaged:
-        names = "; ".join(d.reason for d in planned.damaged[:3])
-        raise DamagedError(f"{names}. `sweep run` sets it aside and makes it again")
+def _undamaged(planned: Plan, store: Store) -> Plan:
+    """The plan, made again where files look damaged: a run may be about to write the second one of a pair."""
+    always = {damage.reason for damage in planned.damaged}
+    for _ in range(LOOKS - 1):
+        if always:
+            planned = plan.make(planned.sweep, store, roots=planned.roots)
+            always &= {damage.reason for damage in planned.damaged}
+    if not always:
+        return planned
+    raise DamagedError(f"{'; '.join(sorted(always)[:3])}. `sweep run` sets it aside and makes it again")
 
 
 cluster_verbs.add(cli, _common, exits.talk)

@@ -40,6 +40,9 @@ class Listener(Protocol):
     def ended(self, trial: Trial, status: str, reason: str) -> None:
         """The trial is `completed`, `stopped`, `diverged` or `failed` (then with the reason)."""
 
+    def paused(self, trial: Trial) -> None:
+        """The trial has left its worker: it waits for an epoch that another one computes."""
+
     def say(self, message: str) -> None:
         """Something that people should know."""
 
@@ -149,6 +152,15 @@ class Pace:
         yield True
         ended = time.monotonic()
         self._next = ended + max(self._least, 20 * (ended - began))
+
+
+def take_over(store: Store, sweep: str) -> None:
+    """Within the sweep's lock, before it is planned: from now on no worker of a former run writes anything.
+
+    One that outlived its driver would otherwise record an epoch that the plan does not know. Raises StoreError.
+    """
+    store.create()
+    store.write_run(sweep, {"run": uuid4().hex, "running": {}, "attempts": {}, "since": time.time()})
 
 
 class Books:
@@ -333,8 +345,11 @@ class Books:
         self.listener.say(f"{trial.id}: {reason}; it goes on from its newest checkpoint")
         return self._attempts[trial.id]
 
-    def progress(self, trial: Trial, result: dict[str, Any]) -> None:
-        """What the trial's worker says after a step. Raises StoreError, as all here do, also the worker's."""
+    def progress(self, trial: Trial, result: dict[str, Any]) -> bool:
+        """What the trial's worker says after a step; whether the trial has to leave it now.
+
+        Raises StoreError, as all here do, also the worker's.
+        """
         for note in result["notes"]:
             self.store.write_note(self.sweep, trial.id, note)
             self.listener.say(f"{trial.id}: {note}")
@@ -349,10 +364,28 @@ class Books:
             self.end(trial, result["failed"])
         elif result["done"]:
             self.end(trial, None)
+        elif row is not None and self._gives_way(trial):
+            return True
         with self._freeing.due() as due:
             if due and self._released:
                 self._free()
         self.tick()
+        return False
+
+    def _gives_way(self, trial: Trial) -> bool:
+        """Let the trial wait where a rule has led it to an epoch that another computes, here or elsewhere."""
+        if self.others.running and self.plan.walks[trial.id].chain.plateau is not None:
+            with self.store.turn():
+                self.look()
+                gives_way = self.frontier.gives_way(trial.id)
+                self._publish()
+        else:
+            gives_way = self.frontier.gives_way(trial.id)
+        if gives_way:
+            del self._running[trial.id], self._attempts[trial.id]
+            self._write_run()
+            self.listener.paused(trial)
+        return gives_way
 
     def _learn(self, trial: Trial, row: Row) -> None:
         self.outcome.trained += 1

@@ -16,6 +16,9 @@ from rich.console import Console
 from experiments.checks import InputError
 from orchestrator.files import StoreError
 
+NARROWEST = 10
+"""Columns of a terminal. Less, such as 0, says that nobody knows its width; tables would come out empty."""
+
 
 def leave(command: Callable[[], Any]) -> NoReturn:
     """Run `command`, which returns an exit code or None, and leave the process with the code that fits its end."""
@@ -23,6 +26,8 @@ def leave(command: Callable[[], Any]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that is no text, or a terminal that has not every letter
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("COLUMNS", "").isdecimal() and int(os.environ["COLUMNS"]) < NARROWEST:
+        del os.environ["COLUMNS"]
     try:
         code = command() or 0
         if sys.stdout is not None:

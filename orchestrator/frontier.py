@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator import demand
 from orchestrator.grid import Trial
+from orchestrator.others import Taken
 from orchestrator.plan import Plan
 from orchestrator.programs import Program, Workers, programs
 from orchestrator.records import Known, Row
@@ -23,16 +24,9 @@ from orchestrator.sweep import Resources
 
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial that needs the first fits beside those that run, counted by what they need."""
-Taken = Callable[[str, str | None], bool]
-"""Whether an epoch, by its key and that of the epoch before, may be computed by another run."""
 
 _Kind = tuple[Resources, Program]
 """Trials that need the same and are trained with the same program; each kind has a queue."""
-
-
-def nowhere(key: str, before: str | None) -> bool:
-    """No epoch is computed by another run."""
-    return False
 
 
 def anywhere(needs: Resources, running: Counter[Resources]) -> bool:
@@ -54,7 +48,7 @@ class Frontier:
         self._taken: Counter[str] = Counter()
         self._occupied: Counter[Resources] = Counter()
         self._sitting: defaultdict[str, set[str]] = defaultdict(set)
-        self._taken_elsewhere: Taken = nowhere
+        self._taken_elsewhere = Taken()
         self._held_back: set[str] = set()
         self._queues: defaultdict[_Kind, list[tuple[float, int, str, str]]] = defaultdict(list)
         self._workers = Workers()
@@ -68,8 +62,8 @@ class Frontier:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every trial has been started or needs no start any more."""
-        return not self._waiting
+        """Whether every trial has been started, or needs no start any more, and none may come back to wait."""
+        return not self._waiting and not any(self._may_give_way(trial_id) for trial_id in self._running)
 
     def may_start(self, fits: Fits = anywhere) -> bool:
         """Whether there is a trial that may start and fits."""
@@ -143,7 +137,7 @@ class Frontier:
         return passed
 
     def hold_back(self, taken: Taken) -> None:
-        """No trial starts at an epoch that is `taken`."""
+        """No trial starts at an epoch that may be `taken` by another run."""
         self._taken_elsewhere = taken
         held_back, self._held_back = self._held_back, set()
         for trial_id in held_back & self._waiting.keys():
@@ -164,6 +158,23 @@ class Frontier:
     def needs_start(self, trial_id: str) -> bool:
         """Whether the trial still waits for its start."""
         return trial_id in self._waiting
+
+    def gives_way(self, trial_id: str) -> bool:
+        """Whether a running trial has come before an epoch that another one computes; it waits from now on.
+
+        Only rules that react to what was measured lead there: before anything starts its way is looked at.
+        """
+        place = self._running[trial_id]
+        elsewhere = self._plan.share and self._taken_elsewhere.surely(place)
+        if not self._may_give_way(trial_id) or not (self._taken[place] > 1 or elsewhere):
+            return False
+        self.end(trial_id)
+        self._sit(trial_id)
+        return True
+
+    def _may_give_way(self, trial_id: str) -> bool:
+        walk = self._walks[trial_id]
+        return walk.ending is None and walk.chain.plateau is not None
 
     def end(self, trial_id: str) -> None:
         """A running trial has ended, well or not; nobody waits for it any longer."""
@@ -245,7 +256,7 @@ class Frontier:
             return False
         walk = self._walks[trial_id]
         before = walk.keys[-1] if walk.keys and walk.resume == len(walk.keys) else None
-        return self._taken_elsewhere(place, before)
+        return self._taken_elsewhere.perhaps(place, before)
 
     def _place(self, trial_id: str) -> str:
         walk = self._walks[trial_id]

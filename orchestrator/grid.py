@@ -16,10 +16,9 @@ from experiments.checks import InputError
 from experiments.optimizer_classes import MOMENTUM
 from experiments.range_test import AUTO
 from orchestrator.document import resolve
-from orchestrator.pairs import Pair
+from orchestrator.pairs import MOST_TRIALS, Pair
 from orchestrator.sweep import Settings, Sweep
 
-MOST_TRIALS = 100_000
 MOST_EPOCHS = 10_000_000
 """A plan holds the key of every epoch of every trial."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator import records
+from orchestrator import records, sealed
 from orchestrator.retention import held_by_history, keeps_all
 from orchestrator.store import FINISHED, Histories, Store
 from orchestrator.verified import in_threads
@@ -53,9 +53,13 @@ class Taken:
     parents: frozenset[str] = frozenset()
     unknown: bool = False
 
-    def __call__(self, key: str, before: str | None) -> bool:
-        """Whether the epoch `key`, which follows the epoch `before`, may be computed elsewhere."""
-        return self.unknown or key[:PREFIX] in self.places or before in self.parents
+    def surely(self, key: str) -> bool:
+        """Whether another run computes the epoch `key`."""
+        return key[:PREFIX] in self.places
+
+    def perhaps(self, key: str, before: str | None) -> bool:
+        """Whether another run may compute the epoch `key`, which follows the epoch `before`."""
+        return self.unknown or self.surely(key) or before in self.parents
 
 
 class OtherSweeps:
@@ -69,8 +73,9 @@ class OtherSweeps:
         self._claims: dict[str, Claims] = {}
         self._files: dict[str, _HistoryFiles] = {}
         self._held: dict[str, set[str]] = {}
-        self._by_trial: dict[str, dict[str, tuple[int, bool, set[str]]]] = {}
+        self._by_trial: dict[str, dict[str, tuple[pa.Table, bool, set[str]]]] = {}
         self._published: Mapping[str, Any] | None = None
+        self._looked = False
 
     @property
     def running(self) -> Collection[str]:
@@ -104,12 +109,14 @@ class OtherSweeps:
         if not running and self._published:
             self._write({})  # and look again: somebody may have come before this could be read
             running = self._store.others()
+        first, self._looked = not self._looked, True
         claims = {sweep: _parsed(self._store.read_claims(sweep)) for sweep in running}
         changed: list[pa.Table] = []
         for sweep, run in self._store.runs().items():
             if sweep == self._sweep:
                 continue
-            if sweep in running or sweep in self._claims or run != self._runs.get(sweep, b""):
+            before = self._runs.get(sweep, b"")
+            if sweep in running or sweep in self._claims or run != before or (first and _cut_off(run)):
                 changed += self._refresh(sweep)
                 self._runs[sweep] = run
         self._claims = claims
@@ -158,8 +165,9 @@ class OtherSweeps:
             now = {}
             for trial_id, rows in self._trials.get(sweep, {}).items():
                 seen = before.get(trial_id)
-                fresh = seen is not None and seen[:2] == (id(rows), every)
-                now[trial_id] = seen if seen and fresh else (id(rows), every, held_by_history(rows, every))
+                # The table itself is kept: a new one may lie where one that is gone has lain.
+                fresh = seen is not None and seen[0] is rows and seen[1] == every
+                now[trial_id] = seen if seen and fresh else (rows, every, held_by_history(rows, every))
             self._by_trial[sweep] = now
             self._held[sweep] = {key for _, _, held in now.values() for key in held}
         return self._held[sweep]
@@ -199,6 +207,14 @@ class _HistoryFiles:
             self._merged = self._merged if merged is None else dict(records.by_trial(merged))
         merged_only = {name: rows for name, rows in self._merged.items() if name not in self._single}
         return {**merged_only, **{name: rows for name, rows in self._single.items() if len(rows)}}
+
+
+def _cut_off(run: bytes) -> bool:
+    """Whether a run's run.json was not written at its end: it may have recorded more since it was last read."""
+    try:
+        return bool(sealed.read_json(run)["running"])
+    except (ValueError, KeyError):
+        return bool(run)
 
 
 def _parsed(claims: Mapping[str, Any] | None) -> Claims:

@@ -13,6 +13,7 @@ SETTINGS = {
     "deterministic", "resources",
 }  # fmt: skip
 """The keys that a recipe or a grid axis may set for itself."""
+MOST_TRIALS = 100_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ def pairs(
 ) -> tuple[Pair, ...]:
     """The pairs of a document that has been through `with_labels`. Raises InputError naming the recipe's key."""
     if "recipes" not in document:
+        count = len(known_optimizers) * len(known_schedules)
+        if count > MOST_TRIALS:
+            raise InputError(f"optimizers: expected at most {MOST_TRIALS:,} trials, got {count:,} times the seeds")
         return tuple(Pair(o, s) for o in known_optimizers for s in known_schedules)
     recipes = document["recipes"]
     if not isinstance(recipes, list) or not recipes:

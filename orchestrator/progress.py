@@ -148,6 +148,12 @@ class Display:
             self.say(f"{trial.id}: {status}{': ' + reason if reason else ''}")
         self._refresh()
 
+    def paused(self, trial: Trial) -> None:
+        """The trial waits again."""
+        self._running.pop(trial.id, None)
+        self._curves.pop(trial.id, None)
+        self._refresh()
+
     def say(self, message: str) -> None:
         """Something that people should know."""
         self._console.print(message, highlight=False, soft_wrap=True, markup=False)

@@ -1,7 +1,8 @@
 """Which checkpoints are still needed, and by whom; the rest are freed.
 
 A trial holds the checkpoint it would go on from (an unfinished one to resume or to branch, a finished one to be
-extended) and the one of its best epoch. That is all: disk use does not grow with the number of epochs.
+extended) and the one of its best epoch. That is all: disk use does not grow with the number of epochs, unless the
+sweep says `checkpoints: all`.
 """
 
 from collections import Counter
@@ -54,6 +55,8 @@ class Retention:
         return {key: trial_id for key, trial_id in released.items() if key not in self}
 
     def _needs(self, trial: Trial) -> set[str]:
+        if self._plan.sweep.checkpoints == "all":
+            return set(self._plan.walks[trial.id].keys)
         needs = self._plan.walks[trial.id].needed(trial.recipe.settings.monitor)
         rebuild = self._plan.rebuilt.get(trial.id)
         return needs | {rebuild.latest} if rebuild and rebuild.latest else needs

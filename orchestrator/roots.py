@@ -28,10 +28,20 @@ _LIBRARIES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}
 
 
 def cache_folder() -> Path:
-    """Where this node keeps decoded data: $SWEEP_CACHE, or the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep-orchestrator"
+    """Where this node keeps decoded data: $SWEEP_CACHE, or the user's cache folder.
+
+    Raises InputError where that can be no folder, or nobody knows the user's.
+    """
+    try:
+        own = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        asked = os.environ.get(CACHE_VARIABLE)
+        folder = Path(asked).expanduser() if asked else Path(own) / "sweep-orchestrator"
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{CACHE_VARIABLE}: expected a folder for decoded images, got the file {folder}")
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{CACHE_VARIABLE}: no folder for decoded images: {reason}; set it to one") from None
+    return folder
 
 
 def silently(what: str) -> AbstractContextManager[datasets.Progress]:
@@ -96,14 +106,16 @@ class Roots:
         }
 
     def _meant(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
-        settings, divided = recipe.settings, self.division(recipe)
+        settings, divided, where = recipe.settings, self.division(recipe), self.conditions(recipe)
+        deterministic = equivalence.deterministic(settings.deterministic, device_of(recipe))
+        whole = equivalence.compiled_whole(where.backend, deterministic, where.environment)
         return {
             "data": equivalence.data(settings.data, self.description(recipe)),
             "model": equivalence.model(settings.model),
-            "optimizer": equivalence.optimizer(recipe.optimizer, settings.precision, cycles_momentum),
+            "optimizer": equivalence.optimizer(recipe.optimizer, settings.precision, cycles_momentum, whole),
             "batch_size": divided.batch,
             "part_size": divided.part,
-            "deterministic": equivalence.deterministic(settings.deterministic, device_of(recipe)),
+            "deterministic": deterministic,
         }
 
     def _given(self, recipe: Recipe) -> dict[str, Any]:

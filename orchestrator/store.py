@@ -260,8 +260,10 @@ class Store:
         return state
 
     def checkpoints(self) -> set[str]:
-        """The keys of all checkpoints."""
-        return {name.removesuffix(".json") for name in self.files.names(CHECKPOINTS, ".json")}
+        """The keys of all checkpoints: of which manifest and weights are there."""
+        names = set(self.files.names(CHECKPOINTS))
+        keys = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+        return {key for key in keys if f"{key}.safetensors" in names}
 
     def delete_checkpoint(self, key: str) -> int:
         """Free the checkpoint under `key`, manifest first; bytes freed."""
@@ -271,10 +273,10 @@ class Store:
         return freed
 
     def delete_leftovers(self) -> None:
-        """Free what writes that were cut off left behind: temporaries, and weights without a manifest."""
+        """Free what writes that were cut off left behind: temporaries, and halves of checkpoints."""
         complete = self.checkpoints()
-        for name in self.files.names(CHECKPOINTS, ".safetensors"):
-            if name.removesuffix(".safetensors") not in complete:
+        for name in self.files.names(CHECKPOINTS):
+            if name.partition(".")[0] not in complete:
                 self._good.delete(f"{CHECKPOINTS}/{name}")
         for name in self.files.temporaries():
             self._good.delete(name)

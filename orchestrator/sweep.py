@@ -342,11 +342,18 @@ def _results(value: Any) -> str:
     return results if addresses.is_address(results) else addresses.expanded("results", results)
 
 
+def _hardware(where: str, value: Any) -> str | None:
+    line: str | None = converted(where, value, str | None)
+    if line is not None and not line.strip():
+        raise InputError(f"{where}: expected a line of `sweep doctor`'s or 'any', got {value!r}")
+    return line
+
+
 def _resources(given: Mapping[str, Any]) -> Resources:
     kinds: dict[str, Callable[[str, Any], Any]] = {
         "cpus_per_trial": _whole,
         "gpus_per_trial": lambda where, value: converted(where, value, float),
-        "hardware": lambda where, value: converted(where, value, str | None),
+        "hardware": _hardware,
     }
     for key in given:
         if key not in kinds:

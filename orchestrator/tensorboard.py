@@ -1,5 +1,7 @@
 """TensorBoard event files while a run goes on: one TensorBoard run per trial."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ class EventFiles:
         self._plan, self._folder, self._listener = plan, folder, listener
         self._writers: dict[str, Any] = {}
         self._written: dict[str, int] = {}
+        self._trouble = ""
 
     def started(self, trial: Trial) -> None:
         """The trial has a place on a worker."""
@@ -34,14 +37,36 @@ class EventFiles:
         self._write(trial)
         writer = self._writers.pop(trial.id, None)
         if writer:
-            writer.close()
+            with self._optional():
+                writer.close()
         self._listener.ended(trial, status, reason)
+
+    def paused(self, trial: Trial) -> None:
+        """The trial waits again."""
+        self._write(trial)
+        self._listener.paused(trial)
 
     def say(self, message: str) -> None:
         """Something that people should know."""
         self._listener.say(message)
 
     def _write(self, trial: Trial) -> None:
+        if not self._trouble:
+            with self._optional():
+                self._write_new(trial)
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        """Within, a folder that cannot be written is said once: the epochs are safe in the store."""
+        try:
+            yield
+        except OSError as error:
+            if not self._trouble:
+                self._trouble = error.strerror or str(error)
+                what = f"--tensorboard {self._folder}: cannot be written ({self._trouble})"
+                self._listener.say(f"{what}; no more event files in this run")
+
+    def _write_new(self, trial: Trial) -> None:
         from tensorboardX import SummaryWriter
 
         walk, begun = self._plan.walks[trial.id], self._written.get(trial.id, 0)

@@ -307,6 +307,9 @@ class WorkerTrainable(Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch of the trial."""
+        return {"trial": self._trial_id, **self._step()}
+
+    def _step(self) -> dict[str, Any]:
         try:
             if self._run is None:
                 assignment = self._context.assignments[self._trial_id]

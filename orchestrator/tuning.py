@@ -98,7 +98,7 @@ class _Next(_Bookkept, Searcher):
 
 
 class _Events(_Bookkept, Callback):
-    """Tells the books what Tune saw. A trial's next step is scheduled only after `on_trial_result` returned."""
+    """Tells the books of what went wrong, and when to look around."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -112,8 +112,6 @@ class _Events(_Bookkept, Callback):
     ) -> None:
         if result["row"] is not None and not result["again"]:
             trial.run_metadata.num_failures = 0  # only failures that stand in the way of the same epoch add up
-        with self._ending_on_trouble():
-            self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         with self._ending_on_trouble():
@@ -130,13 +128,18 @@ class _Events(_Bookkept, Callback):
             )
 
 
-class _Trouble(_Bookkept, Stopper):
-    """Stops every trial as soon as the store cannot be used."""
+class _Results(_Bookkept, Stopper):
+    """Tells the books every result before the trial's next step is scheduled, and stops a trial that has to wait.
+
+    Stops every trial as soon as the store cannot be used.
+    """
 
     def __init__(self, books: Books) -> None:
         self._books = books
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        with self._ending_on_trouble():
+            return self._books.progress(self._books.by_id[result["trial"]], result)
         return False
 
     def stop_all(self) -> bool:
@@ -191,7 +194,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
             ),
             tune_config=TuneConfig(
                 search_alg=_Next(books),
-                num_samples=len(plan.unfinished),
+                num_samples=-1,  # a trial that has given way is started once more
                 reuse_actors=True,
                 trial_dirname_creator=lambda t: str(t.trial_id),
             ),
@@ -201,7 +204,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
                 callbacks=[_Events(books)],
-                stop=_Trouble(books),
+                stop=_Results(books),
                 verbose=0,
             ),
         )

@@ -22,13 +22,13 @@ def network(shape: tuple[int, int, int], classes: int, noise: float) -> Any:
 
     def block(*inside: Any) -> Any:
         inputs = keras.Input((8, 8, 4))
-        x = layers.Conv2D(4, 3, padding="same")(inputs)
+        x = layers.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
         for layer in (layers.BatchNormalization(momentum=0.9), layers.ReLU(), *inside, layers.Dropout(noise)):
             x = layer(x)
         return keras.Model(inputs, x)
 
     inputs = keras.Input(shape)
-    x = layers.Conv2D(4, 4, strides=4)(inputs)
+    x = layers.Conv2D(4, 4, strides=4, use_bias=False)(inputs)
     x = layers.GaussianNoise(noise)(x)
     x = layers.Add()([block(block())(x), layers.BatchNormalization(momentum=0.9)(x)])
     x = layers.GlobalAveragePooling2D()(layers.Dropout(noise)(x))

@@ -22,5 +22,7 @@ class Silent:
         assert trial.id not in self.endings
         self.endings[trial.id] = status
 
+    def paused(self, trial: Trial) -> None: ...
+
     def say(self, message: str) -> None:
         self.said.append(message)

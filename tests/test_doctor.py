@@ -10,6 +10,7 @@ from rich.console import Console
 
 from experiments.checks import InputError
 from orchestrator import doctor, joining, numerics, plan, survey
+from orchestrator.doctor import nodes
 from orchestrator.doctor.seen import Check, Seen
 from orchestrator.files import StoreError
 from orchestrator.plan import Plan
@@ -73,6 +74,14 @@ def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
         ({"python": "3.12.1"}, "versions", "fail", "two (python 3.12.1)", True),
         ({"code": "0ther"}, "project", "fail", "two (0ther)", True),
         ({"code": ""}, "project", "fail", "two (missing)", True),
+        ({"numerics": {"processor": "x86_64 sse41"}}, "numbers", "fail", "two (hardware x86_64 sse41, not ", True),
+        (
+            {"numerics": {"variables": {"TF_ENABLE_ONEDNN_OPTS": "0"}}},
+            "numbers",
+            "fail",
+            "two (TF_ENABLE_ONEDNN_OPTS false, not at its default)",
+            True,
+        ),
         ({"key": 0o644}, "token", "fail", "two (0644)", False),
         ({"token_mode": ""}, "token", "fail", "two (not set)", False),
         ({"token_mode": "disabled"}, "token", "fail", "two (disabled)", False),
@@ -227,3 +236,53 @@ def test_a_node_that_joined_late_with_other_versions_trains_nothing() -> None:
 def test_the_address_of_a_ray_client_is_told_apart() -> None:
     with pytest.raises(InputError, match=r"ray://head:10001: a Ray Client's address.*host:6379.*`sweep submit`"):
         joining.require("ray://head:10001")
+
+
+A10G = "NVIDIA A10G, driver 550.54.15"
+
+
+@pytest.mark.parametrize(
+    ("hardware", "gpu", "found"),
+    [
+        (None, A10G, "other than the keys say: two (hardware NVIDIA A10G, driver 550.54.15, not no GPU)"),
+        (None, None, "the keys would stand for no GPU, and a trial asks for one"),
+        (A10G, A10G.replace("550", "560"), "driver 560.54.15, not NVIDIA A10G, driver 550.54.15)"),
+        (A10G, A10G, None),
+        (A10G, None, None),
+        ("any", A10G, None),
+        ("any", None, None),
+    ],
+)
+def test_a_gpu_has_to_be_that_of_the_keys(
+    hardware: str | None, gpu: str | None, found: str | None, store: Store
+) -> None:
+    """From a head that has no GPU; where `gpu` is None no machine that has one is there yet."""
+    made = plan.make(small(resources={"gpus_per_trial": 1, "hardware": hardware}), store)
+    worker = machine("two", gpus=1, numerics={"gpu": gpu}) if gpu else machine("two")
+    (check,) = nodes.numbers(seen(machine("one"), worker, plan=made))
+    assert (check.state, check.stops, bool(check.mend)) == (
+        ("fail", True, True) if found else ("ok", False, False)
+    )
+    assert (found or hardware or "") in check.found
+
+
+def test_machines_may_differ_where_hardware_does_not_matter(store: Store) -> None:
+    made = plan.make(small(resources={"hardware": "any"}), store)
+    other = machine("two", numerics={"processor": "arm64 Apple M2"})
+    assert checks(seen(machine("one"), other, plan=made))["numbers"].state == "ok"
+    # What takes no trials may be as it likes.
+    exact = plan.make(small(), store)
+    head = machine("two", cpus=0, numerics={"processor": "arm64 Apple M2"})
+    assert checks(seen(machine("one"), head, plan=exact))["numbers"].state == "ok"
+
+
+def test_without_a_sweep_machines_are_held_against_each_other() -> None:
+    def row(*machines: Machine) -> Check:
+        return checks(seen(*machines))["numbers"]
+
+    gpus = [machine(name, gpus=1, numerics={"gpu": A10G}) for name in ("one", "two")]
+    assert row(*gpus).found.endswith(f"; tensorflow on {A10G}, the same on 2 nodes")
+    other = row(gpus[0], machine("two", gpus=1, numerics={"gpu": "NVIDIA T4, driver 1"}))
+    assert (other.state, other.stops) == ("warn", False)
+    assert f"machines differ: two (hardware NVIDIA T4, driver 1, not {A10G})" in other.found
+    assert row(machine("one"), machine("two", numerics={"processor": "arm64 Apple M2"})).state == "warn"

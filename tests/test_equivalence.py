@@ -37,9 +37,11 @@ def trained(given: dict[str, Any], cycled: float | None = None) -> dict[str, NDA
     return {str(index): np.array(variable.numpy()) for index, variable in enumerate(values)}
 
 
-def described(given: dict[str, Any], precision: str = "float32", cycles: bool = False) -> dict[str, Any]:
+def described(
+    given: dict[str, Any], precision: str = "float32", cycles: bool = False, whole: bool = False
+) -> dict[str, Any]:
     """How it stands in a key."""
-    return equivalence.optimizer(optimizers.check("o", given), precision, cycles)
+    return equivalence.optimizer(optimizers.check("o", given), precision, cycles, whole)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -111,9 +113,17 @@ def test_a_factor_of_one_is_not_one_that_adapts() -> None:
     assert described(first, "mixed_float16") != described(second, "mixed_float16")
 
 
+@pytest.mark.parametrize("nothing", [{"weight_decay": 0}, {"loss_scale_factor": 1}])
+def test_operations_that_change_nothing_count_in_a_program_of_a_whole_step(nothing: dict[str, Any]) -> None:
+    assert described({"class": "SGD", **nothing}, whole=True) != described({"class": "SGD"}, whole=True)
+    assert described({"class": "SGD", **nothing}) == described({"class": "SGD"})
+    assert equivalence.compiled_whole("tensorflow", False, {})
+    assert equivalence.compiled_whole("tensorflow", True, {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2"})
+
+
 def test_there_is_one_zero() -> None:
     optimizer = optimizers.Optimizer("SGD", 0.1, 0.0, {"loss_scale_factor": None, "momentum": -0.0})
-    assert str(equivalence.optimizer(optimizer, "float32", cycles_momentum=False)["momentum"]) == "0.0"
+    assert str(equivalence.optimizer(optimizer, "float32", False, False)["momentum"]) == "0.0"
 
 
 def test_widths_of_the_same_layers_are_one_network() -> None:

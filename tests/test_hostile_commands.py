@@ -37,12 +37,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (place / "list").write_text("- 1\n")
     (place / "folder").mkdir()
     os.mkfifo(place / "pipe")
-    before = Path.cwd()
+    before, environment = Path.cwd(), dict(os.environ)
     os.chdir(place)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         yield place
     os.chdir(before)
+    if "RAY_AUTH_MODE" not in environment:  # which submit and stop set for their process
+        os.environ.pop("RAY_AUTH_MODE", None)
 
 
 FILES = {
@@ -51,7 +53,7 @@ FILES = {
     "nothing": "expected a mapping of settings, got nothing",
     "binary": "expected a YAML text file, got binary data",
     "zeros": "not valid YAML: unacceptable character #x0000",
-    "endless": "expected a text of at most 1,048,576 characters, got more",
+    "endless": "expected at most 1,000,000 characters, got more",
     "folder": "cannot be read: Is a directory",
     "socket": "cannot be read: No such device or address",
     "loop": "cannot be read: Too many levels of symbolic links",
@@ -74,7 +76,7 @@ NO_FILE = {
     "socket": "--output socket: cannot be written (No such device or address)",
     "loop": "--output loop: cannot be written (Symlink loop",
     "loop/x": "--output loop/x: cannot be written (Symlink loop",
-    "~nobody-of-that-name/x": "--output ~nobody-of-that-name/x: cannot be written (Could not determine home",
+    "~nobody-of-that-name/x": "--output: expected a path, got '~nobody-of-that-name/x', and",
     LONG: "cannot be written (File name too long)",
 }
 NO_FOLDER = {
@@ -123,7 +125,7 @@ NO_CLUSTER = {
     "empty": "--cluster empty: expected a file for `ray up`",
     "s.yaml": "--cluster s.yaml: expected a file for `ray up`",
     "binary": "--cluster binary: cannot be read (it is no text)",
-    "endless": "endless: expected a text of at most",
+    "endless": "--cluster endless: no YAML: unacceptable character",
     "loop": "--cluster loop: cannot be read (Too many levels of symbolic links)",
     LONG: "cannot be read (File name too long)",
 }

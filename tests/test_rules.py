@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import rules
+from experiments import backends, rules
 from experiments.checks import InputError
 from experiments.rules import (
     EarlyStopping,
@@ -182,6 +182,7 @@ def test_settings_that_cannot_be(check: Callable[..., Any], given: dict[str, Any
 @pytest.fixture(scope="module")
 def model() -> Any:
     """A compiled model of one weight, trained one step so that Keras knows its metrics."""
+    backends.start(1)
     import keras
 
     made = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from orchestrator import records
@@ -89,3 +90,13 @@ def test_a_model_that_goes_while_it_is_looked_at_is_absent(store: Store) -> None
     store.files.write("s/models/a.keras", b"weighty")
     reader = Store(ChangingFiles(str(store), "modified", lambda: store.files.delete("s/models/a.keras")))
     assert reader.read_models("s") == ({}, [])
+
+
+@pytest.mark.parametrize("half", ["json", "safetensors"])
+def test_half_a_checkpoint_is_none_and_is_freed_with_the_leftovers(store: Store, half: str) -> None:
+    for key in ("whole", "torn"):
+        store.write_checkpoint(key, {"weights": np.zeros(2, np.float32)})
+    store.files.delete(f"checkpoints/torn.{half}")
+    assert store.checkpoints() == {"whole"}
+    store.delete_leftovers()
+    assert store.files.names("checkpoints") == ["whole.json", "whole.safetensors"]

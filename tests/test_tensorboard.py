@@ -42,3 +42,21 @@ def test_every_known_epoch_is_written_once(store: Store, tmp_path: Path) -> None
     assert [value for tag, _, value in found if tag == "learning_rate"] == pytest.approx([0.01, 0.01])
     assert len(found) == 2 * 5
     assert listener.endings == {trial.id: "completed"}
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(store: Store, tmp_path: Path) -> None:
+    planned = plan.make(small(), store)
+    listener = Silent()
+    files = EventFiles(planned, tmp_path / "events", listener)
+    (tmp_path / "events").mkdir()
+    for trial in planned.trials[:2]:
+        (tmp_path / "events" / trial.id).touch()
+        row = trained(planned, trial, 0.5)
+        metrics = {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        planned.walks[trial.id].append(row["epoch_key"], metrics)
+        files.epoch(trial, row)
+        files.ended(trial, "completed", "")
+    assert listener.said == [
+        f"--tensorboard {tmp_path}/events: cannot be written (Not a directory); no more event files in this run"
+    ]
+    assert set(listener.endings.values()) == {"completed"}

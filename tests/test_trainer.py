@@ -223,29 +223,16 @@ def test_a_kernel_that_is_not_finite_is_divergence_though_the_loss_does_not_show
 
 def test_a_state_has_the_counters_the_scale_of_the_loss_and_the_averages() -> None:
     warm = trainer()
-    warm.reset(
-        job({"class": "Adam", "use_ema": True, "gradient_accumulation_steps": 2}, precision="mixed_float16")
-    )
+    optimizer = {"class": "Adam", "use_ema": True, "gradient_accumulation_steps": 2}
+    warm.reset(job(optimizer, precision="mixed_float16"))
     state = warm.state()
-    ends = (
-        "iteration",
-        "step_counter",
-        "dynamic_scale",
-        "momentum",
-        "velocity",
-        "average",
-        "gradient_accumulator",
-    )
-    counts = {end: sum(name.endswith(end) for name in state) for end in ends}
     each = len(weights(state))
-    assert counts == {
-        # One of the optimizer, one of the scale around it.
-        "iteration": 2,
-        "step_counter": 1,
-        "dynamic_scale": 1,
-        **dict.fromkeys(ends[3:], each),
-    }
-    assert len(state) == 4 + 5 * each
+    # One iteration is the optimizer's, one that of the scale around it.
+    once = {"iteration": 2, "step_counter": 1, "dynamic_scale": 1}
+    slots = dict.fromkeys(("momentum", "velocity", "average", "gradient_accumulator"), each)
+    counts = {end: sum(name.endswith(end) for name in state) for end in once | slots}
+    assert counts == once | slots
+    assert len(state) == each + sum(counts.values())
 
 
 def test_weights_are_judged_as_they_are_before_the_first_step_of_an_average() -> None:

@@ -124,13 +124,14 @@ CHANGES = [
     ("trainer: 5", "trainer: input should be a valid string"),
     ("results: ''", "results: expected a folder or an address"),
     ("results: 5", "results: input should be a valid string"),
-    ("results: ~nobody-of-this-name/r", "results: expected a folder, got '~nobody-of-this-name/r'"),
+    ("results: ~nobody-of-this-name/r", "results: expected a path, got '~nobody-of-this-name/r'"),
     # Resources
     ("resources: {cpus_per_trail: 2}", "resources.cpus_per_trail: unknown setting"),
     ("resources: {cpus_per_trial: 0}", "resources.cpus_per_trial: expected 1 to 10,000, got 0"),
     ("resources: {cpus_per_trial: 1e30}", "resources.cpus_per_trial: "),
     ("resources: {cpus_per_trial: 1000000000000000000000000000000}", "resources.cpus_per_trial: expected a whole"),
     ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: expected 0, a fraction"),
+    ("resources: {hardware: ''}", "resources.hardware: expected a line of `sweep doctor`'s or 'any', got ''"),
     ("resources: {gpus_per_trial: -0.5}", "resources.gpus_per_trial: expected 0, a fraction"),
     ("resources: {gpus_per_trial: 1e-9}", "resources.gpus_per_trial: expected 0, a fraction"),
     ("resources: {gpus_per_trial: 1e300}", "resources.gpus_per_trial: expected a number that float32 holds"),
@@ -159,7 +160,7 @@ CHANGES = [
     ("data: {name: images, path: nowhere}", "data.path: no such folder: nowhere"),
     (
         "data: {name: images, path: ~nobody-of-this-name}",
-        "data.path: expected a folder, got '~nobody-of-this-name'",
+        "data.path: expected a path, got '~nobody-of-this-name'",
     ),
     (f"data: {{name: images, path: {'x' * 300}}}", "data.path: "),
     ("data: {name: images, path: 's3://[x'}", "data.path"),
@@ -176,6 +177,11 @@ CHANGES = [
     ("model: [vgg16]", "model: expected a mapping of settings, got ['vgg16']"),
     # Optimizers
     ("optimizers: {}", "optimizers: expected at least one"),
+    (
+        f"optimizers: {{{', '.join(f'a{n}: {{class: SGD}}' for n in range(400))}}}\n"
+        f"schedules: {{{', '.join(f'a{n}: {{name: constant}}' for n in range(400))}}}",
+        "optimizers: expected at most 100,000 trials, got 160,000 times the seeds",
+    ),
     ("optimizers: [sgd]", "optimizers: expected a mapping of settings"),
     ("optimizers: {a: {class: Adan}}", "optimizers.a.class: unknown optimizer class 'Adan'; did you mean 'Adam'?"),
     ("optimizers: {a: {}}", "optimizers.a: setting 'class' is missing"),

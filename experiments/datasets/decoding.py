@@ -50,7 +50,7 @@ def decoded_once(
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(path.with_suffix(".lock")))
         except OSError as error:
-            raise InputError(f"data: cannot keep decoded images in {path.parent}: {error}") from None
+            raise _unkept(path, error) from None
         found = _opened(path, shape)
         if found is None:
             _write(path, shape, _chunks(shape, image, place, threads, progress))
@@ -112,8 +112,8 @@ def _write(path: Path, shape: Shape, chunks: Generator[Pixels, None, None]) -> N
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         temporary_seal.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise _no_room(path, shape) from None
+        if isinstance(error, OSError):
+            raise (_no_room(path, shape) if error.errno in FULL else _unkept(path, error)) from None
         raise
 
 
@@ -180,6 +180,13 @@ def _reason(error: Exception) -> str:
 
 def _bytes(shape: Shape) -> int:
     return math.prod(shape) + 128
+
+
+def _unkept(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"data: cannot keep decoded images in {path.parent}: {error.strerror or error}; set SWEEP_CACHE to a "
+        "folder that can be written"
+    )
 
 
 def _no_room(path: Path, shape: Shape) -> InputError:

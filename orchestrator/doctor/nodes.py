@@ -57,25 +57,49 @@ def code(seen: Seen) -> Iterator[Check]:
     yield Check("project", f"source {ours}{everywhere(seen)}")
 
 
+ALIKE = (
+    "train on machines that are alike, with the same variables; or set resources.hardware to what is said here of "
+    "those that are to train, or to 'any' where the last bits do not matter"
+)
+NAME_GPU = (
+    "set resources.hardware to what `sweep doctor` says on a machine that is to train, or to 'any' where the last "
+    "bits do not matter; or start the sweep on such a machine"
+)
+
+
 def numbers(seen: Seen) -> Iterator[Check]:
-    """Whether every machine that would train computes the numbers that the trials' keys stand for."""
-    wanted = [(_own(seen.here, gpu=False), False)]
-    if seen.plan:
-        recipes = {id(trial.recipe): trial.recipe for trial in seen.plan.trials}.values()
-        found = ((seen.plan.roots.conditions(r), r.settings.resources.gpus_per_trial > 0) for r in recipes)
-        wanted = list({repr(each): each for each in found}.values())
-    for expected, gpu in wanted:
-        of_kind = [m for m in seen.answering if m.resources.get("GPU" if gpu else "CPU", 0)]
-        others = where(of_kind, lambda m, e=expected, g=gpu: _own(m, g, e).unlike(e))  # type: ignore[misc]
+    """Whether every machine that would train computes the numbers that the trials' keys stand for.
+
+    Where there is no plan, whether all machines compute the same.
+    """
+    for expected, gpu in (wanted := _wanted(seen)):
+        others = where(_of_kind(seen, gpu), lambda m, e=expected, g=gpu: _own(m, g, e).unlike(e))  # type: ignore[misc]
+        if others and not seen.plan:
+            yield Check("numbers", f"machines differ: {others}", "warn", ALIKE)
+            return
         if others:
-            mend = (
-                "train on machines that are alike, with the same variables; or set resources.hardware to what is "
-                "said here of those that are to train, or to 'any' where the last bits do not matter"
-            )
-            yield Check("numbers", f"other than the keys say: {others}", "fail", mend, stops=True)
+            yield Check("numbers", f"other than the keys say: {others}", "fail", ALIKE, stops=True)
+            return
+        if expected.hardware.startswith(numerics.NO_GPU):
+            found = f"the keys would stand for {expected.hardware}, and a trial asks for one"
+            yield Check("numbers", found, "fail", NAME_GPU, stops=True)
             return
     lines = dict.fromkeys(f"{e.backend} on {e.hardware}{_listed_behind(e.environment)}" for e, _ in wanted)
     yield Check("numbers", f"{'; '.join(lines)}{everywhere(seen)}")
+
+
+def _wanted(seen: Seen) -> list[tuple[Conditions, bool]]:
+    """The conditions of the plan's trials, and whether on a GPU; or those of the first machine of each kind."""
+    if seen.plan is None:
+        first = [(_of_kind(seen, gpu)[:1], gpu) for gpu in (False, True)]
+        return [(_own(machine, gpu), gpu) for machines, gpu in first for machine in machines]
+    recipes = {id(trial.recipe): trial.recipe for trial in seen.plan.trials}.values()
+    each = ((seen.plan.roots.conditions(r), r.settings.resources.gpus_per_trial > 0) for r in recipes)
+    return list({repr(wanted): wanted for wanted in each}.values())
+
+
+def _of_kind(seen: Seen, gpu: bool) -> list[Machine]:
+    return [m for m in seen.answering if m.resources.get("GPU" if gpu else "CPU", 0)]
 
 
 def _own(machine: Machine, gpu: bool, expected: Conditions | None = None) -> Conditions:

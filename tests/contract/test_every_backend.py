@@ -25,9 +25,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="this is the process with jax")
 def test_all_of_it_holds_on_jax() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:]
 
 

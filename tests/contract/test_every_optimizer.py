@@ -1,5 +1,6 @@
 """Every row of the table of optimizers: it says what Keras says, trains, and goes on exactly."""
 
+import functools
 import inspect
 import math
 from dataclasses import replace
@@ -13,6 +14,7 @@ from experiments.checks import InputError, settings_of
 from experiments.optimizer_classes import CLASSES, MOMENTUM, common
 from orchestrator import plan
 from orchestrator.store import Store
+from tests import any_model
 from tests.conftest import small
 from tests.tiny import job, momenta, rates, same, trainer, weights
 
@@ -105,6 +107,16 @@ def test_it_starts_as_keras_builds_it_on_the_fresh_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_scaled_loss_adds_to_its_state_and_takes_nothing_from_it(name: str) -> None:
+    def values(precision: str) -> list[str]:
+        trainer().reset(job(recipe(name), precision=precision))
+        named = (key.split("/") for key in trainer().state() if key.startswith("optimizer/"))
+        return sorted(value for _, _, value in named)
+
+    assert values("mixed_float16") == sorted([*values("float32"), "iteration", "step_counter", "dynamic_scale"])
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_it_trains_and_goes_on_exactly(name: str) -> None:
     warm, made = trainer(), job(recipe(name))
     other = replace(made, seed=1)
@@ -145,6 +157,50 @@ def test_it_trains_and_goes_on_exactly(name: str) -> None:
     else:
         with pytest.raises(InputError, match="above 0"):
             optimizers.require("o", made.optimizer, begins_at_0)
+
+
+# These take longer than they tell: by hand, or by the continuous integration.
+MORE = [
+    {"weight_decay": 0.25},
+    {"clipnorm": 0.25},
+    {"global_clipnorm": 0.25, "gradient_accumulation_steps": 2},
+    {"clipvalue": 0.125, "loss_scale_factor": 8.0},
+]
+
+
+@functools.cache
+def any_trainer() -> any_model.AnyTrainer:
+    """One trainer of a small network for every class."""
+    return any_model.new_trainer()
+
+
+@pytest.mark.parametrize("given", [{}, *(pytest.param(more, marks=pytest.mark.heavy) for more in MORE)], ids=str)
+@pytest.mark.parametrize("name", EVERY)
+def test_it_trains_as_fit_does(name: str, given: dict[str, Any]) -> None:
+    """The same weights, slots and metrics as from Keras's own loop over the same batches at the same rate."""
+    made, worker = any_model.case(noise=0.0, **recipe(name), **given), any_trainer()
+    worker.reset(made)
+    network = any_model.network((32, 32, 3), 2, 0.0)
+    network.set_weights(weights(worker.state()))
+    keras_own = optimizers.build(made.optimizer)
+    # Built within the first step, as by `fit`, ScheduleFreeAdamW begins with momenta of 0, not the weights.
+    keras_own.build(network.trainable_variables)
+    network.compile(keras_own, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    data = worker._datasets.get(made.data, lambda: pytest.fail("it is loaded by reset"))
+    pixels, labels = data.images.astype(np.float32) / 255, data.labels
+    validation = pixels[data.validation], labels[data.validation]
+    for epoch in range(2):
+        ours = worker.epoch(epoch, np.full(worker.steps, made.optimizer.learning_rate, np.float32))
+        order = data.train[datasets.order(len(data.train), made.seed, epoch)]
+        theirs = network.fit(
+            pixels[order], labels[order], batch_size=5, shuffle=False, validation_data=validation, verbose=0
+        )
+        assert theirs.history.keys() == ours.keys() - {"images"}
+        for metric, (value,) in theirs.history.items():
+            assert ours[metric] == pytest.approx(value, rel=1e-5, abs=1e-6), metric
+    expected = [*network.weights, *(v for v in keras_own.variables if v.name != "learning_rate")]
+    for (key, value), variable in zip(worker.state().items(), expected, strict=True):
+        np.testing.assert_allclose(value, variable.numpy(), rtol=1e-4, atol=1e-5, err_msg=key)
 
 
 # What a class needs to have a momentum at all.

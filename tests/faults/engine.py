@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from orchestrator import plan, roots
-from orchestrator.driver import Books, Outcome
+from orchestrator.driver import Books, Outcome, take_over
 from orchestrator.grid import Trial
 from orchestrator.plan import Plan
 from orchestrator.records import HISTORY
@@ -66,6 +66,7 @@ def run(
 ) -> Outcome:
     """Run the sweep as `sweep run` does, with Tune's part done by a loop: a worker that dies is started again."""
     with store.lock(sweep.name):
+        take_over(store, sweep.name)
         made = plan.make(sweep, store, share=share)
         books = Books(made, store, listener or Silent())
         books.open()
@@ -86,8 +87,7 @@ def run(
             except EOFError:
                 running.insert(0, (trial, None))
                 continue
-            books.progress(trial, result)
-            if not result["done"]:
+            if not books.progress(trial, result) and not result["done"]:
                 running.append((trial, steps))
         books.close()
         return books.outcome

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import plan, retention
-from orchestrator.driver import Books
+from orchestrator.driver import Books, take_over
 from orchestrator.files import HeldError, StoreError
 from orchestrator.grid import Trial
 from orchestrator.roots import cache_folder
@@ -116,6 +116,19 @@ def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Pat
         worker.advance()
     assert engine.numbers(store) == expected
     engine.assert_whole(forked(), store)
+
+
+def test_a_worker_that_outlives_its_driver_records_nothing_behind_the_back_of_the_next_plan(memory: Path) -> None:
+    store = Store.at(str(memory / "results"))
+    with first_trial(store) as (_, trial, told):
+        worker = engine.here(told)(trial)
+        worker.advance()
+    with store.lock("small"):
+        take_over(store, "small")
+        made = plan.make(forked(), store)
+        with pytest.raises(StoreError, match="taken over by another run"):
+            worker.advance()
+        assert len(store.read_trial("small", trial.id)) == len(made.walks[trial.id].keys) == 1
 
 
 @pytest.mark.parametrize("finished", [False, True], ids=["while it runs", "after its end"])

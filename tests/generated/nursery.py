@@ -36,7 +36,7 @@ class Answer:
         """Wait for it. Raises WorkError."""
         try:
             worked, value = self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise WorkError("the process died without a word") from None
         finally:
             self._connection.close()
@@ -83,6 +83,7 @@ class Nursery:
     def close(self) -> None:
         """End it; children that are still at work end by themselves."""
         self._control.close()
+        self._process.kill()  # taking a backend down in order takes a while
         self._process.wait()
 
     def __enter__(self) -> "Nursery":

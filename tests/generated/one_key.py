@@ -1,12 +1,11 @@
 """One key, one result: small jobs trained in several ways, each epoch under the key that the real plan gives it.
 
-`straight` and `turns` train through the real trials (`TrialRun`) and stores; `require_one_result` holds all that
-came out under one key against each other.
+`trained` has them trained by real workers (`WorkerTrainable`, without Ray) into real stores; `require_one_result`
+holds all that came out under one key against each other.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pprint import pformat
 from tempfile import TemporaryDirectory
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from experiments import rules
 from experiments.range_test import RangeTest
 from orchestrator import plan, sweep
+from orchestrator.grid import located
 from orchestrator.records import Row
-from orchestrator.roots import cache_folder
 from orchestrator.store import Store
-from orchestrator.trainable import Assignment, Context, TrialRun, trainer_class
+from orchestrator.trainable import Assignment, Context, WorkerTrainable, measure_range
 
 Document = Mapping[str, Any]
 State = Mapping[str, NDArray[Any]]
@@ -50,10 +49,9 @@ class Planned:
     save_best: bool
     assignment: Assignment
 
-    @property
-    def seed(self) -> int:
-        """The trial's seed."""
-        return self.assignment.trial.seed
+
+class RefusedError(Exception):
+    """A worker trains nothing, and says why."""
 
 
 @dataclass(frozen=True)
@@ -78,38 +76,54 @@ def planned(documents: Sequence[Document]) -> list[Planned]:
             checked = sweep.from_document({**document, "name": f"job-{number}"})
             made = plan.make(checked, empty)
             (trial,) = made.trials
-            fingerprint = made.roots.description(trial.recipe).fingerprint
-            assignment = Assignment(trial, made.walks[trial.id].chain, fingerprint)
+            assignment = Assignment(
+                replace(trial, recipe=located(trial.recipe)),
+                made.walks[trial.id].chain,
+                made.roots.description(trial.recipe).fingerprint,
+                made.roots.conditions(trial.recipe),
+            )
             result.append(Planned(checked.name, checked.trainer, checked.save_best, assignment))
     return result
 
 
 class Process:
-    """One worker process: a warm trainer for each kind, and a store for each job."""
+    """One worker process, whose trainer stays warm, with a store for each job."""
 
     def __init__(self, name: str, jobs: Sequence[Planned], folder: Path, straight: Path | None = None) -> None:
         self._name, self._jobs, self._folder, self._straight = name, jobs, folder / name, straight
-        self._trainers: dict[tuple[str, int], Any] = {}
         self._turns = 0
 
     def take(self, turn: Turn) -> list[Epoch]:
-        """Train what `turn` says; what its epochs gave."""
+        """Train what `turn` says; what its epochs gave. Raises RefusedError."""
         job, folder = self._jobs[turn.job], self._folder / str(turn.job)
-        store, assignment = Store.at(str(folder)), job.assignment
-        run = TrialRun(assignment, self._told(job, store, turn), self._trainer(job))
         if turn.ramp:
-            run.trainer.reset(run.job)  # type: ignore[attr-defined]
-            run.trainer.range_test(RangeTest(start=1e-4, end=1.0, steps=20).learning_rates())  # type: ignore[attr-defined]
-            run = TrialRun(assignment, self._told(job, store, turn), self._trainer(job))
-        epochs = []
-        stop = math.inf if turn.stop is None else turn.stop
-        while run.walk.ending is None and len(run.rows) < stop:
-            run.advance()
-            epochs.append(self._epoch(turn.job, run.rows[-1], folder))
+            self._measure_range(job)
+        worker = WorkerTrainable.__new__(
+            WorkerTrainable
+        )  # Ray's part of it keeps files and asks for a Ray session
+        trial = job.assignment.trial.id
+        worker.setup({"trial_id": trial, "attempt": 0}, self._told(turn, Store.at(str(folder))))
+        epochs: list[Epoch] = []
+        done, trained = False, turn.start
+        while not done and (turn.stop is None or trained < turn.stop):
+            result = worker.step()
+            if "failed" in result:
+                raise RefusedError(result["failed"])
+            done = result["done"]
+            if result["row"] is not None:
+                epochs.append(self._epoch(turn.job, result["row"], folder))
+                trained += 1
         self._turns += 1
         return epochs
 
-    def _told(self, job: Planned, store: Store, turn: Turn) -> Context:
+    def _measure_range(self, job: Planned) -> None:
+        trial, conditions = job.assignment.trial, job.assignment.conditions
+        assert conditions is not None
+        rates = RangeTest(start=1e-4, end=1.0, steps=20).learning_rates()
+        measure_range(trial.recipe, trial.seed, job.assignment.fingerprint, rates, job.trainer, {}, conditions)
+
+    def _told(self, turn: Turn, store: Store) -> Context:
+        job = self._jobs[turn.job]
         store.create()
         trial = job.assignment.trial.id
         store.write_run(job.name, {"run": self._name, "running": {}, "attempts": {trial: 0}, "since": 0.0})
@@ -129,13 +143,6 @@ class Process:
             assignments={trial: job.assignment},
             software={},
         )
-
-    def _trainer(self, job: Planned) -> Any:
-        threads = job.assignment.trial.recipe.settings.resources.cpus_per_trial
-        kind = job.trainer, threads
-        if kind not in self._trainers:
-            self._trainers[kind] = trainer_class(job.trainer)(threads=threads, cache=cache_folder())
-        return self._trainers[kind]
 
     def _epoch(self, job: int, row: Row, folder: Path) -> Epoch:
         metrics = {name: row[name] for name in rules.METRICS}

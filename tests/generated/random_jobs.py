@@ -4,6 +4,7 @@ A setting is drawn from values of its type that its limit allows; what the other
 """
 
 import functools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +30,8 @@ Document = dict[str, Any]
 CYCLING = sorted(name for name, row in schedules.SHAPES.items() if row.lowest is not None)
 HOT = 1e4
 """A learning rate at which nothing stays finite."""
+LARGE = 256
+"""Pixels: a part of a batch has 16 images."""
 _KEEP = tempfile.TemporaryDirectory()
 _POOLS: Mapping[type, tuple[Any, ...]] = {
     float: (0.0, 1e-12, 1e-7, 1e-3, 0.1, 0.3, 0.5, 0.9, 0.99, 1.0, 2.0, -0.5, -0.8),
@@ -51,15 +54,20 @@ def photos(each: int, variant: str = "") -> str:
     return str(folder)
 
 
-def repainted(path: str, folder: Path) -> str:
-    """A copy of the photos at `path` in `folder`, in which one photo has one other pixel."""
-    shutil.copytree(path, folder)
+def copied(path: str, folder: Path) -> str:
+    """The photos at `path`, once more in `folder`."""
+    return str(shutil.copytree(path, folder))
+
+
+def repaint(folder: Path) -> None:
+    """Change one pixel of one photo in `folder`, and nothing else that its file tells."""
     photo = sorted(folder.glob("*/*.png"))[0]
+    before = photo.stat()
     with Image.open(photo) as image:
         pixels = np.array(image)
-    pixels[0, 0] ^= 255
-    Image.fromarray(pixels).save(photo)
-    return str(folder)
+    pixels[:, :, 0] = pixels[:, :, 0][::-1]
+    Image.fromarray(pixels).save(photo, compress_level=0)
+    os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _values(name: str, hint: Any) -> tuple[Any, ...]:
@@ -135,7 +143,8 @@ def data_settings(draw: st.DrawFn) -> Document:
     given: Document = {
         "name": "images",
         "path": photos(draw(st.sampled_from((8, 6, 20)))),
-        "image_size": 32,
+        # Of large images a full batch is computed in parts.
+        "image_size": draw(st.sampled_from((32, 32, 32, LARGE))),
         "validation": draw(st.sampled_from((0.25, 0.4))),
     }
     if draw(st.booleans()):
@@ -216,6 +225,26 @@ def _cycled(document: Document) -> Document:
     return document
 
 
+def _wider(document: Document) -> Document:
+    document["model"]["width"] += 1e-6
+    return document
+
+
+def _class(document: Document) -> Document:
+    optimizer = document["optimizers"]["o"]
+    optimizer["class"] = {"Adam": "AdamW", "AdamW": "Adam"}.get(optimizer["class"], optimizer["class"])
+    optimizer.setdefault("weight_decay", 0.004 if optimizer["class"] == "Adam" else 0.0)
+    return document
+
+
+def _optimizer(name: str, value: Any) -> Callable[[Document], Document]:
+    def change(document: Document) -> Document:
+        document["optimizers"]["o"][name] = value
+        return document
+
+    return change
+
+
 def _set(key: str, value: Any) -> Callable[[Document], Document]:
     def change(document: Document) -> Document:
         document[key] = value
@@ -268,6 +297,11 @@ TWINS: Mapping[str, Callable[[Document], Document]] = {
     "a limit that does not limit": _limit,
     "no weight decay, or 0": _weight_decay,
     "a momentum that is cycled anyway": _cycled,
+    "Adam or AdamW": _class,
+    "a loss scaled by 1": _optimizer("loss_scale_factor", 1.0),
+    "embeddings, of which there are none": _optimizer("exclude_embeddings", False),
+    "no layer left out, in words": _optimizer("exclude_layers", []),
+    "nearly the same width": _wider,
     "deterministic": _set("deterministic", False),
     "longer": _longer,
     "another name": _set("name", "other"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from experiments import optimizer_classes, rules, schedules, sequences, vgg
 from experiments.checks import settings_of
+from experiments.initializers import INITIALIZERS
 from experiments.limits import Limit
 from experiments.optimizer_classes import CLASSES, common
 from experiments.range_test import SUGGESTIONS
@@ -143,7 +144,7 @@ def model(draw: st.DrawFn) -> Document:
         "name": draw(st.sampled_from(sorted(vgg.CONFIGURATIONS))),
         "width": draw(st.sampled_from([0.0625, 0.25, 1])),
         "head": draw(st.sampled_from(["average", "classic"])),
-        "initializer": draw(st.sampled_from(vgg.INITIALIZERS)),
+        "initializer": draw(st.sampled_from(sorted(INITIALIZERS))),
         "dropout": draw(st.sampled_from([0, 0.5])),
     }
     if result["head"] == "average":

@@ -31,7 +31,7 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
     {"constant": {}, "step": {"every": 2}},
     {"constant": {}, "late": {"name": "step", "every": 3}, "cosine": {}},
     {"constant": {}, "plateau": {"monitor": "val_accuracy", "patience": 1, "min_delta": 9}},
-    {"plateau": {"monitor": "val_loss", "patience": 1}},
+    {"constant": {}, "plateau": {"monitor": "val_loss", "patience": 1}},
 )
 NEVER_BETTER = {"monitor": "val_accuracy", "min_delta": 9.0}
 GRIDS: tuple[dict[str, Any], ...] = (
@@ -150,6 +150,7 @@ ONCE_BROKEN: dict[str, list[Operation]] = {
         Run("b", {"epochs": 2, "checkpoints": "needed"}),
         Clean("b"),
     ],
+    "all kept, and cleaned": [Run("a", {"epochs": 3, "checkpoints": "all"}), Clean("a")],
     "all epochs taken, and another best": [Run("a", LONG), Run("b", {"monitor": "val_loss"}, like="a")],
     "fewer epochs, and another best": [Run("a", {"epochs": 3}), Run("a", {"epochs": 5}), Run("a", {"epochs": 2})],
     "one beginning at once": [Together([Run("a", LONG), Run("b", like="a")], pace=0.03)],

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from experiments.optimizer_classes import CLASSES
 from tests.generated.nursery import Nursery
 from tests.generated.one_key import Turn, planned, require_one_result, trained
-from tests.generated.random_jobs import Case, cases
+from tests.generated.random_jobs import HOT, LARGE, Case, Document, cases, photos
 
 MINUTES = float(os.environ.get("GENERATED_MINUTES", "10"))
 """How long each heavy test goes on looking."""
@@ -53,7 +54,34 @@ def hold(nursery: Nursery, case: Case) -> None:
         require_one_result(epochs, case.documents, orders)
 
 
-@settings(SHORT, max_examples=4)
+def document(optimizer: str, **changes: Any) -> Document:
+    """A job on 12 photos for training."""
+    return {
+        "data": {"name": "images", "path": photos(8), "image_size": 32},
+        "model": {"name": "vgg11", "width": 1 / 16, "initializer": "he_uniform"},
+        "optimizers": {"o": {"class": optimizer}},
+        "schedules": {"constant": {}},
+        "batch_size": 5,
+        "epochs": 2,
+        **changes,
+    }
+
+
+def test_what_once_gave_two_results(tensorflow: Nursery) -> None:
+    """Slots taken for equal weights, or for NaN; a full batch in parts; a product of betas left behind."""
+    data = {"name": "images", "path": photos(20), "image_size": LARGE}
+    model = {"name": "vgg11", "width": 1 / 64, "head": "classic"}
+    documents = (
+        document("SGD", optimizers={"o": {"class": "SGD", "learning_rate": HOT}}),
+        document("ScheduleFreeAdamW"),
+        document("Nadam", precision="mixed_float16", epochs=3),
+        document("SGD", data=data, model=model, batch_size="full"),
+        document("SGD", data=data, model=model, batch_size=30),
+    )
+    hold(tensorflow, Case(documents, ((Turn(1), Turn(4), Turn(2, 0, 2)), (Turn(2, 2), Turn(0), Turn(3)))))
+
+
+@settings(SHORT, max_examples=3)
 @given(case=cases(least=3))
 def test_a_few_cases(tensorflow: Nursery, case: Case) -> None:
     hold(tensorflow, case)
