@@ -146,7 +146,7 @@ def test_a_job_is_stopped_and_goes_on_where_it_was(cluster: Cluster) -> None:
         code, job = cluster.run(f"{submit} --no-watch")
         assert code == 0, job
         cluster.await_rows("stopped")
-        code, said = cluster.run(f"{submit} --no-watch -S epochs=9")
+        code, said = cluster.run(f"{submit.replace('epochs=6', 'epochs=9')} --no-watch")
         assert code == 2, said
         assert f"sweep 'stopped' runs with other settings, as job {job.strip()}" in said
         code, said = cluster.run(f"sweep stop faults.yaml {WHERE} -S name=stopped")
