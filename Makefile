@@ -23,7 +23,7 @@ test: install
 
 # What is run on jax as well: a process keeps one backend. Without optimization XLA compiles in half the time.
 ON_BOTH := tests/test_trainer.py tests/test_initializers.py tests/test_vgg.py tests/contract/test_every_optimizer.py \
-  tests/contract/test_every_slot.py
+  tests/contract/test_every_slot.py tests/contract/test_every_backend.py
 
 check: install
 	$(BIN)/ruff check .

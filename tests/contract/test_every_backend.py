@@ -1,7 +1,6 @@
-"""What holds on every backend: run as it is here, and once more in a process with jax."""
+"""What holds on every backend: `make test` runs it on TensorFlow and on jax."""
 
 import math
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,14 +19,6 @@ from tests.any_model import AnyTrainer, case, new_trainer, train
 from tests.tiny import job, same, trainer, weights
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") == "jax", reason="this is the process with jax")
-def test_all_of_it_holds_on_jax() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:]
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
