@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, sweep
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import ROOT
+from orchestrator.planning import plan
+from orchestrator.spec import sweep
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import Store
 from tests.faults.conftest import memory
-from tests.test_store import row
+from tests.support.command import ROOT
+from tests.support.rows import row
 
 __all__ = ["memory"]
 
@@ -26,7 +27,7 @@ from pathlib import Path
 began = time.perf_counter()
 from orchestrator import plan
 from tests.benchmarks.test_planning import big
-from orchestrator.store import Store
+from orchestrator.storage.store import Store
 imported = time.perf_counter() - began
 began, used = time.perf_counter(), time.process_time()
 made = plan.make(big(), Store.at(sys.argv[1]))

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import backends, datasets, optimizers, vgg
-from experiments.checks import InputError, settings_of
-from experiments.optimizer_classes import CLASSES, MOMENTUM, common
-from orchestrator import plan
-from orchestrator.store import Store
-from tests import any_model
-from tests.conftest import small
-from tests.tiny import job, momenta, rates, same, trainer, weights
+from experiments import datasets, optimizers
+from experiments.models import vgg
+from experiments.optimizers.classes import CLASSES, MOMENTUM, common
+from experiments.settings import InputError, settings_of
+from experiments.training import backends
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support import any_model
+from tests.support.sweeps import small
+from tests.support.tiny import job, momenta, rates, same, trainer, weights
 
 EVERY = sorted(CLASSES)
 # Of 12 images: jax compiles a program anew for a smaller last batch, which tests of the trainer have.

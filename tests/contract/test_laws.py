@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.command import ROOT
 
 HEAVY = ("ray", "keras", "tensorflow", "jax")
 MAY_START_RAY = {"trainable.py", "tuning.py"}

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, sealed
-from orchestrator import store as stores
-from orchestrator.files import DamagedError
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from orchestrator.verified import Damage
-from tests.conftest import small
-from tests.faults import engine
-from tests.test_cli import sweep as command
-from tests.test_cli import written
+from orchestrator.planning import plan
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import checksums
+from orchestrator.storage import store as stores
+from orchestrator.storage.filesystem import DamagedError
+from orchestrator.storage.store import Store
+from orchestrator.storage.verified_files import Damage
+from tests.support import engine
+from tests.support.command import command
+from tests.support.sweeps import small, written
 
 SWEEP: dict[str, Any] = {
     "optimizers": {"sgd": {"class": "SGD"}},
@@ -164,10 +164,10 @@ def test_the_next_run_sets_the_damaged_file_aside_and_makes_it_again(kind: str, 
 
 
 FOREIGN = {
-    "sealed nothing": sealed.json_bytes({}),
-    "sealed numbers": sealed.json_bytes(dict.fromkeys(("run", "running", "attempts", "since", "reason"), 3)),
-    "sealed text": sealed.json_bytes(dict.fromkeys(("key", "sha256", "bytes", "epoch_key", "loss"), "a")),
-    "sealed list": sealed.seal(f'["seal", "{sealed._BLANK.decode()}"]'.encode()),
+    "sealed nothing": checksums.json_bytes({}),
+    "sealed numbers": checksums.json_bytes(dict.fromkeys(("run", "running", "attempts", "since", "reason"), 3)),
+    "sealed text": checksums.json_bytes(dict.fromkeys(("key", "sha256", "bytes", "epoch_key", "loss"), "a")),
+    "sealed list": checksums.seal(f'["seal", "{checksums._BLANK.decode()}"]'.encode()),
     "list": b"[1, 2]",
     "nothing": b"null",
     "text": b'{"name": 3, "checkpoints": ["all"], "running": [], "seal": ""}',

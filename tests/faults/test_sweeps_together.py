@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator import driver, plan
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import small
-from tests.fakes import VectorTrainer
-from tests.faults import engine, processes
+from orchestrator.execution import run as driver
+from orchestrator.planning import plan
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm
-from tests.test_cli import written
+from tests.support import engine, processes
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import small, written
 
 SCHEDULES = {
     "constant": {},

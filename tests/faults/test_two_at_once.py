@@ -8,22 +8,21 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, retention
-from orchestrator.driver import Books, take_over
-from orchestrator.files import HeldError, StoreError
-from orchestrator.grid import Trial
-from orchestrator.roots import cache_folder
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from orchestrator.trainable import Context, LateError, TrialRun, trainer_class
-from tests.conftest import small
-from tests.fakes import VectorTrainer
-from tests.faults import engine
+from experiments.environment import cache_folder
+from orchestrator.execution.run import Books, take_over
+from orchestrator.execution.trainable import Context, LateError, TrialRun, trainer_class
+from orchestrator.planning import checkpoint_retention, plan
+from orchestrator.spec.sweep import Sweep
+from orchestrator.spec.trials import Trial
+from orchestrator.storage.filesystem import HeldError, StoreError
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
-from tests.test_cli import sweep as command
-from tests.test_cli import written
+from tests.support import engine
+from tests.support.command import command
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import small, written
 
-SLOW = forked(trainer="tests.fakes:SlowTrainer")
+SLOW = forked(trainer="tests.support.fakes:SlowTrainer")
 EPOCHS = 3 + 2 + 1
 
 
@@ -86,7 +85,7 @@ def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) ->
         assert "ab" * 32 in store.checkpoints()
         second = Store.at(str(store))
         with second.lock("other"), pytest.raises(HeldError, match="another sweep is being run"):
-            retention.clean(plan.make(other, second), second)
+            checkpoint_retention.clean(plan.make(other, second), second)
         books.close()
     engine.run(forked(), store)
     engine.assert_whole(other, store, forked())

@@ -16,18 +16,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from experiments import rules
-from orchestrator import outline, report, standing
-from orchestrator import plan as plans
-from orchestrator.plan import Plan
-from orchestrator.records import HISTORY
-from orchestrator.roots import Roots
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import small
-from tests.faults import engine
+from experiments import callbacks
+from orchestrator.analysis import status as standing
+from orchestrator.console import plan_and_status
+from orchestrator.planning import plan as plans
+from orchestrator.planning.plan import Plan
+from orchestrator.planning.root_key import Roots
+from orchestrator.report import formats
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.history import HISTORY
+from orchestrator.storage.store import Store
 from tests.generated.engines import PATIENCE, Forked, Running, Stuck
-from tests.silent import TIMINGS
+from tests.support import engine
+from tests.support.silent import TIMINGS
+from tests.support.sweeps import small
 
 TRAINER = "tests.generated.lineage_trainer:LineageTrainer"
 LOOK = 0.05
@@ -381,7 +383,7 @@ class World:
             lacking = plan.sweep.save_best and trial in calm.best and models.get(trial) != calm.best[trial]
             bare = bare or (count == len(keys) and lacking)
         epochs = plan.epochs
-        assert outline.as_json(plan)["epochs"]["known"] == epochs.known == known, (name, epochs, known)
+        assert plan_and_status.as_json(plan)["epochs"]["known"] == epochs.known == known, (name, epochs, known)
         assert epochs.total == epochs.known + epochs.shared + epochs.new, (name, epochs)
         assert epochs.again == len(again) or (bare and epochs.again > len(again)), (name, epochs, len(again))
         if all(
@@ -395,7 +397,7 @@ class World:
         assert status["trials"]["completed"] + status["trials"]["diverged"] == ended, (name, status)
         assert status["trials"]["running"] == 0, (name, status)
         if name in self.finished:
-            recipes = json.loads(report.render("json", standing.comparison(plan, store, None)))["recipes"]
+            recipes = json.loads(formats.render("json", standing.comparison(plan, store, None)))["recipes"]
             assert len(recipes) == len({id(t.recipe) for t in plan.trials}), name
 
     def _readers_see_all(self, name: str, before: Plan) -> None:
@@ -423,7 +425,7 @@ class World:
             for rows in histories.values():
                 table = rows.to_pylist()
                 keys = [row["epoch_key"] for row in table]
-                bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in rules.METRICS]
+                bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in callbacks.METRICS]
                 holders |= set(keys) if keeps_all else {keys[-1], *(key for key in bests if key)}
                 holders |= self._resumed(keys, store.checkpoints())
         for name in self.documents:
@@ -469,18 +471,18 @@ def _weights(store: Store) -> set[str]:
 
 
 def _finite(row: Mapping[str, Any]) -> bool:
-    return all(math.isfinite(row[metric]) for metric in rules.METRICS)
+    return all(math.isfinite(row[metric]) for metric in callbacks.METRICS)
 
 
 def _best(keys: Sequence[str], rows: Mapping[str, Mapping[str, Any]], monitor: str) -> str | None:
     """The best epoch, unless it has no weights because it is not finite."""
-    best = rules.best_epoch([rows[key] for key in keys], monitor)
+    best = callbacks.best_epoch([rows[key] for key in keys], monitor)
     return keys[best] if best is not None and _finite(rows[keys[best]]) else None
 
 
 def _measured(row: Mapping[str, Any]) -> str:
     """What was measured in an epoch, to the bit."""
-    return repr([row[name] for name in ("epoch", *rules.METRICS, "learning_rate", "learning_rate_end")])
+    return repr([row[name] for name in ("epoch", *callbacks.METRICS, "learning_rate", "learning_rate_end")])
 
 
 def _shown(numbers: Sequence[Mapping[str, Any]], name: str = "calm") -> str:

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments import rules
-from experiments.range_test import RangeTest
-from orchestrator import plan, sweep
-from orchestrator.grid import located
-from orchestrator.records import Row
-from orchestrator.store import Store
-from orchestrator.trainable import Assignment, Context, WorkerTrainable, measure_range
+from experiments import callbacks
+from experiments.lr_range_test import RangeTest
+from orchestrator.execution.trainable import Assignment, Context, WorkerTrainable, measure_range
+from orchestrator.planning import plan
+from orchestrator.spec import sweep
+from orchestrator.spec.trials import located
+from orchestrator.storage.history import Row
+from orchestrator.storage.store import Store
 
 Document = Mapping[str, Any]
 State = Mapping[str, NDArray[Any]]
@@ -145,7 +146,7 @@ class Process:
         )
 
     def _epoch(self, job: int, row: Row, folder: Path) -> Epoch:
-        metrics = {name: row[name] for name in rules.METRICS}
+        metrics = {name: row[name] for name in callbacks.METRICS}
         return Epoch(row["epoch_key"], job, row["epoch"], self._name, self._turns, metrics, folder)
 
 
@@ -162,7 +163,7 @@ def trained(
 
 def difference(one: Epoch, other: Epoch) -> str | None:
     """The first value in which two epochs differ, in words; None where all bits are the same."""
-    for name in rules.METRICS:
+    for name in callbacks.METRICS:
         a, b = one.metrics[name], other.metrics[name]
         if np.float64(a).tobytes() != np.float64(b).tobytes():
             return f"{name}: {a!r} and {b!r}"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from experiments import rules
+from experiments import callbacks
 from tests.faults.conftest import MEMORY
 from tests.generated.engines import CommandLine
 from tests.generated.facts import Clean, Damage, Operation, Run, Together, play, script
@@ -56,7 +56,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "schedules": st.sampled_from(SCHEDULES),
     "seeds": st.sampled_from(([0], [1], [0, 1])),
     "epochs": st.integers(1, 7),
-    "monitor": st.sampled_from(rules.METRICS),
+    "monitor": st.sampled_from(callbacks.METRICS),
     "checkpoints": st.sampled_from(("needed", "all")),
     "save_best": st.sampled_from((True, True, False)),
     "early_stopping": st.sampled_from((None, {"monitor": "val_loss", "patience": 1})),

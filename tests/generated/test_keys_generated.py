@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from experiments.checks import InputError
-from orchestrator import plan, sweep
-from orchestrator.document import Document
-from orchestrator.store import Store
+from experiments.settings import InputError
+from orchestrator.planning import plan
+from orchestrator.spec import sweep
+from orchestrator.spec.yaml_document import Document
+from orchestrator.storage.store import Store
 from tests.generated.recipes import LAST, OTHER_EPOCHS, OTHER_ROOT, SAME, recipes
 
 HEAVY = int(os.environ.get("GENERATED_CASES", "20000"))
