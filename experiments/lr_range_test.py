@@ -172,3 +172,16 @@ def _longest_fall(values: NDArray[np.float64]) -> list[int]:
         places.append(place)
         place = int(before[place])
     return places[::-1]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measured range test with its reading: `learning_rate` and `loss`, float64 [n], one a `unit`."""
+
+    label: str
+    unit: str
+    learning_rate: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    reading: Reading
+    seconds: float
+    suggestion: str

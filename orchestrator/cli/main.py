@@ -147,21 +147,21 @@ def run_command(
 ) -> int:
     """Run what is missing, then print the comparison."""
     from orchestrator.console.tensorboard import EventFiles
-    from orchestrator.execution import run
+    from orchestrator.execution import range_tests, recorder, run, session
 
     talk = Console(stderr=True)
     if tensorboard is not None:
         outputs.require_folder("--tensorboard", tensorboard)
     planned, store = _open(file, overrides, results, share=not no_share)
     store.probe()
-    run.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
-    with run.session(planned, store, address) as findings, store.lock(planned.sweep.name):
+    session.prepare((t.recipe for t in planned.unfinished), lambda what: counting(talk, what))
+    with session.session(planned, store, address) as findings, store.lock(planned.sweep.name):
         _say(findings)
         if planned.open_tests:
             store.create()
-            if lr_range_tests.run(planned.open_tests, planned.sweep.trainer, store, exits.talk):
+            if range_tests.run(planned.open_tests, planned.sweep.trainer, store, exits.talk):
                 return 1
-        run.take_over(store, planned.sweep.name)
+        recorder.take_over(store, planned.sweep.name)
         planned = plan.make(planned.sweep, store, not no_share, planned.roots)
         with Display(planned, talk) as display:
             listener = EventFiles(planned, tensorboard, display) if tensorboard else display
@@ -262,7 +262,7 @@ def lr_find_command(
     as_json: bool,
 ) -> int:
     """Test the range of learning rates of each optimizer; no ramp is ever run twice."""
-    from orchestrator.execution import run
+    from orchestrator.execution import range_tests, session
     from orchestrator.report import lr_range_test
 
     if output is not None:
@@ -278,14 +278,14 @@ def lr_find_command(
     if missing:
         recipes = [test.recipe for test in missing]
         store.probe()
-        run.prepare(recipes, lambda what: counting(talk, what))
-        session = run.session_for(recipes, checked.trainer, store, address)
-        with session as findings, store.lock(checked.name):
+        session.prepare(recipes, lambda what: counting(talk, what))
+        ray_session = session.session_for(recipes, checked.trainer, store, address)
+        with ray_session as findings, store.lock(checked.name):
             _say(findings)
             store.create()
             for damage in damaged:
                 exits.talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
-            failed = lr_range_tests.run(missing, checked.trainer, store, exits.talk)
+            failed = range_tests.run(missing, checked.trainer, store, exits.talk)
         tests, _ = lr_range_tests.of_optimizers(checked, roots, store, optimizer)
     curves = [test.measured for test in tests if test.curve] + lr_range_tests.trained(checked, store, optimizer)
     if as_json:

@@ -24,6 +24,7 @@ from experiments.object_store import is_address
 from experiments.settings import InputError
 from orchestrator.cluster.ray_session import passed_on
 from orchestrator.cluster.ssh_tunnel import tunnel
+from orchestrator.storage.store import require_sweep_name
 from orchestrator.spec import trials
 from orchestrator.spec.sweep import Sweep
 
@@ -79,6 +80,7 @@ class Request:
 
 def request(file: Path, sweep: Sweep, overrides: Sequence[str], results: str | None) -> Request:
     """Check that a sweep can run elsewhere. Raises InputError for what only this machine would see."""
+    require_sweep_name(sweep.name)
     results = results or sweep.results
     if not is_address(results) and not os.path.isabs(results):
         raise InputError(

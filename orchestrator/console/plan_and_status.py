@@ -11,7 +11,7 @@ from experiments import schedules
 from experiments.environment import available_cpus
 from orchestrator.analysis import status
 from orchestrator.console.live_progress import duration, sparkline
-from orchestrator.execution.run import Outcome
+from orchestrator.execution.events import Outcome
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial

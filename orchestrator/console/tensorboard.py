@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.callbacks import METRICS
-from orchestrator.execution.run import Listener
+from orchestrator.execution.events import Listener
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.history import Row

@@ -29,8 +29,9 @@ from orchestrator.cluster import node_inventory
 from orchestrator.cluster.autoscaler import grows
 from orchestrator.cluster.capacity import Places
 from orchestrator.cluster.ray_session import alive, loses_a_node
-from orchestrator.execution.run import Books
-from orchestrator.execution.trainable import Assignment, Context, WorkerTrainable
+from orchestrator.execution.recorder import Books
+from orchestrator.execution.trainable import WorkerTrainable
+from orchestrator.execution.trial import Assignment, Context
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import located
 from orchestrator.storage.filesystem import StoreError

@@ -5,26 +5,23 @@ under that key for every sweep, so that no ramp is ever run twice. `learning_rat
 answered from here before a trial has a chain.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments import lr_range_test
-from experiments.lr_range_test import RangeTest, Reading
+from experiments.lr_range_test import Curve, RangeTest, Reading
 from experiments.settings import InputError, unknown
-from orchestrator.cluster import node_inventory
 from orchestrator.cluster.conditions import Conditions
 from orchestrator.planning import epoch_chain
 from orchestrator.planning.root_key import Roots
 from orchestrator.spec import trials as grid
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Recipe, Trial
-from orchestrator.storage.filesystem import StoreError
-from orchestrator.storage.store import Store
+from orchestrator.storage.store import Store, require_sweep_name
 from orchestrator.storage.verified_files import Damage
 
 FORMAT = 1
@@ -35,19 +32,6 @@ PROVISIONAL = 1.0
 """Stands for a peak that is not known yet: the table then holds fractions of it."""
 _DECIDES = ("data", "model", "batch_size", "precision", "deterministic", "resources", "optimizers")
 """The grid axes that a test depends on."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A measured range test with its reading: `learning_rate` and `loss`, float64 [n], one a `unit`."""
-
-    label: str
-    unit: str
-    learning_rate: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    reading: Reading
-    seconds: float
-    suggestion: str
 
 
 @dataclass(frozen=True)
@@ -104,6 +88,7 @@ def of_optimizers(
     sweep: Sweep, roots: Roots, store: Store, optimizer: str | None = None
 ) -> tuple[list[Test], list[Damage]]:
     """The test of every optimizer (or of one, by label) at every point of the grid that matters to it."""
+    require_sweep_name(sweep.name)
     if optimizer is not None and optimizer not in sweep.optimizers:
         raise unknown("--optimizer", "optimizer", optimizer, sweep.optimizers)
     recipes = [recipe for recipe in grid.recipes(sweep) if optimizer in (None, recipe.optimizer_label)]
@@ -174,64 +159,3 @@ def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Cu
             Curve(trial.id, "epoch", rates[:finite], loss[:finite], reading, seconds, sweep.range_test.suggestion)
         )
     return curves
-
-
-def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], None]) -> dict[str, str]:
-    """Run `tests` in parallel on the Ray that is connected and keep their curves; why those failed that did.
-
-    Raises StoreError when a curve cannot be written, and where a worker must not measure.
-    """
-    import ray
-
-    from orchestrator.execution.trainable import measure_range
-
-    failed, software = {}, node_inventory.software()
-    waiting = {}
-    for test in tests:
-        resources = test.recipe.settings.resources
-        task = ray.remote(measure_range).options(
-            num_cpus=resources.cpus_per_trial,
-            num_gpus=resources.gpus_per_trial,
-            max_retries=2,
-            runtime_env={"env_vars": _process(test.recipe)},
-        )
-        recipe = grid.located(test.recipe.at_rate(test.ramp.start))
-        rates = test.ramp.learning_rates()
-        asked = recipe, test.seed, test.fingerprint, rates, trainer, software, test.conditions
-        waiting[task.remote(*asked)] = test
-    while waiting:
-        (done, *_), _ = ray.wait(list(waiting))
-        test = waiting.pop(done)
-        try:
-            curve = ray.get(done)
-        except ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None) or error
-            if isinstance(cause, StoreError):
-                for other in waiting:
-                    ray.cancel(other)
-                raise cause from None
-            failed[test.label] = _reason(cause)
-        else:
-            store.write_range_test(test.key, curve)
-            count, of = len(curve["loss"]), test.ramp.steps
-            say(f"range test {test.label}: {count} of {of} steps in {curve['seconds']:.1f} s")
-        if test.label in failed:
-            say(f"range test {test.label}: failed: {failed[test.label]}")
-    return failed
-
-
-def _process(recipe: Recipe) -> dict[str, str]:
-    """Variables by which Ray tells processes apart: one keeps its threads, and how it computes, for life."""
-    settings = recipe.settings
-    return {
-        "OMP_NUM_THREADS": str(settings.resources.cpus_per_trial),
-        "SWEEP_DETERMINISTIC": str(settings.deterministic),
-    }
-
-
-def _reason(cause: BaseException) -> str:
-    """Why a test failed, in one line."""
-    if isinstance(cause, InputError):
-        return str(cause)
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"

@@ -16,7 +16,7 @@ from orchestrator.planning.root_key import Roots
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Trial, trials
 from orchestrator.storage.history import Known as KnownEpochs
-from orchestrator.storage.store import Histories, Store
+from orchestrator.storage.store import Histories, Store, require_sweep_name
 from orchestrator.storage.verified_files import Damage
 
 
@@ -113,6 +113,7 @@ def make(sweep: Sweep, store: Store, share: bool = True, roots: Roots | None = N
 
     The `roots` of another plan of this sweep spare a second look at the data.
     """
+    require_sweep_name(sweep.name)
     roots = roots or Roots(sweep.trainer)
     tests, damaged_tests = lr_range_tests.needed(sweep, roots, store)
     found, provisional = lr_range_tests.answered(trials(sweep), tests)

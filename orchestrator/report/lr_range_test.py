@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.lr_range_test import SUGGESTIONS
-from orchestrator.planning.lr_range_tests import Curve
+from experiments.lr_range_test import SUGGESTIONS, Curve
 from orchestrator.report.figures import style
 from orchestrator.report.figures.style import FAINT, INK, SERIES, SOFT
 

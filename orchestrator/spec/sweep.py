@@ -20,7 +20,6 @@ from experiments.models import vgg
 from experiments.settings import InputError, Limit, converted, mapping, one_line, unknown, whole
 from orchestrator.spec.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
 from orchestrator.spec.yaml_document import Document, dotted, override, put, read, resolve
-from orchestrator.storage import store
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 CHECKPOINT_POLICIES = ("needed", "all")
@@ -283,12 +282,7 @@ def _label(where: str, value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    name = _label("name", value)
-    if store.is_taken(name):
-        raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
-    if len(name) > store.LONGEST_NAME:
-        raise InputError(f"name: expected at most {store.LONGEST_NAME} characters, got {len(name)}: {name!r}")
-    return name
+    return _label("name", value)
 
 
 def _needed(key: str, document: Document) -> Any:

@@ -32,6 +32,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
+from experiments.settings import InputError
 from orchestrator.storage import checksums, file_lock
 from orchestrator.storage import history as records
 from orchestrator.storage.filesystem import DamagedError, Files
@@ -43,8 +44,6 @@ FORMAT_FILE = "format.json"
 CHECKPOINTS = "checkpoints"
 RANGE_TESTS = "range-tests"
 FINISHED = "_finished"
-LONGEST_NAME = 100
-"""Characters of a sweep's name; file names hold 255 bytes, and those of leases hold more than the sweep's name."""
 _TOP = frozenset((FORMAT_FILE, file_lock.FOLDER, file_lock.TURN, CHECKPOINTS, RANGE_TESTS))
 _RUN = {"run": str, "running": dict, "attempts": dict, "since": float}
 _PASSING = re.compile(r"(probe|shared)-[0-9a-f]{32}.*")
@@ -52,9 +51,13 @@ COMPACT_ABOVE = 256
 """More history files than this and the finished ones are merged: 10,000 small files take 5 s to read."""
 
 
-def is_taken(name: str) -> bool:
-    """Whether a sweep called `name` would lie where a store keeps something else, whatever the case of letters."""
-    return name.casefold() in _TOP or _PASSING.fullmatch(name.casefold()) is not None
+def require_sweep_name(name: str) -> None:
+    """Raise InputError where a sweep called `name` would lie where every store keeps something else.
+
+    The case of letters does not matter, because to some file systems it does not.
+    """
+    if name.casefold() in _TOP or _PASSING.fullmatch(name.casefold()):
+        raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from experiments import environment
 from experiments.lr_range_test import RangeTest
 from experiments.training.trainer import Trainer
-from orchestrator.execution.trainable import _job
+from orchestrator.execution.trainers import _job
 from orchestrator.spec.trials import trials
 from tests.support.sweeps import small
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.console.live_progress import Estimate
-from orchestrator.execution import run
+from orchestrator.execution import run, session
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
@@ -51,7 +51,7 @@ def test_the_time_left_is_right_within_a_quarter_after_a_fifth_of_the_run(tmp_pa
     store = Store.at(str(tmp_path))
     planned = plan.make(small(**CHANGES), store)
     watch = Watch(planned)
-    with run.session(planned, store, None), store.lock(planned.sweep.name):
+    with session.session(planned, store, None), store.lock(planned.sweep.name):
         run.run(planned, store, watch)
     end = watch.asked[-1][0]
     errors = [

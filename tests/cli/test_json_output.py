@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from experiments import lr_range_test
+from experiments.lr_range_test import Curve
 from orchestrator.planning import lr_range_tests
-from orchestrator.planning.lr_range_tests import Curve
 from orchestrator.planning.root_key import Roots
 from orchestrator.report.lr_range_test import picture, render
 from orchestrator.storage.store import Store

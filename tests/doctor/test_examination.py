@@ -14,7 +14,7 @@ from orchestrator.cluster import connection_check, node_inventory
 from orchestrator.cluster.node_inventory import Machine
 from orchestrator.doctor import examination, node_checks
 from orchestrator.doctor.check import Check, Seen
-from orchestrator.execution.trainable import require_same
+from orchestrator.execution.trainers import require_same
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.storage.filesystem import StoreError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.execution import run
+from orchestrator.execution import range_tests, run
 from orchestrator.planning import lr_range_tests, plan
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.root_key import Roots
@@ -28,7 +28,7 @@ def measured(sweep: Sweep, store: Store) -> Plan:
     """The plan after its range tests."""
     said: list[str] = []
     before = plan.make(sweep, store)
-    assert lr_range_tests.run(before.open_tests, sweep.trainer, store, said.append) == {}
+    assert range_tests.run(before.open_tests, sweep.trainer, store, said.append) == {}
     assert len(said) == len(before.open_tests)
     return plan.make(sweep, store)
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from experiments.environment import cache_folder
-from orchestrator.execution.run import Books, take_over
-from orchestrator.execution.trainable import Context, LateError, TrialRun, trainer_class
+from orchestrator.execution.recorder import Books, take_over
+from orchestrator.execution.trainers import trainer_class
+from orchestrator.execution.trial import Context, LateError, TrialRun
 from orchestrator.planning import checkpoint_retention, plan
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Trial

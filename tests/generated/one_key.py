@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from experiments import callbacks
 from experiments.lr_range_test import RangeTest
-from orchestrator.execution.trainable import Assignment, Context, WorkerTrainable, measure_range
+from orchestrator.execution.range_tests import measure_range
+from orchestrator.execution.trainable import WorkerTrainable
+from orchestrator.execution.trial import Assignment, Context
 from orchestrator.planning import plan
 from orchestrator.spec import sweep
 from orchestrator.spec.trials import located

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from experiments.settings import InputError
 from orchestrator.cli import main
-from orchestrator.execution import run as driver
+from orchestrator.execution import session
 from orchestrator.planning.root_key import silently
 from orchestrator.spec import sweep, trials
 from orchestrator.storage.store import Store
@@ -101,7 +101,7 @@ def run(text: str, plan: Any) -> None:
         if checked.trainer == sweep.DEFAULT_TRAINER:  # what names the fake one may be what was broken
             return
         recipes = trials.recipes(checked)
-        driver.prepare(recipes, silently)
+        session.prepare(recipes, silently)
         outcome = engine.run(checked, Store.at(str(results)))
         assert outcome.failed == {}
         code, out, err = command("plan", path, "--results", results, "--json")

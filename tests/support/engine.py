@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from experiments import environment
-from orchestrator.execution.run import Books, Outcome, take_over
-from orchestrator.execution.trainable import Assignment, Context, TrialRun, trainer_class
+from orchestrator.execution.events import Outcome
+from orchestrator.execution.recorder import Books, take_over
+from orchestrator.execution.trainers import trainer_class
+from orchestrator.execution.trial import Assignment, Context, TrialRun
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import Sweep

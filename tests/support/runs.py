@@ -4,8 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.execution import run as driver
-from orchestrator.execution.run import Outcome
+from orchestrator.execution import run as execution
+from orchestrator.execution.events import Outcome
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import Sweep
@@ -17,7 +17,7 @@ def run(sweep: Sweep, store: Store, share: bool = True, listener: Silent | None 
     """Run the sweep as `sweep run` does; what the run did, and the plan afterwards."""
     made = plan.make(sweep, store, share=share)
     with store.lock(sweep.name):
-        outcome = driver.run(made, store, listener or Silent())
+        outcome = execution.run(made, store, listener or Silent())
     return outcome, plan.make(sweep, store)
 
 
