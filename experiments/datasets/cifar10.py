@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.datasets.content_hashes import content_hashes
 from experiments.datasets.image_decoding import resized
-from experiments.datasets.location import Origin, origin
+from experiments.datasets.location import Location, origin
 from experiments.datasets.source import Progress
 from experiments.settings import InputError
 
@@ -34,7 +34,7 @@ PATH_HINT = (
 class Cifar:
     """The training batches as a catalogue; `batches` are memory-mapped, uint8 [records, 3073] each."""
 
-    root: Origin
+    root: Location
     cache: Path
     batches: tuple[NDArray[np.uint8], ...]
     labels: NDArray[np.int64]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from experiments.datasets.decoded_cache import decoded_once
 from experiments.datasets.registry import SOURCES
 from experiments.datasets.settings import Data
-from experiments.datasets.source import Catalogue, Progress, fingerprint
+from experiments.datasets.source import ImageSource, Progress, fingerprint
 from experiments.datasets.split import require, split, subset
 from experiments.environment import available_cpus
 
@@ -54,7 +54,7 @@ class Dataset:
 class _Selection:
     """The images used: their indices in the catalogue, content hashes and labels, and the split over them."""
 
-    catalogue: Catalogue
+    catalogue: ImageSource
     used: list[int]
     digests: list[str]
     labels: Indices

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.datasets import regular_files
 from experiments.datasets.content_hashes import content_hashes
 from experiments.datasets.image_decoding import decoded
-from experiments.datasets.location import Origin, origin
+from experiments.datasets.location import Location, origin
 from experiments.datasets.source import Progress, few
 from experiments.settings import InputError
 
@@ -30,7 +30,7 @@ SEARCHED = 200  # folders looked through for a better path after an error
 class Folder:
     """The photos under `root` as a catalogue; `names` are relative to it, sorted."""
 
-    root: Origin
+    root: Location
     cache: Path
     classes: tuple[str, ...]
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ def survey(path: str | None, cache: Path) -> Folder:
     return Folder(root, cache, classes, tuple(name for name, _ in ranked), labels)
 
 
-def _grouped(root: Origin) -> dict[str, list[str]]:
+def _grouped(root: Location) -> dict[str, list[str]]:
     """Class -> names of its images relative to `root`. Raises InputError."""
     images, folders = _look(root)
     inside = {folder: _look(root / folder) for folder in folders}
@@ -103,7 +103,7 @@ def _by_name(images: Sequence[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _refuse_deeper(root: Origin, inside: dict[str, tuple[list[str], list[str]]]) -> None:
+def _refuse_deeper(root: Location, inside: dict[str, tuple[list[str], list[str]]]) -> None:
     """Raises InputError where the folders in `root` are not classes, but hold classes themselves."""
     for folder, (found, deeper) in inside.items():
         holding = [name for name in deeper if any(_look(root / folder / name))]
@@ -124,13 +124,13 @@ def _has_kaggle_names(images: Sequence[str]) -> bool:
     return len(kinds) > 1 and sum(kinds.values()) == len(images)
 
 
-def _look(folder: Origin) -> tuple[list[str], list[str]]:
+def _look(folder: Location) -> tuple[list[str], list[str]]:
     """Images and folders directly in `folder`, by name, sorted."""
     files, folders = folder.look()
     return [name for name in files if name.lower().endswith(SUFFIXES)], folders
 
 
-def _better(root: Origin) -> Origin | None:
+def _better(root: Location) -> Location | None:
     """A folder inside `root` that can be used as it stands: the nearest, and `train` before others."""
     waiting = deque([root])
     for _ in range(SEARCHED):

@@ -24,7 +24,7 @@ class Unreached(InputError):
     """An object store gave no answer, or said no: what holds today need not hold tomorrow."""
 
 
-class Origin(Protocol):
+class Location(Protocol):
     """A folder of files, written as a person would write it by `str`; `origin / name` is one inside it."""
 
     @property
@@ -46,10 +46,10 @@ class Origin(Protocol):
         """
         ...
 
-    def __truediv__(self, name: str) -> "Origin": ...
+    def __truediv__(self, name: str) -> "Location": ...
 
 
-def origin(path: str, cache: Path) -> Origin:
+def origin(path: str, cache: Path) -> Location:
     """What `path` names. Raises InputError where it is not there, or is no folder and no address of one."""
     if object_store.is_address(path):
         return _bucket(object_store.parse("data.path", path), cache)

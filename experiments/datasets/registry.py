@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from experiments.datasets import cifar10, digits, image_folder
-from experiments.datasets.source import Catalogue
+from experiments.datasets.source import ImageSource
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Source:
 
     image_size: int
     path_hint: str | None
-    survey: Callable[[str | None, Path], Catalogue]
+    survey: Callable[[str | None, Path], ImageSource]
 
 
 SOURCES = MappingProxyType(

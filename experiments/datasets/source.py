@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]
 """Told how many are done, of how many."""
 
 
-class Catalogue(Protocol):
+class ImageSource(Protocol):
     """All images of a data set, in a fixed order, before limit and split.
 
     `names` are unique and do not depend on where the data lies; `labels` int64 [N] index into `classes`.

@@ -142,7 +142,7 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, precisi
     are float32 always. Its weights are the `initial_weights` of seed 0.
     """
     from keras import Input, layers
-    from keras import Model as Network
+    from keras import Model as CompiledModel
 
     configuration = CONFIGURATIONS[model.name]
     common = {"kernel_initializer": "zeros", "dtype": precision}
@@ -163,7 +163,7 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, precisi
             x = layers.Dropout(model.dropout, seed=0, name=f"dropout{number}", dtype=precision)(x)
     logits = layers.Dense(classes, name="logits", **{**common, "dtype": "float32"})(x)
     outputs = layers.Activation("softmax", name="predictions", dtype="float32")(logits)
-    network = Network(inputs, outputs, name=model.name)
+    network = CompiledModel(inputs, outputs, name=model.name)
     _name_initializer(network, model)
     for variable, value in zip(network.weights, initial_weights(network, model, 0), strict=True):
         variable.assign(value)

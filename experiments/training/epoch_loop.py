@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.training.backends import Measured, Pending
-from experiments.training.microbatches import Chunk, Parts
+from experiments.training.microbatches import Chunk, Microbatches
 
 
 @dataclass(frozen=True, eq=False)
 class Totals:
     """The sums of the parts that were computed, which are the first ones of `parts`."""
 
-    parts: Parts
+    parts: Microbatches
     measured: Measured
 
     @property
@@ -47,7 +47,7 @@ class Totals:
         return self.parts.sizes[: len(self.measured.losses)]
 
 
-def run(compute: Callable[[Chunk], Pending], chunks: Iterable[Chunk], parts: Parts) -> Totals:
+def run(compute: Callable[[Chunk], Pending], chunks: Iterable[Chunk], parts: Microbatches) -> Totals:
     """`compute` for all `chunks` of `parts`, or up to the first loss that is not finite.
 
     A chunk is gathered while the one before it may still be computing.

@@ -57,7 +57,7 @@ def _part(batch: int, largest: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Microbatches:
     """An epoch cut into R parts of m images; a batch (one weight step) is one part or several in a row.
 
     `positions` int64 [R, m] are places in the epoch's order, -1 where a part has fewer images; `step` int64
@@ -89,13 +89,13 @@ class Parts:
         """Whether a part ends its batch: bool [R]."""
         return np.diff(self.step, append=self.step[-1] + 1) > 0
 
-    def of_steps(self, steps: range) -> "Parts":
+    def of_steps(self, steps: range) -> "Microbatches":
         """The parts of the weight steps `steps` alone, a run of them."""
         here = slice(*np.searchsorted(self.step, (steps.start, steps.stop)))
-        return Parts(self.positions[here], self.step[here])
+        return Microbatches(self.positions[here], self.step[here])
 
 
-def cut(images: int, batch: int, largest: int) -> Parts:
+def cut(images: int, batch: int, largest: int) -> Microbatches:
     """`images` in batches of `batch`, the last one smaller, each in parts of at most `largest` images.
 
     >>> cut(5, 2, 2).positions.tolist()
@@ -110,7 +110,7 @@ def cut(images: int, batch: int, largest: int) -> Parts:
     positions[positions >= images] = -1
     positions = positions.reshape(steps * per_batch, size)
     used = positions[:, 0] >= 0
-    return Parts(positions[used], np.repeat(np.arange(steps), per_batch)[used])
+    return Microbatches(positions[used], np.repeat(np.arange(steps), per_batch)[used])
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class Chunk:
 
 
 def chunks(
-    parts: Parts,
+    parts: Microbatches,
     gather: Gather,
     labels: NDArray[np.int64],
     learning_rates: NDArray[np.float32],

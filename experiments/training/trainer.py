@@ -69,7 +69,7 @@ class Trainer:
     def __init__(self, threads: int, cache: Path, progress: Callable[[int, int], None] | None = None) -> None:
         self._threads, self._cache, self._progress = threads, cache, progress
         self._datasets = _Recent[datasets.Dataset](DATASETS)
-        self._networks = _Recent[tuple[backends.Network, _Programs]](MODELS)
+        self._networks = _Recent[tuple[backends.CompiledModel, _Programs]](MODELS)
 
     def reset(self, job: Job) -> None:
         """Begin `job`: fresh weights of its seed, a fresh optimizer. What is compiled for it is used again.
@@ -304,4 +304,4 @@ class _Recent(Generic[T]):
         return self._values[key]
 
 
-_Programs = _Recent[tuple[backends.Program, Any]]
+_Programs = _Recent[tuple[backends.TrainStep, Any]]

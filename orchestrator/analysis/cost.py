@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.analysis.comparison import Column, names, table
-from orchestrator.analysis.observations import STATUSES, Runs
+from orchestrator.analysis.observations import STATUSES, TrialArrays
 from orchestrator.analysis.statistics import Ints
 
 _WORST_FIRST = ("failed", "diverged", "stopped", "running", "waiting", "completed")
 
 
-def _columns(runs: Runs, groups: Ints, count: int) -> dict[str, Column]:
+def _columns(runs: TrialArrays, groups: Ints, count: int) -> dict[str, Column]:
     status = np.array([t.status for t in runs.planned])
     columns = {"trials": Column(np.bincount(groups, minlength=count))}
     for name in STATUSES:
@@ -33,7 +33,7 @@ def _columns(runs: Runs, groups: Ints, count: int) -> dict[str, Column]:
     return columns
 
 
-def cost(runs: Runs) -> tuple[pa.Table, pa.Table]:
+def cost(runs: TrialArrays) -> tuple[pa.Table, pa.Table]:
     """Trials, epochs and hours by optimizer, and the same in one row for the whole sweep.
 
     Hours are recorded seconds times the cores (GPUs) a trial holds: validation is in them, start-up is not.
@@ -47,7 +47,7 @@ def cost(runs: Runs) -> tuple[pa.Table, pa.Table]:
     return table("Cost by optimizer", by), table("Cost of the sweep", whole)
 
 
-def _reason(runs: Runs, trial: int) -> str:
+def _reason(runs: TrialArrays, trial: int) -> str:
     """What can be said of a trial that gave no reason of its own."""
     status, last = runs.planned[trial].status, runs.first[trial] + runs.count[trial] - 1
     if status == "stopped":
@@ -57,7 +57,7 @@ def _reason(runs: Runs, trial: int) -> str:
     return ""
 
 
-def troubles(runs: Runs) -> pa.Table:
+def troubles(runs: TrialArrays) -> pa.Table:
     """Each trial that stopped early, diverged, failed or has not ended, with its reason, the worst first."""
     rows = [i for i, t in enumerate(runs.planned) if t.status != "completed" or not runs.count[i]]
     rows.sort(key=lambda i: _WORST_FIRST.index(runs.planned[i].status))

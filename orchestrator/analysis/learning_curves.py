@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.analysis.comparison import Column, names, table
-from orchestrator.analysis.observations import METRICS, Recipe, Runs
+from orchestrator.analysis.observations import METRICS, Recipe, TrialArrays
 
 
-def curves(runs: Runs) -> pa.Table:
+def curves(runs: TrialArrays) -> pa.Table:
     """Mean, lowest and highest of each metric over seeds after 1, 2, ... epochs.
 
     Trials that ended are counted, and keep their last value to the end of the recipe's curve, so that a curve
@@ -57,7 +57,7 @@ def curves(runs: Runs) -> pa.Table:
     return table("Learning curves", columns)
 
 
-def schedules(runs: Runs, given: Mapping[Any, Sequence[float]] | None) -> pa.Table:
+def schedules(runs: TrialArrays, given: Mapping[Any, Sequence[float]] | None) -> pa.Table:
     """The learning rate at the first step of each epoch, as given or, where not given, as recorded."""
     tables = {Recipe(*k): v for k, v in (given or {}).items()}
     recipes: list[Recipe] = []

@@ -61,7 +61,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Runs:
+class TrialArrays:
     """Trials as arrays: [T] one entry per trial in planned order, [N] one per epoch, a trial's rows in a
     block.
 
@@ -130,7 +130,7 @@ def _check_epochs(trials: Sequence[Planned], trial: Ints, epoch: Ints, first: In
         raise ValueError(f"history: trial {name} has epoch {got} where epoch {expected[at]} was expected")
 
 
-def gather(history: pa.Table, trials: Sequence[Planned]) -> Runs:
+def gather(history: pa.Table, trials: Sequence[Planned]) -> TrialArrays:
     """The rows of `history` that belong to `trials`, sorted; other rows are left out.
 
     Raises ValueError where a trial is planned twice, an epoch is recorded twice or one is missing in between.
@@ -154,7 +154,7 @@ def gather(history: pa.Table, trials: Sequence[Planned]) -> Runs:
     places = {recipe: place for place, recipe in enumerate(recipes)}
     reused = np.asarray(history.column("reused").combine_chunks().to_numpy(zero_copy_only=False), np.bool_)
     devices = pc.unique(history.column("device").take(pa.array(order)))
-    return Runs(
+    return TrialArrays(
         planned=tuple(trials),
         recipes=recipes,
         recipe=np.array([places[t.recipe] for t in trials], np.int64),

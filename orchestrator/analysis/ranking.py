@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, names, spread, table
-from orchestrator.analysis.observations import METRICS, Runs
+from orchestrator.analysis.observations import METRICS, TrialArrays
 from orchestrator.analysis.statistics import Differences, Floats, Intervals, Ints
 
 WINNER, SAME, DIFFERENT, UNTESTED, NONE = (
@@ -20,7 +20,7 @@ WINNER, SAME, DIFFERENT, UNTESTED, NONE = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class Ranking:
     """Recipes in order, and what the order rests on. Arrays are [recipes], in planned order unless said.
 
     `order` int64 lists recipes from the best to those without a result; `rank` is 0 for these; `winner` is
@@ -44,7 +44,7 @@ class Standing:
     fewest: int
 
 
-def best_rows(runs: Runs, monitor: str, sign: int) -> Ints:
+def best_rows(runs: TrialArrays, monitor: str, sign: int) -> Ints:
     """The row of each result's best epoch, the first of equals. int64 [results]."""
     trials = runs.results
     rows = runs.rows(trials)
@@ -73,7 +73,7 @@ def _verdicts(rank: Ints, p: Floats, worse: Floats, level: float) -> tuple[str, 
     return tuple(result)
 
 
-def stand(runs: Runs, monitor: str, sign: int, level: float) -> Standing:
+def stand(runs: TrialArrays, monitor: str, sign: int, level: float) -> Ranking:
     """Rank the recipes by their mean final `monitor` over seeds, and test each against the first.
 
     A trial that diverged is a result and counts with what it had in its last epoch. A recipe with a diverged
@@ -102,7 +102,7 @@ def stand(runs: Runs, monitor: str, sign: int, level: float) -> Standing:
     p = np.where(untested, np.nan, difference.p)
     tested = ~np.isnan(p)
     adjusted = statistics.holm(p)
-    return Standing(
+    return Ranking(
         order=order,
         rank=rank,
         winner=winner,
@@ -124,7 +124,7 @@ def best_label(metric: str, monitor: str) -> str:
     return f"best {METRICS[metric]}" if metric == monitor else f"{METRICS[metric]} in the best epoch"
 
 
-def ranking(runs: Runs, at: Standing, monitor: str) -> pa.Table:
+def ranking(runs: TrialArrays, at: Ranking, monitor: str) -> pa.Table:
     """One row a recipe, in the order of `at`; see `stand` for the rules."""
     order, trials, count = at.order, runs.results, len(runs.recipes)
     groups = runs.recipe[trials]
@@ -163,7 +163,7 @@ def ranking(runs: Runs, at: Standing, monitor: str) -> pa.Table:
     return table("Recipes, best first", columns)
 
 
-def matrix(runs: Runs, at: Standing, monitor: str, sign: int) -> pa.Table:
+def matrix(runs: TrialArrays, at: Ranking, monitor: str, sign: int) -> pa.Table:
     """One row a recipe in planned order: the cells of the optimizer x schedule matrix.
 
     `shade` goes from 0 (worst) to 1 (best) in the recipes' means. Its low end is no further below the median

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from orchestrator.analysis.observations import METRICS, Runs
-from orchestrator.analysis.ranking import SAME, UNTESTED, Standing
+from orchestrator.analysis.observations import METRICS, TrialArrays
+from orchestrator.analysis.ranking import SAME, UNTESTED, Ranking
 from orchestrator.analysis.statistics import EQUAL_VALUES, LEVEL, least_visible
 
 NAMED = 3
@@ -20,7 +20,7 @@ def _counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _unfinished(runs: Runs) -> str:
+def _unfinished(runs: TrialArrays) -> str:
     waiting = sum(t.status in ("running", "waiting") for t in runs.planned)
     failed = sum(t.status == "failed" for t in runs.planned)
     parts = ([f"{waiting} {'has' if waiting == 1 else 'have'} not ended"] if waiting else []) + (
@@ -29,7 +29,7 @@ def _unfinished(runs: Runs) -> str:
     return f"of {_counted(len(runs.planned), 'trial')} {' and '.join(parts)}" if parts else ""
 
 
-def answer(runs: Runs, at: Standing, monitor: str) -> tuple[str, ...]:
+def answer(runs: TrialArrays, at: Ranking, monitor: str) -> tuple[str, ...]:
     """What to use, how sure that is, and what is missing; one sentence an entry, the answer first."""
     missing = _unfinished(runs)
     if at.winner is None:
@@ -62,7 +62,7 @@ def answer(runs: Runs, at: Standing, monitor: str) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _certainty(runs: Runs, at: Standing, n: int, leaders: int) -> list[str]:
+def _certainty(runs: TrialArrays, at: Ranking, n: int, leaders: int) -> list[str]:
     by_rank = [r for r in at.order if at.rank[r]]
     if len(by_rank) == 1:
         alone = len(runs.recipes) == 1
@@ -102,7 +102,7 @@ def _certainty(runs: Runs, at: Standing, n: int, leaders: int) -> list[str]:
     return result
 
 
-def notes(runs: Runs, at: Standing, monitor: str, given: Sequence[str]) -> tuple[str, ...]:
+def notes(runs: TrialArrays, at: Ranking, monitor: str, given: Sequence[str]) -> tuple[str, ...]:
     """What the figures mean and where they mislead; only what applies to this comparison."""
     seeds = at.final[monitor].n[at.final[monitor].n > 0]
     result = [

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, names, spread, table
-from orchestrator.analysis.observations import METRICS, Runs
-from orchestrator.analysis.ranking import Standing
+from orchestrator.analysis.observations import METRICS, TrialArrays
+from orchestrator.analysis.ranking import Ranking
 from orchestrator.analysis.statistics import Floats, Ints
 
 SHARES = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
@@ -16,7 +16,7 @@ SHARES = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
 WATCHED = 12
 
 
-def stages(runs: Runs, at: Standing, monitor: str, sign: int, level: float) -> tuple[pa.Table, pa.Table]:
+def stages(runs: TrialArrays, at: Ranking, monitor: str, sign: int, level: float) -> tuple[pa.Table, pa.Table]:
     """Rank and metrics of every recipe at each share of its planned epochs (rounded up), and the overtakings.
 
     A trial that had ended before keeps its last value: that is what one has who stops there. At 100 % every
@@ -56,7 +56,7 @@ def stages(runs: Runs, at: Standing, monitor: str, sign: int, level: float) -> t
     return pa.concat_tables(parts), _overtakes(runs, order[:WATCHED], scores, ranks)
 
 
-def _overtakes(runs: Runs, order: Ints, scores: list[Floats], ranks: list[Ints]) -> pa.Table:
+def _overtakes(runs: TrialArrays, order: Ints, scores: list[Floats], ranks: list[Ints]) -> pa.Table:
     rows: list[tuple[str, str, str, str, int, int]] = []
     for (before, after), earlier, later, rank in zip(
         pairwise(SHARES), scores[:-1], scores[1:], ranks[1:], strict=True

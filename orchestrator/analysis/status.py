@@ -30,7 +30,7 @@ def trials(plan: Plan, store: Store) -> list[Planned]:
 
 
 def _planned(trial: Trial, plan: Plan, failures: Mapping[str, str], running: Mapping[str, Any]) -> Planned:
-    ending = plan.walks[trial.id].ending
+    ending = plan.cursors[trial.id].ending
     status = ending or ("running" if trial.id in running else "failed" if trial.id in failures else "waiting")
     settings = trial.recipe.settings
     return Planned(
@@ -79,7 +79,7 @@ def comparison(plan: Plan, store: Store, target: float | None = None) -> Compari
 def _on_chain(rows: pa.Table, plan: Plan, trial: Trial) -> pa.Table:
     """The trial's rows as far as they are epochs of the settings it has now."""
     recorded = rows["epoch_key"].to_pylist()
-    known = plan.walks[trial.id].keys
+    known = plan.cursors[trial.id].keys
     count = next((n for n, pair in enumerate(zip(recorded, known, strict=False)) if pair[0] != pair[1]), None)
     return rows.slice(0, min(len(recorded), len(known)) if count is None else count)
 
@@ -100,13 +100,13 @@ def _found(test: Test) -> str:
 def first_rates(plan: Plan, trial: Trial) -> list[float]:
     """The learning rate of the first step of each planned epoch, as planned; NaN before its range test."""
     if trial.id in plan.provisional:
-        return [math.nan] * plan.walks[trial.id].chain.epochs
-    return [float(rate) for rate in plan.walks[trial.id].chain.table[:, 0]]
+        return [math.nan] * plan.cursors[trial.id].chain.epochs
+    return [float(rate) for rate in plan.cursors[trial.id].chain.table[:, 0]]
 
 
 def first_momenta(plan: Plan, trial: Trial) -> dict[str, list[float]]:
     """The `momentum` of the first step of each planned epoch; nothing where the schedule leaves it alone."""
-    momentum = plan.walks[trial.id].chain.momentum
+    momentum = plan.cursors[trial.id].chain.momentum
     return {} if momentum is None else {"momentum": [float(value) for value in momentum[:, 0]]}
 
 
@@ -133,7 +133,7 @@ def _best(plan: Plan) -> dict[str, Any] | None:
     sign = 1 if callbacks.direction(monitor) == "max" else -1
     bests = []
     for number, trial in enumerate(plan.trials):
-        history = plan.walks[trial.id].history
+        history = plan.cursors[trial.id].history
         epoch = callbacks.best_epoch(history, monitor)
         if epoch is not None:
             bests.append((sign * history[epoch][monitor], -number, epoch))

@@ -9,21 +9,21 @@ import pyarrow as pa
 from experiments import settings as checks
 from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, names, spread, table
-from orchestrator.analysis.observations import METRICS, Recipe, Runs
-from orchestrator.analysis.ranking import Standing
+from orchestrator.analysis.observations import METRICS, Recipe, TrialArrays
+from orchestrator.analysis.ranking import Ranking
 from orchestrator.analysis.statistics import Floats, Ints
 
 RATE_AXES = ("learning_rate", "peak")
 
 
-def middle(runs: Runs, monitor: str) -> float | None:
+def middle(runs: TrialArrays, monitor: str) -> float | None:
     """The median of the finals of all trials that ended: the target where none is given."""
     trials = runs.results
     last = runs.metrics[monitor][runs.first[trials] + runs.count[trials] - 1]
     return float(np.median(last)) if len(last) else None
 
 
-def _reach(runs: Runs, monitor: str, sign: int, target: float) -> tuple[Floats, Floats]:
+def _reach(runs: TrialArrays, monitor: str, sign: int, target: float) -> tuple[Floats, Floats]:
     trial = np.repeat(np.arange(len(runs.count)), runs.count)
     hits = np.flatnonzero(sign * runs.metrics[monitor] >= sign * target)
     reached, at = np.unique(trial[hits], return_index=True)
@@ -35,7 +35,9 @@ def _reach(runs: Runs, monitor: str, sign: int, target: float) -> tuple[Floats, 
     return epochs[runs.results], seconds[runs.results]
 
 
-def targets(runs: Runs, at: Standing, monitor: str, sign: int, target: float | None) -> tuple[pa.Table, pa.Table]:
+def targets(
+    runs: TrialArrays, at: Ranking, monitor: str, sign: int, target: float | None
+) -> tuple[pa.Table, pa.Table]:
     """Epochs and seconds until `monitor` first reaches `target`, and the performance profiles.
 
     Over the seeds of a recipe: the median and the slowest; infinite where a seed never gets there. A seed is
@@ -73,7 +75,7 @@ def targets(runs: Runs, at: Standing, monitor: str, sign: int, target: float | N
     return table(f"Time to {goal}", columns), _profile(runs, ratio, groups, n, order)
 
 
-def _profile(runs: Runs, ratio: Mapping[str, Floats], groups: Ints, n: Ints, order: Ints) -> pa.Table:
+def _profile(runs: TrialArrays, ratio: Mapping[str, Floats], groups: Ints, n: Ints, order: Ints) -> pa.Table:
     place = np.argsort(order)
     parts = []
     for measure, values in ratio.items():
@@ -98,7 +100,7 @@ def _profile(runs: Runs, ratio: Mapping[str, Floats], groups: Ints, n: Ints, ord
     return pa.concat_tables(parts)
 
 
-def sensitivity(runs: Runs, monitor: str, level: float) -> pa.Table:
+def sensitivity(runs: TrialArrays, monitor: str, level: float) -> pa.Table:
     """Final `monitor` against peak learning rate for whatever was run at several rates; else no rows.
 
     What is the same but for the peak: optimizer, schedule, and every setting that is not itself a learning
@@ -127,7 +129,7 @@ def sensitivity(runs: Runs, monitor: str, level: float) -> pa.Table:
     return table("Touchiness", columns | spread("final", found, pick, f"final {METRICS[monitor]}"))
 
 
-def published(runs: Runs, at: Standing, given: Mapping[Any, Mapping[str, float]]) -> pa.Table:
+def published(runs: TrialArrays, at: Ranking, given: Mapping[Any, Mapping[str, float]]) -> pa.Table:
     """Figures published elsewhere beside the finals measured here; no measured figure where there is no
     result.
 

@@ -19,7 +19,7 @@ from orchestrator.console.live_progress import Display, counting
 from orchestrator.doctor.check import Check
 from orchestrator.planning import lr_range_tests, plan
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.root_key import Roots
+from orchestrator.planning.root_key import RootFacts
 from orchestrator.report import formats, json
 from orchestrator.spec import sweep, yaml_document
 from orchestrator.spec.sweep import Sweep
@@ -59,7 +59,7 @@ def _common(command: F) -> F:
 def _open(file: Path, overrides: tuple[str, ...], results: str | None, share: bool = True) -> tuple[Plan, Store]:
     """The plan of a sweep file against its store."""
     checked, store = _load(file, overrides, results)
-    return plan.make(checked, store, share, _roots(checked)), store
+    return plan.make(checked, store, share, _root_facts(checked)), store
 
 
 def _load(file: Path, overrides: tuple[str, ...], results: str | None) -> tuple[Sweep, Store]:
@@ -68,9 +68,9 @@ def _load(file: Path, overrides: tuple[str, ...], results: str | None) -> tuple[
     return checked, Store.at(results or checked.results)
 
 
-def _roots(checked: Sweep) -> Roots:
+def _root_facts(checked: Sweep) -> RootFacts:
     talk = Console(stderr=True)
-    return Roots(checked.trainer, lambda what: counting(talk, what))
+    return RootFacts(checked.trainer, lambda what: counting(talk, what))
 
 
 def _print_json(value: Any) -> None:
@@ -162,11 +162,11 @@ def run_command(
             if range_tests.run(planned.open_tests, planned.sweep.trainer, store, exits.talk):
                 return 1
         recorder.take_over(store, planned.sweep.name)
-        planned = plan.make(planned.sweep, store, not no_share, planned.roots)
+        planned = plan.make(planned.sweep, store, not no_share, planned.root_facts)
         with Display(planned, talk) as display:
             listener = EventFiles(planned, tensorboard, display) if tensorboard else display
             outcome = run.run(planned, store, listener)
-    after = plan.make(planned.sweep, store, roots=planned.roots) if outcome.trained else planned
+    after = plan.make(planned.sweep, store, root_facts=planned.root_facts) if outcome.trained else planned
     if as_json:
         _print_json(plan_and_status.outcome_json(after, store, outcome))
     else:
@@ -271,8 +271,8 @@ def lr_find_command(
         outputs.require_file("--output", output)
     talk = Console(stderr=True)
     checked, store = _load(file, overrides, results)
-    roots = _roots(checked)
-    tests, damaged = lr_range_tests.of_optimizers(checked, roots, store, optimizer)
+    root_facts = _root_facts(checked)
+    tests, damaged = lr_range_tests.of_optimizers(checked, root_facts, store, optimizer)
     missing = [test for test in tests if test.curve is None]
     failed: dict[str, str] = {}
     if missing:
@@ -286,7 +286,7 @@ def lr_find_command(
             for damage in damaged:
                 exits.talk(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
             failed = range_tests.run(missing, checked.trainer, store, exits.talk)
-        tests, _ = lr_range_tests.of_optimizers(checked, roots, store, optimizer)
+        tests, _ = lr_range_tests.of_optimizers(checked, root_facts, store, optimizer)
     curves = [test.measured for test in tests if test.curve] + lr_range_tests.trained(checked, store, optimizer)
     if as_json:
         _print_json(lr_range_test.as_json(checked.name, curves))
@@ -338,7 +338,7 @@ def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, a
     planned, store = _open(file, overrides, results)
     store.probe()
     with store.lock(planned.sweep.name):
-        planned = _undamaged(plan.make(planned.sweep, store, roots=planned.roots), store)
+        planned = _undamaged(plan.make(planned.sweep, store, root_facts=planned.root_facts), store)
         count, freed = checkpoint_retention.clean(planned, store)
     if as_json:
         _print_json({"sweep": planned.sweep.name, "checkpoints": count, "bytes": freed})
@@ -374,7 +374,7 @@ def _undamaged(planned: Plan, store: Store) -> Plan:
     always = {damage.reason for damage in planned.damaged}
     for _ in range(LOOKS - 1):
         if always:
-            planned = plan.make(planned.sweep, store, roots=planned.roots)
+            planned = plan.make(planned.sweep, store, root_facts=planned.root_facts)
             always &= {damage.reason for damage in planned.damaged}
     if not always:
         return planned

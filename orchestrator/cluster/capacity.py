@@ -33,7 +33,7 @@ def _on(node: Node, needs: Resources) -> int:
     return int(min(cpus, gpus * each if each else gpus // needs.gpus_per_trial))
 
 
-class Places:
+class Capacity:
     """The machines as they were a moment ago, and whether one more trial fits on them."""
 
     def __init__(self, look: Callable[[], Sequence[Node]], every: float = 1.0, ahead: int = 0) -> None:

@@ -24,9 +24,9 @@ from experiments.object_store import is_address
 from experiments.settings import InputError
 from orchestrator.cluster.ray_session import passed_on
 from orchestrator.cluster.ssh_tunnel import tunnel
-from orchestrator.storage.store import require_sweep_name
 from orchestrator.spec import trials
 from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import require_sweep_name
 
 ANSWER = 10.0
 """Seconds for a job server to answer."""

@@ -18,7 +18,7 @@ PROJECT = ("orchestrator", "experiments")
 
 
 @dataclass(frozen=True)
-class Machine:
+class NodeInfo:
     """What one machine said of itself (see `machine.look` and `numerics.look`), or why it did not.
 
     `resources` are by Ray's names. `skew` is how many seconds its clock is ahead of this process's, known to
@@ -33,16 +33,16 @@ class Machine:
     silence: str = ""
 
 
-def here(results: str | None = None) -> Machine:
+def here(results: str | None = None) -> NodeInfo:
     """The machine that this process is on; Ray is not started for it."""
     import ray
 
     facts = host_facts.look(*_questions(results)) | {"numerics": numerics.look()}
     mine = {"CPU": available_cpus(), "GPU": _own_gpus()}
-    return Machine(facts["host"], alive()[0] if ray.is_initialized() else mine, facts)
+    return NodeInfo(facts["host"], alive()[0] if ray.is_initialized() else mine, facts)
 
 
-def cluster(results: str | None = None) -> list[Machine]:
+def cluster(results: str | None = None) -> list[NodeInfo]:
     """Every node of the connected cluster that is alive, each asked by a process that is pinned to it."""
     import ray
     from ray import cloudpickle
@@ -74,20 +74,20 @@ def cluster(results: str | None = None) -> list[Machine]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _asked(node: Mapping[str, Any], eye: Any, answer: Any, in_time: bool) -> Machine:
+def _asked(node: Mapping[str, Any], eye: Any, answer: Any, in_time: bool) -> NodeInfo:
     import ray
 
     name = f"{node['NodeManagerHostname']} at {node['NodeManagerAddress']}"
     if not in_time:
         ray.kill(eye)
-        return Machine(name, node["Resources"], silence=f"no answer in {PATIENCE:.0f} s")
+        return NodeInfo(name, node["Resources"], silence=f"no answer in {PATIENCE:.0f} s")
     try:
         facts = ray.get(answer)
         skew, within = skew_of(lambda: float(ray.get(eye.clock.remote(), timeout=PATIENCE)))
     except (ray.exceptions.RayError, TimeoutError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return Machine(name, node["Resources"], silence=lines[-1] if lines else type(error).__name__)
-    return Machine(name, node["Resources"], facts, skew, within)
+        return NodeInfo(name, node["Resources"], silence=lines[-1] if lines else type(error).__name__)
+    return NodeInfo(name, node["Resources"], facts, skew, within)
 
 
 def skew_of(clock: Callable[[], float], own: Callable[[], float] = time.time) -> tuple[float, float]:

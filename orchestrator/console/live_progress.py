@@ -77,9 +77,9 @@ class Estimate:
     def recount(self) -> None:
         """Count what is left: rules that react to what was measured end trials early and part them from others."""
         if len(self._plan.trials) <= self.RECOUNT_UP_TO:
-            walks = self._plan.walks.values()
-            left = {key for walk in walks for key in walk.foreseen()}
-            again = {key for walk in walks if walk.ending is None for key in walk.keys[walk.resume :]}
+            cursors = self._plan.cursors.values()
+            left = {key for cursor in cursors for key in cursor.foreseen()}
+            again = {key for cursor in cursors if cursor.ending is None for key in cursor.keys[cursor.resume :]}
             self.epochs = self.trained + (
                 len(left) + len(again) if self._plan.share else self.epochs - self.trained
             )
@@ -124,7 +124,7 @@ class Display:
     def started(self, trial: Trial) -> None:
         """The trial has a place on a worker."""
         self._running[trial.id] = trial
-        self._curves[trial.id] = [m["val_accuracy"] for m in self._plan.walks[trial.id].history]
+        self._curves[trial.id] = [m["val_accuracy"] for m in self._plan.cursors[trial.id].history]
         self._refresh()
 
     def epoch(self, trial: Trial, row: Row) -> None:

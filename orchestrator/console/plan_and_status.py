@@ -34,7 +34,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "schedule": trial.recipe.schedule_label,
                 "seed": trial.seed,
                 "epochs": trial.recipe.settings.epochs,
-                "known": len(plan.walks[trial.id].keys),
+                "known": len(plan.cursors[trial.id].keys),
                 "learning_rate": None if trial.id in plan.provisional else status.first_rates(plan, trial),
                 **status.first_momenta(plan, trial),
             }
@@ -57,7 +57,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
     """What would run, in sentences: counts, data and model, what is new, what starts over, time and disk."""
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
-    there = plan.roots.description(plan.trials[0].recipe)
+    there = plan.root_facts.description(plan.trials[0].recipe)
     return [
         f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
         f"{settings.model.name} x {settings.model.width:g}, {there.train} + {there.validation} images "
@@ -84,15 +84,15 @@ def render(plan: Plan, store: Store, console: Console) -> None:
         # In a narrow terminal the names are folded: a number that is cut off is another number.
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "recipe", overflow="fold")
     for trials in by_recipe(plan).values():
-        walks = [plan.walks[t.id] for t in trials]
-        chain = walks[0].chain
-        known = sum(len(w.keys) for w in walks)
+        cursors = [plan.cursors[t.id] for t in trials]
+        chain = cursors[0].chain
+        known = sum(len(w.keys) for w in cursors)
         open_ = trials[0].id in plan.provisional
         table.add_row(
             Text(trials[0].recipe.label),
             str(trials[0].recipe.settings.epochs * len(trials)),
             str(known),
-            str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in walks)),
+            str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in cursors)),
             *(("auto", "auto") if open_ else (f"{chain.table[0, 0]:.3g}", f"{chain.table[-1, -1]:.3g}")),
             sparkline([float(r) for r in chain.table[:, 0]], low=0.0),
         )
@@ -143,8 +143,8 @@ def _starting_over(plan: Plan) -> list[str]:
     for trials in by_recipe(plan).values():
         trial = trials[0]
         rows = plan.history.get(trial.id)
-        kept = len(plan.walks[trial.id].keys)
-        if rows is None or len(rows) <= kept or plan.walks[trial.id].ending is not None:
+        kept = len(plan.cursors[trial.id].keys)
+        if rows is None or len(rows) <= kept or plan.cursors[trial.id].ending is not None:
             continue
         longer = trial.recipe.settings.epochs != len(rows) and schedules.uses_total(trial.recipe.schedule)
         why = (
@@ -163,7 +163,9 @@ def _time(plan: Plan) -> str:
     if not left:
         return "time: nothing is left to train"
     seconds = [
-        float(plan.known.row(key)["seconds"]) for walk in list(plan.walks.values())[:200] for key in walk.keys[:20]
+        float(plan.known.row(key)["seconds"])
+        for cursor in list(plan.cursors.values())[:200]
+        for key in cursor.keys[:20]
     ]
     if not seconds:
         return "time: not known before the first epoch has been trained"
@@ -183,7 +185,7 @@ def _disk(plan: Plan) -> str:
 def outcome_json(plan: Plan, store: Store, outcome: Outcome) -> dict[str, Any]:
     """`sweep run --json`: trials by how they ended, epochs trained in this run and taken."""
     counts = status.status(plan, store)["trials"]
-    total = sum(len(walk.keys) for walk in plan.walks.values())
+    total = sum(len(cursor.keys) for cursor in plan.cursors.values())
     return {
         "sweep": plan.sweep.name,
         "trials": {name: counts[name] for name in ("total", "completed", "diverged", "failed")},
@@ -212,9 +214,9 @@ def render_status(plan: Plan, store: Store, console: Console) -> None:
         monitor = plan.trials[0].recipe.settings.monitor
         console.print(f"best so far: {monitor} {best[monitor]:.4f}, {best['trial']}, epoch {best['epoch'] + 1}")
     for trial in status.trials(plan, store):
-        walk = plan.walks[trial.id]
+        cursor = plan.cursors[trial.id]
         if trial.status == "running":
-            curve = sparkline([m["val_accuracy"] for m in walk.history], low=0.0, high=1.0)
-            console.print(f"  {trial.id}  epoch {len(walk.keys)}/{trial.epochs}  {curve}", highlight=False)
+            curve = sparkline([m["val_accuracy"] for m in cursor.history], low=0.0, high=1.0)
+            console.print(f"  {trial.id}  epoch {len(cursor.keys)}/{trial.epochs}  {curve}", highlight=False)
         elif trial.status == "failed":
             console.print(f"  {trial.id}  failed: {trial.reason}", highlight=False, markup=False)

@@ -14,7 +14,7 @@ from orchestrator.console.live_progress import sparkline
 from orchestrator.planning.plan import Plan
 from orchestrator.report import plan_page
 from orchestrator.report.figures.schedules import Curve, Line, spans_decades
-from orchestrator.report.tables import Cell, Sheet
+from orchestrator.report.tables import Cell, TextTable
 from orchestrator.storage.store import Store
 
 _WIDEST, _NARROWEST = 40, 16
@@ -30,7 +30,7 @@ def of(plan: Plan) -> list[Curve]:
     """
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     for trials in plan_and_status.by_recipe(plan).values():
-        recipe, chain = trials[0].recipe, plan.walks[trials[0].id].chain
+        recipe, chain = trials[0].recipe, plan.cursors[trials[0].id].chain
         point = " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in recipe.axes.items())
         of_point = tables.setdefault(recipe.schedule_label, {}).setdefault(point, {})
         of_point[recipe.optimizer_label] = chain.table, chain.momentum, trials[0].id in plan.provisional
@@ -111,13 +111,13 @@ def page(plan: Plan, store: Store) -> str:
     return plan_page.render(plan.sweep.name, plan_and_status.facts(plan, store), tiles, of(plan), _trials(plan))
 
 
-def _trials(plan: Plan) -> Sheet:
+def _trials(plan: Plan) -> TextTable:
     rows = []
-    cycles = any(walk.chain.momentum is not None for walk in plan.walks.values())
+    cycles = any(cursor.chain.momentum is not None for cursor in plan.cursors.values())
     for trial in plan.trials:
-        walk, recipe = plan.walks[trial.id], trial.recipe
-        chain, known = walk.chain, len(walk.keys)
-        new = 0 if walk.ending else chain.epochs - known
+        cursor, recipe = plan.cursors[trial.id], trial.recipe
+        chain, known = cursor.chain, len(cursor.keys)
+        new = 0 if cursor.ending else chain.epochs - known
         rates = [float(rate) for rate in (chain.table[0, 0], chain.table.max(), chain.table[-1, -1])]
         row = [
             Cell(trial.id, trial.id),
@@ -131,7 +131,7 @@ def _trials(plan: Plan) -> Sheet:
         rows.append(tuple(row))
     heads = ["trial", "optimizer", "schedule", "seed", "epochs", "known", "missing"]
     heads += ["first rate", "highest", "last", *(["momentum"] if cycles else [])]
-    return Sheet(
+    return TextTable(
         "trials",
         "Every trial",
         tuple(heads),

@@ -64,17 +64,17 @@ class EventFiles:
     def _write_new(self, trial: Trial) -> None:
         from tensorboardX import SummaryWriter
 
-        walk, begun = self._plan.walks[trial.id], self._written.get(trial.id, 0)
-        if begun == len(walk.history):
+        cursor, begun = self._plan.cursors[trial.id], self._written.get(trial.id, 0)
+        if begun == len(cursor.history):
             return
         if trial.id not in self._writers:
             self._writers[trial.id] = SummaryWriter(str(self._folder / trial.id), write_to_disk=True)
         writer = self._writers[trial.id]
-        for epoch in range(begun, len(walk.history)):
+        for epoch in range(begun, len(cursor.history)):
             for metric in METRICS:
-                writer.add_scalar(metric, walk.history[epoch][metric], epoch)
-            writer.add_scalar("learning_rate", float(walk.chain.rates(walk.history[:epoch])[0]), epoch)
-            if (momentum := walk.chain.momentum_in(epoch)) is not None:
+                writer.add_scalar(metric, cursor.history[epoch][metric], epoch)
+            writer.add_scalar("learning_rate", float(cursor.chain.rates(cursor.history[:epoch])[0]), epoch)
+            if (momentum := cursor.chain.momentum_in(epoch)) is not None:
                 writer.add_scalar("momentum", float(momentum[0]), epoch)
         writer.flush()
-        self._written[trial.id] = len(walk.history)
+        self._written[trial.id] = len(cursor.history)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from experiments import numerics
 from experiments.environment import backend
 from orchestrator.cluster import autoscaler, capacity, shared_storage
-from orchestrator.cluster.node_inventory import Machine
-from orchestrator.doctor.check import Check, Seen, State, everywhere, size, some, where
+from orchestrator.cluster.node_inventory import NodeInfo
+from orchestrator.doctor.check import Check, Inspection, State, everywhere, size, some, where
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import DEFAULT_TRAINER, Resources
@@ -16,7 +16,7 @@ BFLOAT16 = "avx512_core_bf16"
 """The class of instructions that multiplies bfloat16, by its name in `numerics.processor`."""
 
 
-def room(seen: Seen) -> Iterator[Check]:
+def room(seen: Inspection) -> Iterator[Check]:
     """Whether some machine has the cores and GPUs of one trial, and how many trials run at once."""
     nodes = [m.resources for m in seen.machines]
     gpus = sum(node.get("GPU", 0) for node in nodes)
@@ -40,7 +40,7 @@ def room(seen: Seen) -> Iterator[Check]:
             yield Check("room", found, "fail", mend, stops=True)
 
 
-def memory(seen: Seen) -> Iterator[Check]:
+def memory(seen: Inspection) -> Iterator[Check]:
     """Whether the trials that run at once fit into the memory of the machine that has least free for each."""
     plan = seen.plan
     if plan is None or plan.sweep.trainer != DEFAULT_TRAINER:
@@ -66,16 +66,16 @@ def memory(seen: Seen) -> Iterator[Check]:
         yield Check("memory", f"{found}, {size(free)} of it free")
 
 
-def _each(crowd: tuple[Machine, int], what: str) -> float:
+def _each(crowd: tuple[NodeInfo, int], what: str) -> float:
     machine, count = crowd
     return float(machine.facts[what]) / count
 
 
-def _at_once(machine: Machine, plan: Plan, needs: Resources) -> int:
+def _at_once(machine: NodeInfo, plan: Plan, needs: Resources) -> int:
     return min(capacity.slots([machine.resources], needs), len(plan.unfinished) or len(plan.trials))
 
 
-def precision(seen: Seen) -> Iterator[Check]:
+def precision(seen: Inspection) -> Iterator[Check]:
     """Where all trials are float32 on processors that multiply bfloat16 themselves: what that would be worth."""
     plan = seen.plan
     if plan is None or plan.sweep.trainer != DEFAULT_TRAINER or backend() != "tensorflow" or not seen.answering:
@@ -89,7 +89,7 @@ def precision(seen: Seen) -> Iterator[Check]:
         yield Check("precision", f"float32; {advice}")
 
 
-def disk(seen: Seen) -> Iterator[Check]:
+def disk(seen: Inspection) -> Iterator[Check]:
     """Whether what the sweep keeps fits where the results go; what another kind of trainer keeps is not known."""
     if seen.plan is None or seen.plan.sweep.trainer != DEFAULT_TRAINER:
         return
@@ -105,7 +105,7 @@ def disk(seen: Seen) -> Iterator[Check]:
     yield Check("results", found, state, mend, stops=state == "fail")
 
 
-def cache(seen: Seen) -> Iterator[Check]:
+def cache(seen: Inspection) -> Iterator[Check]:
     """Whether the decoded images fit into the cache of every machine."""
     folder = next(iter(seen.here.facts["disk"]))
     free = {m.name: m.facts["disk"][folder] or 0 for m in seen.answering}
@@ -119,7 +119,7 @@ def cache(seen: Seen) -> Iterator[Check]:
         yield Check("cache", f"{folder}: {size(min(free.values(), default=0))} free{taken}")
 
 
-def storage(seen: Seen) -> Iterator[Check]:
+def storage(seen: Inspection) -> Iterator[Check]:
     """Whether every node sees the results."""
     if seen.unshared is None:
         return
@@ -130,7 +130,7 @@ def storage(seen: Seen) -> Iterator[Check]:
         yield Check("storage", f"{seen.results}{everywhere(seen)}")
 
 
-def data(seen: Seen) -> Iterator[Check]:
+def data(seen: Inspection) -> Iterator[Check]:
     """Whether every node sees the images."""
     if seen.plan is None or seen.unread is None:
         return

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.cluster.node_inventory import Machine
+from orchestrator.cluster.node_inventory import NodeInfo
 from orchestrator.planning.plan import Plan
 
 State = Literal["ok", "warn", "fail"]
@@ -25,15 +25,15 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inspection:
     """What the checks judge. `here` is this process's machine, `machines` are those that would train.
 
     `dashboard` is where Ray's dashboard listens, if it does; `unshared` are nodes that do not see the results,
     `unread` that do not see the data, None where nobody has looked.
     """
 
-    here: Machine
-    machines: Sequence[Machine]
+    here: NodeInfo
+    machines: Sequence[NodeInfo]
     plan: Plan | None = None
     results: str | None = None
     address: str | None = None
@@ -42,12 +42,12 @@ class Seen:
     unread: Sequence[str] | None = None
 
     @property
-    def answering(self) -> Sequence[Machine]:
+    def answering(self) -> Sequence[NodeInfo]:
         """The machines that answered."""
         return [m for m in self.machines if not m.silence]
 
 
-def where(machines: Sequence[Machine], wrong: Callable[[Machine], Sequence[str]]) -> str:
+def where(machines: Sequence[NodeInfo], wrong: Callable[[NodeInfo], Sequence[str]]) -> str:
     """What is wrong on which machine, empty where nothing is."""
     return some([f"{m.name} ({', '.join(found)})" for m in machines if (found := wrong(m))])
 
@@ -57,7 +57,7 @@ def some(names: Sequence[str], shown: int = 4) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def everywhere(seen: Seen) -> str:
+def everywhere(seen: Inspection) -> str:
     return f", the same on {len(seen.answering)} nodes" if seen.address else ""
 
 

@@ -14,12 +14,12 @@ from rich.text import Text
 from experiments.settings import InputError
 from orchestrator.cluster import connection_check, node_inventory, ray_session, shared_storage
 from orchestrator.doctor import capacity_checks, node_checks
-from orchestrator.doctor.check import Check, Seen
+from orchestrator.doctor.check import Check, Inspection
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import data_paths
 from orchestrator.storage.store import Store
 
-CHECKS: tuple[Callable[[Seen], Iterator[Check]], ...] = (
+CHECKS: tuple[Callable[[Inspection], Iterator[Check]], ...] = (
     node_checks.machines, node_checks.versions, node_checks.code, node_checks.numbers, node_checks.token, node_checks.dashboard, node_checks.clocks,
     node_checks.files, capacity_checks.room, capacity_checks.memory, capacity_checks.precision, capacity_checks.disk, capacity_checks.cache, capacity_checks.storage, capacity_checks.data,
 )  # fmt: skip
@@ -50,17 +50,17 @@ def look(
     address: str | None,
     unshared: Sequence[str] | None = None,
     unread: Sequence[str] | None = None,
-) -> Seen:
+) -> Inspection:
     """What there is to judge: here, or on every node of the cluster that is connected."""
     results = None if store is None else store.address
     here = node_inventory.here(results)
     if address is None:
-        return Seen(here, [here], plan, results)
+        return Inspection(here, [here], plan, results)
     machines = node_inventory.cluster(results)
-    return Seen(here, machines, plan, results, address, ray_session.dashboard(), unshared, unread)
+    return Inspection(here, machines, plan, results, address, ray_session.dashboard(), unshared, unread)
 
 
-def judge(seen: Seen) -> list[Check]:
+def judge(seen: Inspection) -> list[Check]:
     """All checks, in order."""
     return [check for find in CHECKS for check in find(seen)]
 

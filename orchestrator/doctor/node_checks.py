@@ -6,8 +6,8 @@ from ipaddress import ip_address
 from experiments import numerics
 from experiments.environment import backend
 from orchestrator.cluster.conditions import Conditions
-from orchestrator.cluster.node_inventory import Machine
-from orchestrator.doctor.check import Check, Seen, everywhere, size, some, where
+from orchestrator.cluster.node_inventory import NodeInfo
+from orchestrator.doctor.check import Check, Inspection, everywhere, size, some, where
 
 SKEW = 2.0
 """Seconds between clocks that do no harm: records say when an epoch began, not what it gave."""
@@ -15,7 +15,7 @@ FILES_LEAST, FILES_EACH = 1024, 64
 """How many files a process may have to open: in all, and Ray's for each worker of a machine."""
 
 
-def machines(seen: Seen) -> Iterator[Check]:
+def machines(seen: Inspection) -> Iterator[Check]:
     """Which machines there are, and whether all of them answer."""
     if seen.address is None:
         yield Check("machine", _sizes(seen.here))
@@ -33,7 +33,7 @@ def machines(seen: Seen) -> Iterator[Check]:
         yield Check("nodes", f"{len(seen.answering)} answer: {some([_sizes(m) for m in seen.answering])}")
 
 
-def versions(seen: Seen) -> Iterator[Check]:
+def versions(seen: Inspection) -> Iterator[Check]:
     """Whether every machine has the same versions of all that decides numbers, and of Ray."""
     missing = where(seen.answering, lambda m: [n for n, v in m.facts["versions"].items() if v is None])
     if missing:
@@ -47,7 +47,7 @@ def versions(seen: Seen) -> Iterator[Check]:
     yield Check("versions", f"{_listed(_versions_of(seen.here))}{everywhere(seen)}")
 
 
-def code(seen: Seen) -> Iterator[Check]:
+def code(seen: Inspection) -> Iterator[Check]:
     """Whether every machine has the same source files of this project."""
     ours = seen.here.facts["code"]
     others = where(seen.answering, lambda m: [m.facts["code"] or "missing"] if m.facts["code"] != ours else [])
@@ -68,7 +68,7 @@ NAME_GPU = (
 )
 
 
-def numbers(seen: Seen) -> Iterator[Check]:
+def numbers(seen: Inspection) -> Iterator[Check]:
     """Whether every machine that would train computes the numbers that the trials' keys stand for.
 
     Where there is no plan, whether all machines compute the same.
@@ -89,21 +89,21 @@ def numbers(seen: Seen) -> Iterator[Check]:
     yield Check("numbers", f"{'; '.join(lines)}{everywhere(seen)}")
 
 
-def _wanted(seen: Seen) -> list[tuple[Conditions, bool]]:
+def _wanted(seen: Inspection) -> list[tuple[Conditions, bool]]:
     """The conditions of the plan's trials, and whether on a GPU; or those of the first machine of each kind."""
     if seen.plan is None:
         first = [(_of_kind(seen, gpu)[:1], gpu) for gpu in (False, True)]
         return [(_own(machine, gpu), gpu) for machines, gpu in first for machine in machines]
     recipes = {id(trial.recipe): trial.recipe for trial in seen.plan.trials}.values()
-    each = ((seen.plan.roots.conditions(r), r.settings.resources.gpus_per_trial > 0) for r in recipes)
+    each = ((seen.plan.root_facts.conditions(r), r.settings.resources.gpus_per_trial > 0) for r in recipes)
     return list({repr(wanted): wanted for wanted in each}.values())
 
 
-def _of_kind(seen: Seen, gpu: bool) -> list[Machine]:
+def _of_kind(seen: Inspection, gpu: bool) -> list[NodeInfo]:
     return [m for m in seen.answering if m.resources.get("GPU" if gpu else "CPU", 0)]
 
 
-def _own(machine: Machine, gpu: bool, expected: Conditions | None = None) -> Conditions:
+def _own(machine: NodeInfo, gpu: bool, expected: Conditions | None = None) -> Conditions:
     """A machine's conditions; the trainer's source and the backend are the run's, which workers look at."""
     told = machine.facts["numerics"]
     trainer, name = (expected.trainer, expected.backend) if expected else ("", backend())
@@ -116,7 +116,7 @@ def _listed_behind(variables: Mapping[str, str]) -> str:
     return "".join(f", {name}={value}" for name, value in variables.items())
 
 
-def token(seen: Seen) -> Iterator[Check]:
+def token(seen: Inspection) -> Iterator[Check]:
     """Whether strangers are kept out: token mode, and a key file that only its owner reads."""
     asked = [seen.here, *seen.answering] if seen.address else [seen.here]
     open_keys = where(asked, lambda m: [f"{m.facts['key']:04o}"] if (m.facts["key"] or 0) & 0o077 else [])
@@ -134,12 +134,12 @@ def token(seen: Seen) -> Iterator[Check]:
     yield Check("token", f"token mode on{everywhere(seen)}" if seen.address else "a run here makes its own")
 
 
-def _token_off(asked: Machine, wanted: bool) -> list[str]:
+def _token_off(asked: NodeInfo, wanted: bool) -> list[str]:
     mode = asked.facts["token_mode"].lower()
     return [mode or "not set"] if mode != "token" and (wanted or mode) else []
 
 
-def dashboard(seen: Seen) -> Iterator[Check]:
+def dashboard(seen: Inspection) -> Iterator[Check]:
     """Whether Ray's dashboard, which runs what it is told to, listens on loopback only."""
     if seen.address is None:
         return
@@ -160,7 +160,7 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def clocks(seen: Seen) -> Iterator[Check]:
+def clocks(seen: Inspection) -> Iterator[Check]:
     """Whether the clocks agree."""
     if seen.address is None or not seen.answering:
         return
@@ -174,7 +174,7 @@ def clocks(seen: Seen) -> Iterator[Check]:
         yield Check("clocks", f"within {abs(worst.skew) + worst.skew_within:.3f} s of here")
 
 
-def files(seen: Seen) -> Iterator[Check]:
+def files(seen: Inspection) -> Iterator[Check]:
     """Whether Ray may open as many files as its workers need."""
     few = where(seen.answering, lambda m: [str(m.facts["files"])] if 0 < m.facts["files"] < _files(m) else [])
     if few:
@@ -184,15 +184,15 @@ def files(seen: Seen) -> Iterator[Check]:
         yield Check("open files", f"{least} allowed")
 
 
-def _files(machine: Machine) -> float:
+def _files(machine: NodeInfo) -> float:
     return FILES_LEAST + FILES_EACH * machine.resources.get("CPU", 0)
 
 
-def _versions_of(machine: Machine) -> dict[str, str]:
+def _versions_of(machine: NodeInfo) -> dict[str, str]:
     return {"python": machine.facts["python"], **machine.facts["versions"]}
 
 
-def _differing(here: Machine, there: Machine) -> list[str]:
+def _differing(here: NodeInfo, there: NodeInfo) -> list[str]:
     ours, theirs = _versions_of(here), _versions_of(there)
     return [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name]]
 
@@ -201,7 +201,7 @@ def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _sizes(machine: Machine) -> str:
+def _sizes(machine: NodeInfo) -> str:
     cpus, gpus = machine.resources.get("CPU", 0), machine.resources.get("GPU", 0)
     memory = size(machine.facts["memory"])
     return f"{machine.name}: {cpus:g} CPUs, {gpus:g} GPUs, {memory}"

@@ -27,11 +27,11 @@ from ray.tune.search import Searcher
 
 from orchestrator.cluster import node_inventory
 from orchestrator.cluster.autoscaler import grows
-from orchestrator.cluster.capacity import Places
+from orchestrator.cluster.capacity import Capacity
 from orchestrator.cluster.ray_session import alive, loses_a_node
-from orchestrator.execution.recorder import Books
+from orchestrator.execution.recorder import RunRecorder
 from orchestrator.execution.trainable import WorkerTrainable
-from orchestrator.execution.trial import Assignment, Context
+from orchestrator.execution.trial import RunContext, TrialAssignment
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import located
 from orchestrator.storage.filesystem import StoreError
@@ -41,10 +41,10 @@ AHEAD = 64
 """Trials that wait for nodes to be started, at most, where a cluster grows."""
 
 
-class _Bookkept:
+class _HasRecorder:
     """Has the books; leaves them out where Tune pickles itself for a restore that is never made."""
 
-    _books: Books
+    _recorder: RunRecorder
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -55,10 +55,10 @@ class _Bookkept:
         try:
             yield
         except StoreError as error:
-            self._books.fatal = self._books.fatal or error
+            self._recorder.fatal = self._recorder.fatal or error
 
 
-class _Next(_Bookkept, Searcher):
+class _Next(_HasRecorder, Searcher):
     """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk, or for room.
 
     Tune gets no more than can run at once: what is in its hands has left the frontier's order, and where a worker
@@ -66,17 +66,17 @@ class _Next(_Bookkept, Searcher):
     grows, some more wait: nodes are started for them.
     """
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, recorder: RunRecorder) -> None:
         super().__init__()
-        self._books = books
-        self._places = Places(alive, ahead=AHEAD if grows() else 0)
+        self._recorder = recorder
+        self._places = Capacity(alive, ahead=AHEAD if grows() else 0)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
-        if self._books.fatal or self._books.frontier.exhausted:
+        if self._recorder.fatal or self._recorder.frontier.exhausted:
             return str(Searcher.FINISHED)
         with self._ending_on_trouble():
-            trial = self._books.next(self._places.fits)
+            trial = self._recorder.next(self._places.fits)
             if trial is None:
                 return None
             resources = trial.recipe.settings.resources
@@ -98,15 +98,15 @@ class _Next(_Bookkept, Searcher):
         """Nothing: the store is the truth."""
 
 
-class _Events(_Bookkept, Callback):
+class _Events(_HasRecorder, Callback):
     """Tells the books what Tune saw. A trial's next step is scheduled only after `on_trial_result` returned."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, recorder: RunRecorder) -> None:
+        self._recorder = recorder
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
         with self._ending_on_trouble():
-            self._books.tick()
+            self._recorder.tick()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
@@ -114,11 +114,11 @@ class _Events(_Bookkept, Callback):
         if result["row"] is not None and not result["again"]:
             trial.run_metadata.num_failures = 0  # only failures that stand in the way of the same epoch add up
         with self._ending_on_trouble():
-            self._books.progress(self._books.by_id[trial.config["trial_id"]], result)
+            self._recorder.progress(self._recorder.by_id[trial.config["trial_id"]], result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         with self._ending_on_trouble():
-            self._books.end(self._books.by_id[trial.config["trial_id"]], _reason(trial))
+            self._recorder.end(self._recorder.by_id[trial.config["trial_id"]], _reason(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         if isinstance(_error(trial), RayActorError) and loses_a_node():
@@ -126,22 +126,22 @@ class _Events(_Bookkept, Callback):
                 1  # Ray may start it on the dead node again, and that is not its fault
             )
         with self._ending_on_trouble():
-            trial.config["attempt"] = self._books.retry(
-                self._books.by_id[trial.config["trial_id"]], _reason(trial)
+            trial.config["attempt"] = self._recorder.retry(
+                self._recorder.by_id[trial.config["trial_id"]], _reason(trial)
             )
 
 
-class _Trouble(_Bookkept, Stopper):
+class _Trouble(_HasRecorder, Stopper):
     """Stops every trial as soon as the store cannot be used."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, recorder: RunRecorder) -> None:
+        self._recorder = recorder
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._books.fatal is not None
+        return self._recorder.fatal is not None
 
 
 def _error(trial: Any) -> Exception | None:
@@ -165,20 +165,20 @@ def _reason(trial: Any) -> str:
     return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no message'}"
 
 
-def fan_out(plan: Plan, store: Store, books: Books) -> None:
+def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
     """Run every unfinished trial of `plan` on the Ray cluster that is connected. Raises StoreError."""
-    context = Context(
-        run=books.run,
+    context = RunContext(
+        run=recorder.run,
         sweep=plan.sweep.name,
         results=store.address,
         trainer=plan.sweep.trainer,
         save_best=plan.sweep.save_best,
         assignments={
-            t.id: Assignment(
+            t.id: TrialAssignment(
                 replace(t, recipe=located(t.recipe)),
-                plan.walks[t.id].chain,
-                plan.roots.description(t.recipe).fingerprint,
-                plan.roots.conditions(t.recipe),
+                plan.cursors[t.id].chain,
+                plan.root_facts.description(t.recipe).fingerprint,
+                plan.root_facts.conditions(t.recipe),
             )
             for t in plan.unfinished
         },
@@ -191,7 +191,7 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 lambda config: PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}]),
             ),
             tune_config=TuneConfig(
-                search_alg=_Next(books),
+                search_alg=_Next(recorder),
                 num_samples=len(plan.unfinished),
                 reuse_actors=True,
                 trial_dirname_creator=lambda t: str(t.trial_id),
@@ -201,13 +201,13 @@ def fan_out(plan: Plan, store: Store, books: Books) -> None:
                 storage_path=scratch,
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
-                callbacks=[_Events(books)],
-                stop=_Trouble(books),
+                callbacks=[_Events(recorder)],
+                stop=_Trouble(recorder),
                 verbose=0,
             ),
         )
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         with redirect_stdout(io.StringIO()):  # Tune prints tables even where it is told not to
             tuner.fit()
-    if books.fatal:
-        raise books.fatal
+    if recorder.fatal:
+        raise recorder.fatal

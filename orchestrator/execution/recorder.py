@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from orchestrator.execution.claims import OtherSweeps
 from orchestrator.execution.events import Listener, Outcome
-from orchestrator.execution.scheduler import Fits, Frontier, anywhere
+from orchestrator.execution.scheduler import Fits, Scheduler, anywhere
 from orchestrator.planning.checkpoint_retention import Retention, tidy
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
@@ -53,7 +53,7 @@ def take_over(store: Store, sweep: str) -> None:
     store.write_run(sweep, {"run": uuid4().hex, "running": {}, "attempts": {}, "since": time.time()})
 
 
-class Books:
+class RunRecorder:
     """What is written down while a run goes on: histories of taken epochs, failures, the state of the run."""
 
     def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
@@ -62,7 +62,7 @@ class Books:
         self.sweep = plan.sweep.name
         self.run = uuid4().hex
         self.outcome = Outcome()
-        self.frontier = Frontier(plan)
+        self.frontier = Scheduler(plan)
         self.retention = Retention(plan)
         self.others = OtherSweeps(store, self.sweep, plan.histories)
         self.by_id = {t.id: t for t in plan.trials}
@@ -98,16 +98,16 @@ class Books:
             checkpoints = self.store.checkpoints()
             for trial in self.plan.unfinished:
                 rebuild = self.plan.rebuilt.get(trial.id)
-                self.plan.walks[trial.id].find_checkpoint(checkpoints, rebuild.epochs if rebuild else None)
-            self.frontier, self.retention = Frontier(self.plan), Retention(self.plan)
+                self.plan.cursors[trial.id].find_checkpoint(checkpoints, rebuild.epochs if rebuild else None)
+            self.frontier, self.retention = Scheduler(self.plan), Retention(self.plan)
             self.look()
 
     def close(self) -> None:
         """Tidy up after a run that came to its end."""
         self._free()
         self.store.drop_claims(self.sweep)
-        walks = self.plan.walks
-        self.store.compact(self.sweep, {t.id for t in self.plan.trials if walks[t.id].ending is not None})
+        cursors = self.plan.cursors
+        self.store.compact(self.sweep, {t.id for t in self.plan.trials if cursors[t.id].ending is not None})
         self._running.clear()
         self._attempts.clear()
         self._write_run()
@@ -167,7 +167,7 @@ class Books:
         left = {key: trial_id for trial_id, keys in passed.items() for key in keys if key in checkpoints()}
         self._released |= self.retention.update(moved, written=left)
         for trial in moved:
-            status = self.plan.walks[trial.id].ending
+            status = self.plan.cursors[trial.id].ending
             if status and not self.frontier.needs_start(trial.id):
                 self.take(trial)
                 self.listener.ended(trial, status, "")
@@ -185,7 +185,7 @@ class Books:
             self.look()
             waiting: dict[str, str] = {}
             for key, trial_id in self._released.items():
-                keys = self.plan.walks[trial_id].keys
+                keys = self.plan.cursors[trial_id].keys
                 way = keys[: keys.index(key) + 1] if key in keys else [key]
                 if key in self.retention:
                     continue
@@ -200,16 +200,16 @@ class Books:
 
         A worker reads it from the trial's own file, also where a merged one says the same.
         """
-        walk, there = self.plan.walks[trial.id], self._histories.get(trial.id)
+        cursor, there = self.plan.cursors[trial.id], self._histories.get(trial.id)
         keys_there: list[str] = there["epoch_key"].to_pylist() if there is not None else []
-        if keys_there == walk.keys and not for_worker:
+        if keys_there == cursor.keys and not for_worker:
             return
-        if keys_there != walk.keys[: len(keys_there)]:
+        if keys_there != cursor.keys[: len(keys_there)]:
             self.store.supersede(self.sweep, trial.id, there)
             there, keys_there = None, []
         rows: list[Row] = there.to_pylist() if there is not None else []
         recipe = trial.recipe
-        for key in walk.keys[len(rows) :]:
+        for key in cursor.keys[len(rows) :]:
             rows.append(
                 history.for_trial(
                     self.plan.known.row(key),
@@ -269,18 +269,18 @@ class Books:
         self._released |= self.retention.update(moved, written={row["epoch_key"]: trial.id})
         self.listener.epoch(trial, row)
         for follower in moved[1:]:
-            status = self.plan.walks[follower.id].ending
+            status = self.plan.cursors[follower.id].ending
             if status and not self.frontier.needs_start(follower.id):
                 self.take(follower)
                 self.listener.ended(follower, status, "")
 
     def _catch_up(self, trial: Trial, reported: str | None = None) -> None:
         """Learn the epochs that a worker has recorded, but died before it could report them."""
-        walk = self.plan.walks[trial.id]
-        if walk.ending is not None or reported in (*walk.keys, walk.next_key):
+        cursor = self.plan.cursors[trial.id]
+        if cursor.ending is not None or reported in (*cursor.keys, cursor.next_key):
             return
         for row in self.store.read_trial(self.sweep, trial.id):
-            if walk.ending is None and row["epoch_key"] == walk.next_key != reported:
+            if cursor.ending is None and row["epoch_key"] == cursor.next_key != reported:
                 self._learn(trial, row)
 
     def end(self, trial: Trial, failure: str | None) -> None:
@@ -297,7 +297,7 @@ class Books:
             self.listener.ended(trial, "failed", failure)
             return
         self.store.clear_failure(self.sweep, trial.id)
-        self.listener.ended(trial, self.plan.walks[trial.id].ending or "failed", "")
+        self.listener.ended(trial, self.plan.cursors[trial.id].ending or "failed", "")
 
     def _write_run(self) -> None:
         self.store.write_run(

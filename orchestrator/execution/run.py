@@ -6,7 +6,7 @@ Ray's own experiment state is never needed: whatever dies, running the same swee
 import time
 
 from orchestrator.execution.events import Listener, Outcome
-from orchestrator.execution.recorder import Books
+from orchestrator.execution.recorder import RunRecorder
 from orchestrator.planning.plan import Plan
 from orchestrator.storage.store import Store
 
@@ -19,12 +19,12 @@ def run(plan: Plan, store: Store, listener: Listener) -> Outcome:
     """
     assert not plan.open_tests
     started = time.monotonic()
-    books = Books(plan, store, listener)
-    books.open()
+    recorder = RunRecorder(plan, store, listener)
+    recorder.open()
     if plan.unfinished:
         from orchestrator.execution.ray_tune import fan_out
 
-        fan_out(plan, store, books)
-    books.close()
-    books.outcome.seconds = time.monotonic() - started
-    return books.outcome
+        fan_out(plan, store, recorder)
+    recorder.close()
+    recorder.outcome.seconds = time.monotonic() - started
+    return recorder.outcome

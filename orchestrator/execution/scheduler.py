@@ -15,17 +15,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.execution.claims import Taken
-from orchestrator.execution.warm_programs import Program, Workers, programs
+from orchestrator.execution.warm_programs import TrainStep, Workers, programs
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import Resources
 from orchestrator.spec.trials import Trial
-from orchestrator.storage.history import Known, Row
+from orchestrator.storage.history import EpochIndex, Row
 
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial that needs the first fits beside those that run, counted by what they need."""
 
-_Kind = tuple[Resources, Program]
+_Kind = tuple[Resources, TrainStep]
 """Trials that need the same and are trained with the same program; each kind has a queue."""
 
 
@@ -33,15 +33,15 @@ def anywhere(needs: Resources, running: Counter[Resources]) -> bool:
     return True
 
 
-class Frontier:
+class Scheduler:
     """The trials of a plan that have work left, and where each of them sits."""
 
     def __init__(self, plan: Plan) -> None:
         """All unfinished trials of `plan`, none started."""
         self._plan = plan
-        self._known: Known = plan.known
+        self._known: EpochIndex = plan.known
         self._trials: Mapping[str, Trial] = {t.id: t for t in plan.trials}
-        self._walks = plan.walks
+        self._cursors = plan.cursors
         self._work = resource_estimates.epoch_work(plan)
         self._waiting: dict[str, str] = {}
         self._running: dict[str, str] = {}
@@ -52,7 +52,7 @@ class Frontier:
         self._held_back: set[str] = set()
         self._queues: defaultdict[_Kind, list[tuple[float, int, str, str]]] = defaultdict(list)
         self._workers = Workers()
-        cycling = {t.id for t in plan.unfinished if plan.walks[t.id].chain.momentum is not None}
+        cycling = {t.id for t in plan.unfinished if plan.cursors[t.id].chain.momentum is not None}
         made = programs(plan.unfinished, cycling)
         self._kinds = {t.id: (t.recipe.settings.resources, made[t.id]) for t in plan.unfinished}
         self._order = {t.id: n for n, t in enumerate(plan.unfinished)}
@@ -125,13 +125,13 @@ class Frontier:
         ]
         there = checkpoints() if behind else set()
         for trial_id, place in behind:
-            walk = self._walks[trial_id]
-            count = len(walk.keys)
-            if walk.ending is None:
-                walk.extend(self._known)
-            walk.find_checkpoint(there, self._epochs(trial_id))
+            cursor = self._cursors[trial_id]
+            count = len(cursor.keys)
+            if cursor.ending is None:
+                cursor.extend(self._known)
+            cursor.find_checkpoint(there, self._epochs(trial_id))
             if self._place(trial_id) != place:
-                passed[trial_id] = walk.keys[count:]
+                passed[trial_id] = cursor.keys[count:]
                 self._sitting[place].discard(trial_id)
                 self._settle(trial_id)
         return passed
@@ -147,13 +147,13 @@ class Frontier:
     def places(self) -> dict[str, str]:
         """The epoch that each running trial computes, unless it only exports its best model."""
         computing = (i for i, place in self._running.items() if place != self._export(i))
-        return {trial_id: self._walks[trial_id].frontier for trial_id in computing}
+        return {trial_id: self._cursors[trial_id].frontier for trial_id in computing}
 
     @property
     def waiting(self) -> set[str]:
         """The epochs that waiting trials would compute next."""
         computing = (i for i, place in self._waiting.items() if place != self._export(i))
-        return {self._walks[trial_id].frontier for trial_id in computing}
+        return {self._cursors[trial_id].frontier for trial_id in computing}
 
     def needs_start(self, trial_id: str) -> bool:
         """Whether the trial still waits for its start."""
@@ -168,16 +168,16 @@ class Frontier:
             self._workers.end(trial_id, needs)
 
     def _advance(self, trial_id: str, key: str) -> None:
-        walk = self._walks[trial_id]
-        if key in walk.keys[walk.resume :]:
-            walk.resume = walk.keys.index(key) + 1
+        cursor = self._cursors[trial_id]
+        if key in cursor.keys[cursor.resume :]:
+            cursor.resume = cursor.keys.index(key) + 1
             return
         metrics = self._known.metrics(key)
-        if metrics is not None and walk.ending is None and key == walk.next_key:
-            walk.append(key, metrics)
-            walk.resume = len(walk.keys)
+        if metrics is not None and cursor.ending is None and key == cursor.next_key:
+            cursor.append(key, metrics)
+            cursor.resume = len(cursor.keys)
             if self._plan.share:
-                walk.extend(self._known)
+                cursor.extend(self._known)
 
     def _move(self, trial_id: str, place: str | None) -> None:
         """A running trial sits elsewhere now, or nowhere: who sits where it was may start."""
@@ -200,7 +200,7 @@ class Frontier:
             self._sit(trial_id)
 
     def _needs_nothing(self, trial_id: str) -> bool:
-        return self._walks[trial_id].ending is not None and not self._plan.sweep.save_best
+        return self._cursors[trial_id].ending is not None and not self._plan.sweep.save_best
 
     def _sit(self, trial_id: str) -> None:
         place = self._waiting[trial_id] = self._place(trial_id)
@@ -237,15 +237,15 @@ class Frontier:
         """Whether the epoch before which a trial sits may be computed by another run."""
         if not self._plan.share or place == self._export(trial_id):
             return False
-        walk = self._walks[trial_id]
-        before = walk.keys[-1] if walk.keys and walk.resume == len(walk.keys) else None
+        cursor = self._cursors[trial_id]
+        before = cursor.keys[-1] if cursor.keys and cursor.resume == len(cursor.keys) else None
         return self._taken_elsewhere(place, before)
 
     def _place(self, trial_id: str) -> str:
-        walk = self._walks[trial_id]
-        if walk.ending is not None and walk.resume >= (self._epochs(trial_id) or 0):
+        cursor = self._cursors[trial_id]
+        if cursor.ending is not None and cursor.resume >= (self._epochs(trial_id) or 0):
             return self._export(trial_id)
-        return self._named(trial_id, walk.frontier)
+        return self._named(trial_id, cursor.frontier)
 
     @staticmethod
     def _export(trial_id: str) -> str:
@@ -260,6 +260,6 @@ class Frontier:
         return key if self._plan.share else f"{trial_id}:{key}"
 
     def _left(self, trial_id: str) -> float:
-        walk = self._walks[trial_id]
-        end = walk.chain.epochs if walk.ending is None else self._epochs(trial_id) or 0
-        return max(end - walk.resume, 0) * self._work[trial_id]
+        cursor = self._cursors[trial_id]
+        end = cursor.chain.epochs if cursor.ending is None else self._epochs(trial_id) or 0
+        return max(end - cursor.resume, 0) * self._work[trial_id]

@@ -30,7 +30,7 @@ def session(plan: Plan, store: Store, address: str | None) -> Iterator[Sequence[
     from orchestrator.execution.trainers import require_momentum, trainer_class
 
     for trial in plan.unfinished:
-        if plan.walks[trial.id].chain.momentum is not None:
+        if plan.cursors[trial.id].chain.momentum is not None:
             require_momentum(plan.sweep.trainer, trainer_class(plan.sweep.trainer), trial.recipe.label)
     recipes = [t.recipe for t in plan.unfinished]
     with session_for(recipes, plan.sweep.trainer, store, address, plan) as findings:

@@ -17,14 +17,14 @@ from orchestrator.execution.trainers import (
     require_same,
     warm_trainer,
 )
-from orchestrator.execution.trial import Assignment, Context, TrialRun
+from orchestrator.execution.trial import RunContext, TrialAssignment, TrialRun
 from orchestrator.storage.filesystem import StoreError
 
 
 class WorkerTrainable(Trainable):
     """Ray Tune's side: keeps the trainer warm from trial to trial, turns users' mistakes into results."""
 
-    def setup(self, config: dict[str, Any], context: Context) -> None:
+    def setup(self, config: dict[str, Any], context: RunContext) -> None:
         """A worker process begins with its first trial."""
         self._context = context
         self._trainer: Trainer | None = None
@@ -59,7 +59,7 @@ class WorkerTrainable(Trainable):
         except StoreError as error:
             return {"row": None, "done": True, "notes": [], "failed": str(error), "store": True}
 
-    def _warm_trainer(self, assignment: Assignment) -> Trainer:
+    def _warm_trainer(self, assignment: TrialAssignment) -> Trainer:
         context, resources = self._context, assignment.trial.recipe.settings.resources
         if self._trainer is None:
             require_same(context.software)

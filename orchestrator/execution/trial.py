@@ -19,7 +19,7 @@ from experiments import callbacks
 from orchestrator.cluster import shared_storage
 from orchestrator.cluster.conditions import Conditions, require_device
 from orchestrator.execution.trainers import Trainer, job_of
-from orchestrator.planning.epoch_chain import Chain, Walk
+from orchestrator.planning.epoch_chain import ChainCursor, EpochChain
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.filesystem import DamagedError, StoreError
 from orchestrator.storage.history import Row
@@ -27,20 +27,20 @@ from orchestrator.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TrialAssignment:
     """A trial, the chain that its sweep's plan gave it, and what that was planned with.
 
     `fingerprint` is that of the data; `conditions` are those of the chain's key, None where nobody is to look.
     """
 
     trial: Trial
-    chain: Chain
+    chain: EpochChain
     fingerprint: str
     conditions: Conditions | None = None
 
 
 @dataclass(frozen=True)
-class Context:
+class RunContext:
     """What every worker of a run needs to know.
 
     `run` names the run, as its run.json in the store does; `software` is what the driver runs on.
@@ -51,24 +51,26 @@ class Context:
     results: str
     trainer: str
     save_best: bool
-    assignments: Mapping[str, Assignment]
+    assignments: Mapping[str, TrialAssignment]
     software: Mapping[str, str | None]
 
 
-class LateError(Exception):
+class StaleAttemptError(Exception):
     """An attempt at a trial comes too late: another one was begun, or the trial has ended."""
 
 
 class TrialRun:
     """One trial's way through its epochs, from wherever the store knows it to be, and back to its best one."""
 
-    def __init__(self, assignment: Assignment, context: Context, trainer: Trainer, attempt: int = 0) -> None:
+    def __init__(
+        self, assignment: TrialAssignment, context: RunContext, trainer: Trainer, attempt: int = 0
+    ) -> None:
         """The trial of `assignment`, trained by the warm `trainer`; `attempt` is the one that may write."""
         self.trial, self.trainer, self.context = assignment.trial, trainer, context
         self.job = job_of(assignment.trial.recipe, assignment.trial.seed, assignment.fingerprint)
         self.attempt = attempt
         self.store = Store.at(context.results)
-        self.walk = Walk(assignment.chain)
+        self.cursor = ChainCursor(assignment.chain)
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self._to_export: str | None = None
@@ -78,36 +80,36 @@ class TrialRun:
         """Take what the trial's history knows, and the newest good checkpoint on it."""
         self._require_place()
         for row in self.store.read_trial(self.context.sweep, self.trial.id):
-            if self.walk.ending is not None or row["epoch_key"] != self.walk.next_key:
+            if self.cursor.ending is not None or row["epoch_key"] != self.cursor.next_key:
                 break
-            self.walk.append(row["epoch_key"], {m: float(row[m]) for m in callbacks.METRICS})
+            self.cursor.append(row["epoch_key"], {m: float(row[m]) for m in callbacks.METRICS})
             self.rows.append(row)
-        if self.walk.ending is None:
-            self._reset(self.walk.keys)
+        if self.cursor.ending is None:
+            self._reset(self.cursor.keys)
         else:
             self._seek_best()
 
     def _seek_best(self) -> None:
         """The trial has ended: go back to its best epoch, or to the newest checkpoint before it, for its model."""
-        best = self.walk.best_key(self.trial.recipe.settings.monitor) if self.context.save_best else None
+        best = self.cursor.best_key(self.trial.recipe.settings.monitor) if self.context.save_best else None
         if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
             return
         self._to_export = best
-        self._reset(self.walk.keys[: self.walk.keys.index(best) + 1])
+        self._reset(self.cursor.keys[: self.cursor.keys.index(best) + 1])
 
     @property
     def _unfinished(self) -> bool:
         """Whether there are epochs to train, or to compute again for the best model."""
-        if self.walk.ending is None:
+        if self.cursor.ending is None:
             return True
-        return self._to_export is not None and self._to_export in self.walk.keys[self.walk.resume :]
+        return self._to_export is not None and self._to_export in self.cursor.keys[self.cursor.resume :]
 
     def _reset(self, keys: list[str]) -> None:
         """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
-        self.trainer.reset(replace(self.job, cycles_momentum=self.walk.chain.momentum is not None))
+        self.trainer.reset(replace(self.job, cycles_momentum=self.cursor.chain.momentum is not None))
         gpus = self.trial.recipe.settings.resources.gpus_per_trial
         require_device(self.context.trainer, self.trainer.device, gpus > 0)
-        self.walk.resume = 0
+        self.cursor.resume = 0
         for count in range(len(keys), 0, -1):
             try:
                 self.trainer.restore(self.store.read_checkpoint(keys[count - 1]))
@@ -117,7 +119,7 @@ class TrialRun:
                 self.notes.append(f"{error}; freed, its epochs are computed again")
                 self.store.delete_checkpoint(keys[count - 1])
                 continue
-            self.walk.resume = count
+            self.cursor.resume = count
             return
 
     def advance(self) -> dict[str, Any]:
@@ -125,9 +127,9 @@ class TrialRun:
 
         `row` is the epoch's record, `again` says that it was known and only its weights were missing.
         """
-        known, going_on = len(self.walk.keys), self.walk.ending is None
+        known, going_on = len(self.cursor.keys), self.cursor.ending is None
         row = self._epoch() if self._unfinished else None
-        if going_on and self.walk.ending is not None:
+        if going_on and self.cursor.ending is not None:
             self._seek_best()
         done = not self._unfinished
         if done and self._to_export is not None:
@@ -135,18 +137,18 @@ class TrialRun:
         notes, self.notes = self.notes, []
         return {
             "row": row,
-            "again": row is not None and len(self.walk.keys) == known,
+            "again": row is not None and len(self.cursor.keys) == known,
             "done": done,
             "notes": notes,
         }
 
     def _epoch(self) -> Row:
-        walk = self.walk
-        number = walk.resume
-        rates = walk.chain.rates(walk.history[:number])
-        key = walk.frontier
+        cursor = self.cursor
+        number = cursor.resume
+        rates = cursor.chain.rates(cursor.history[:number])
+        key = cursor.frontier
         started_at, started = datetime.now(UTC), time.perf_counter()
-        momentum = walk.chain.momentum_in(number)
+        momentum = cursor.chain.momentum_in(number)
         cycled = {} if momentum is None else {"momentum": momentum}
         metrics = self.trainer.epoch(number, rates, **cycled)
         seconds = time.perf_counter() - started
@@ -154,9 +156,9 @@ class TrialRun:
         self._require_place()
         if finite:
             self.store.write_checkpoint(key, self.trainer.state())
-        if number < len(walk.keys):
+        if number < len(cursor.keys):
             self._compare(number, metrics)
-            walk.resume += 1
+            cursor.resume += 1
             return self.rows[number]
         row: Row = {
             "sweep": self.context.sweep,
@@ -179,13 +181,13 @@ class TrialRun:
         self._require_place()
         self.rows.append(row)
         self.store.write_history(self.context.sweep, self.trial.id, self.rows)
-        walk.append(key, {m: row[m] for m in callbacks.METRICS})
-        walk.resume = len(walk.keys)
+        cursor.append(key, {m: row[m] for m in callbacks.METRICS})
+        cursor.resume = len(cursor.keys)
         return row
 
     def _compare(self, number: int, metrics: Mapping[str, float]) -> None:
         """A known epoch was computed once more: it must have come out the same."""
-        recorded = self.walk.history[number]
+        recorded = self.cursor.history[number]
         if any(float(metrics[m]) != recorded[m] for m in callbacks.METRICS):
             row = self.rows[number]
             self.notes.append(
@@ -206,7 +208,7 @@ class TrialRun:
         if now["run"] != self.context.run:
             raise StoreError(f"sweep {self.context.sweep!r} in {self.store} has been taken over by another run")
         if now["attempts"].get(self.trial.id) != self.attempt:
-            raise LateError(
+            raise StaleAttemptError(
                 f"{self.trial.id} is no longer this worker's on {socket.gethostname()}: it was given up"
             )
 
@@ -222,6 +224,6 @@ class TrialRun:
                     f"{path}: cannot be written ({reason}); make room there or set TMPDIR to another folder, "
                     "then run the same command again: nothing finished is lost"
                 ) from error
-            record = self.rows[self.walk.keys.index(best)]
+            record = self.rows[self.cursor.keys.index(best)]
             self._require_place()
             self.store.write_model(self.context.sweep, self.trial.id, path.read_bytes(), record)

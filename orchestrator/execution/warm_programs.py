@@ -6,16 +6,16 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from orchestrator.spec.sweep import Resources
 from orchestrator.spec.trials import Recipe, Trial
 
-Program = int
+TrainStep = int
 """Equal for two trials that a worker trains with the same compiled program."""
 
 
-def programs(trials: Iterable[Trial], cycling: Collection[str]) -> dict[str, Program]:
+def programs(trials: Iterable[Trial], cycling: Collection[str]) -> dict[str, TrainStep]:
     """The program of each trial, by the trial's id; it depends on all but the schedule and the seed.
 
     `cycling` are the ids of those whose momentum is cycled.
     """
-    numbers: dict[Hashable, Program] = {}
+    numbers: dict[Hashable, TrainStep] = {}
     return {
         trial.id: numbers.setdefault((*_deciding(trial.recipe), trial.id in cycling), len(numbers))
         for trial in trials
@@ -39,10 +39,10 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        self._busy: dict[str, set[Program]] = {}
-        self._free: defaultdict[Resources, list[set[Program]]] = defaultdict(list)
+        self._busy: dict[str, set[TrainStep]] = {}
+        self._free: defaultdict[Resources, list[set[TrainStep]]] = defaultdict(list)
 
-    def misfit(self, needs: Resources, program: Program) -> int:
+    def misfit(self, needs: Resources, program: TrainStep) -> int:
         """How badly `program` fits the worker that the next trial with these needs will be given.
 
         0 where it holds it, or else 1 and one more for each that does: what others hold is best left to them.
@@ -52,7 +52,7 @@ class Workers:
             return 0
         return 1 + sum(program in held for held in self._every())
 
-    def start(self, trial_id: str, needs: Resources, program: Program) -> None:
+    def start(self, trial_id: str, needs: Resources, program: TrainStep) -> None:
         """The next worker has been given a trial."""
         free = self._free[needs]
         held = free.pop(0) if free else set()
@@ -63,7 +63,7 @@ class Workers:
         """The trial has ended and its worker is free."""
         self._free[needs].append(self._busy.pop(trial_id))
 
-    def _every(self) -> Iterator[set[Program]]:
+    def _every(self) -> Iterator[set[TrainStep]]:
         yield from self._busy.values()
         for free in self._free.values():
             yield from free

@@ -56,8 +56,8 @@ class Retention:
 
     def _needs(self, trial: Trial) -> set[str]:
         if self._plan.sweep.checkpoints == "all":
-            return set(self._plan.walks[trial.id].keys)
-        needs = self._plan.walks[trial.id].needed(trial.recipe.settings.monitor)
+            return set(self._plan.cursors[trial.id].keys)
+        needs = self._plan.cursors[trial.id].needed(trial.recipe.settings.monitor)
         rebuild = self._plan.rebuilt.get(trial.id)
         return needs | {rebuild.latest} if rebuild and rebuild.latest else needs
 

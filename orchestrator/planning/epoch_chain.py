@@ -50,7 +50,7 @@ def epoch_key(
 
 
 @dataclass(frozen=True)
-class Chain:
+class EpochChain:
     """All that decides a trial's epochs: where it starts, its learning rates, and the rules that react.
 
     `table` is float32 [epochs, steps], and so is `momentum` where the schedule cycles it. The rules are functions
@@ -97,7 +97,7 @@ class Chain:
         return len(history) < len(self.table)
 
 
-class Known(Protocol):
+class EpochLookup(Protocol):
     """A look-up of what is known under an epoch key."""
 
     def metrics(self, key: str) -> Metrics | None:
@@ -105,19 +105,19 @@ class Known(Protocol):
 
 
 @dataclass
-class Walk:
+class ChainCursor:
     """How far a chain is known: the keys and metrics of its epochs so far, and where training would go on.
 
     `resume` counts the epochs before the newest checkpoint: `keys[:resume]` need no training in any case,
     `keys[resume:]` are known but would be computed again if the trial has to go on past them.
     """
 
-    chain: Chain
+    chain: EpochChain
     keys: list[str] = field(default_factory=list)
     history: list[Metrics] = field(default_factory=list)
     resume: int = 0
 
-    def extend(self, known: Known) -> None:
+    def extend(self, known: EpochLookup) -> None:
         """Walk on through everything that is known."""
         chain, keys, history = self.chain, self.keys, self.history
         before = keys[-1] if keys else chain.root

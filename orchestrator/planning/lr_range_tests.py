@@ -17,12 +17,12 @@ from experiments.lr_range_test import Curve, RangeTest, Reading
 from experiments.settings import InputError, unknown
 from orchestrator.cluster.conditions import Conditions
 from orchestrator.planning import epoch_chain
-from orchestrator.planning.root_key import Roots
+from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec import trials as grid
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Recipe, Trial
 from orchestrator.storage.store import Store, require_sweep_name
-from orchestrator.storage.verified_files import Damage
+from orchestrator.storage.verified_files import CorruptFile
 
 FORMAT = 1
 """Raised whenever the same ramp would give other losses than before."""
@@ -78,21 +78,21 @@ class Test:
         return float(f"{self.reading.suggestions[self.ramp.suggestion]:.3g}")
 
 
-def needed(sweep: Sweep, roots: Roots, store: Store) -> tuple[dict[str, Test], list[Damage]]:
+def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, Test], list[CorruptFile]]:
     """The tests that the sweep's `auto` rates ask for, by the label of the recipe; and damaged curves."""
     recipes = [recipe for recipe in grid.recipes(sweep) if recipe.auto]
-    return _tests(recipes, sweep, roots, store) if recipes else ({}, [])
+    return _tests(recipes, sweep, root_facts, store) if recipes else ({}, [])
 
 
 def of_optimizers(
-    sweep: Sweep, roots: Roots, store: Store, optimizer: str | None = None
-) -> tuple[list[Test], list[Damage]]:
+    sweep: Sweep, root_facts: RootFacts, store: Store, optimizer: str | None = None
+) -> tuple[list[Test], list[CorruptFile]]:
     """The test of every optimizer (or of one, by label) at every point of the grid that matters to it."""
     require_sweep_name(sweep.name)
     if optimizer is not None and optimizer not in sweep.optimizers:
         raise unknown("--optimizer", "optimizer", optimizer, sweep.optimizers)
     recipes = [recipe for recipe in grid.recipes(sweep) if optimizer in (None, recipe.optimizer_label)]
-    tests, damaged = _tests(recipes, sweep, roots, store)
+    tests, damaged = _tests(recipes, sweep, root_facts, store)
     return distinct(tests.values()), damaged
 
 
@@ -102,20 +102,20 @@ def distinct(tests: Iterable[Test]) -> list[Test]:
 
 
 def _tests(
-    recipes: Iterable[Recipe], sweep: Sweep, roots: Roots, store: Store
-) -> tuple[dict[str, Test], list[Damage]]:
+    recipes: Iterable[Recipe], sweep: Sweep, root_facts: RootFacts, store: Store
+) -> tuple[dict[str, Test], list[CorruptFile]]:
     ramp, seed = sweep.range_test, sweep.seeds[0]
     curves, damaged = store.read_range_tests()
     found: dict[str, Test] = {}
     by_key: dict[str, Test] = {}
     for recipe in recipes:
-        facts = roots.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
+        facts = root_facts.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
         root = epoch_chain.root_key({**facts, "seed": seed, "range_test": FORMAT})
         key = epoch_chain.epoch_key(root, ramp.learning_rates())
         if key not in by_key:
             axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
             label = grid.label(recipe.optimizer_label, axes)
-            fingerprint, conditions = roots.description(recipe).fingerprint, roots.conditions(recipe)
+            fingerprint, conditions = root_facts.description(recipe).fingerprint, root_facts.conditions(recipe)
             by_key[key] = Test(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
         found[recipe.label] = by_key[key]
     return found, damaged

@@ -42,7 +42,7 @@ def epoch_work(plan: Plan) -> Mapping[str, float]:
     by_recipe: dict[int, float] = {}
     for trial in plan.trials:
         if id(trial.recipe) not in by_recipe:
-            by_recipe[id(trial.recipe)] = _recipe_work(trial.recipe, plan.roots.description(trial.recipe))
+            by_recipe[id(trial.recipe)] = _recipe_work(trial.recipe, plan.root_facts.description(trial.recipe))
     return {trial.id: by_recipe[id(trial.recipe)] for trial in plan.trials}
 
 
@@ -95,7 +95,7 @@ def disk(plan: Plan) -> Disk:
 def cache(plan: Plan) -> int:
     """Bytes that the decoded images of the plan's unfinished trials take in the cache of each node."""
     there = {t.recipe.settings.data: t.recipe for t in plan.unfinished}
-    return sum(_images(plan.roots.description(recipe)) for recipe in there.values())
+    return sum(_images(plan.root_facts.description(recipe)) for recipe in there.values())
 
 
 def _images(description: Description) -> int:
@@ -103,7 +103,7 @@ def _images(description: Description) -> int:
 
 
 def _parameters(plan: Plan, recipe: Recipe) -> int:
-    description = plan.roots.description(recipe)
+    description = plan.root_facts.description(recipe)
     return vgg.parameters(recipe.settings.model, description.shape, len(description.classes))
 
 
@@ -126,8 +126,8 @@ def memory(plan: Plan, recipe: Recipe) -> int:
     Measured peaks on CPU were 0.90 to 1.02 times this: widths 0.0625 to 1, 32 to 224 pixels, batches of 16 to
     256, SGD and Adam. On a GPU weights and activations are on the device, and the machine itself needs less.
     """
-    description = plan.roots.description(recipe)
-    images = plan.roots.division(recipe).part
+    description = plan.root_facts.description(recipe)
+    images = plan.root_facts.division(recipe).part
     outputs = sum(layer.outputs for layer in layers(recipe.settings.model, description.shape))
     weights = FLOAT * _parameters(plan, recipe)
     others = {

@@ -26,7 +26,7 @@ def silently(what: str) -> AbstractContextManager[datasets.Progress]:
     return nullcontext(lambda done, total: None)
 
 
-class Roots:
+class RootFacts:
     """The facts of a sweep's recipes; each data set is described once."""
 
     def __init__(self, trainer: str, counting: Counting = silently) -> None:

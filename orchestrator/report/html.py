@@ -89,7 +89,7 @@ def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def table(sheet: layout.Sheet) -> str:
+def table(sheet: layout.TextTable) -> str:
     """A sheet as an HTML table with every row and a button in each heading; "" where there are no rows."""
     if not sheet.rows:
         return ""
@@ -111,12 +111,12 @@ def table(sheet: layout.Sheet) -> str:
     )
 
 
-def _kind(sheet: layout.Sheet, place: int) -> str:
+def _kind(sheet: layout.TextTable, place: int) -> str:
     values = [row[place].value for row in sheet.rows]
     return "text" if any(isinstance(value, str) for value in values) else "number"
 
 
-def _row_class(sheet: layout.Sheet, row: Sequence[layout.Cell]) -> str:
+def _row_class(sheet: layout.TextTable, row: Sequence[layout.Cell]) -> str:
     return ' class="winner"' if sheet.name == "ranking" and "*" in row[0].text else ""
 
 

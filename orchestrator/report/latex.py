@@ -45,7 +45,7 @@ def _head(text: str, numeric: bool) -> str:
     return "\\shortstack[r]{" + "\\\\".join(f"\\textbf{{{word}}}" for word in words) + "}"
 
 
-def _cut(sheet: tables.Sheet) -> list[tables.Sheet]:
+def _cut(sheet: tables.TextTable) -> list[tables.TextTable]:
     """A matrix too wide for a page as several, each with the first column."""
     last = len(sheet.heads)
     if sheet.name != "matrix" or last <= ACROSS + 1:
@@ -63,7 +63,7 @@ def _cut(sheet: tables.Sheet) -> list[tables.Sheet]:
     ]
 
 
-def _table(sheet: tables.Sheet) -> str:
+def _table(sheet: tables.TextTable) -> str:
     shape = "".join("r" if numeric else "l" for numeric in sheet.numeric)
     heads = " & ".join(_head(h, n) for h, n in zip(sheet.heads, sheet.numeric, strict=True))
     lines = [

@@ -11,7 +11,7 @@ def _escaped(text: str) -> str:
     return plain
 
 
-def _table(sheet: tables.Sheet) -> str:
+def _table(sheet: tables.TextTable) -> str:
     lines = [
         [_escaped(head.strip()) for head in sheet.heads],
         ["--:" if numeric else ":--" for numeric in sheet.numeric],

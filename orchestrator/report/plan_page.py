@@ -16,7 +16,7 @@ def render(
     facts: Sequence[str],
     tiles: Sequence[tuple[str, str, str]],
     drawn: Sequence[schedules.Curve],
-    trials: tables.Sheet,
+    trials: tables.TextTable,
 ) -> str:
     """The whole page of the plan of `sweep`: facts as sentences, tiles as html.page has them."""
     name = "schedules"

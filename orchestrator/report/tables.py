@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TextTable:
     """A table for people. `numeric` says which columns stand to the right; `note` stands below the table."""
 
     name: str
@@ -57,9 +57,9 @@ class Grid:
 
 def _sheet(
     name: str, table: pa.Table, columns: Sequence[tuple[str, bool, Callable[[Row], Cell]]], note: str = ""
-) -> Sheet:
+) -> TextTable:
     rows = table.to_pylist()
-    return Sheet(
+    return TextTable(
         name,
         table.schema.metadata[b"title"].decode(),
         tuple(head for head, _, _ in columns),
@@ -89,7 +89,7 @@ def ranked(row: Row) -> str:
     return f"{row['rank'] or '-'}{MARKS[row['verdict']]}{lost}"
 
 
-def ranking(c: Comparison) -> Sheet:
+def ranking(c: Comparison) -> TextTable:
     """Question 1. The monitored metric first, then final and best accuracy and loss."""
     other = "val_loss" if c.monitor != "val_loss" else "val_accuracy"
     short = {"val_accuracy": "val. accuracy", "val_loss": "val. loss", "accuracy": "accuracy", "loss": "loss"}
@@ -159,12 +159,12 @@ def _grid(title: str, rows: Sequence[Row]) -> Grid:
     )
 
 
-def matrix_sheets(c: Comparison) -> tuple[Sheet, ...]:
+def matrix_sheets(c: Comparison) -> tuple[TextTable, ...]:
     """The matrices as sheets, the longer axis downwards, an empty cell where no recipe is."""
     return tuple(_matrix(grid) for grid in grids(c))
 
 
-def _matrix(grid: Grid) -> Sheet:
+def _matrix(grid: Grid) -> TextTable:
     flip = len(grid.schedules) > len(grid.optimizers)
     down, across = (grid.schedules, grid.optimizers) if flip else (grid.optimizers, grid.schedules)
 
@@ -174,10 +174,10 @@ def _matrix(grid: Grid) -> Sheet:
 
     rows = tuple((Cell(row, row), *(cell(row, column) for column in across)) for row in down)
     heads = ("schedule" if flip else "optimizer", *across)
-    return Sheet("matrix", grid.title, heads, (False, *(True for _ in across)), rows, LEGEND)
+    return TextTable("matrix", grid.title, heads, (False, *(True for _ in across)), rows, LEGEND)
 
 
-def stages(c: Comparison) -> Sheet:
+def stages(c: Comparison) -> TextTable:
     """Question 3: rank and mean at each stage, a recipe a row."""
     rows: dict[str, list[Cell]] = {}
     names: dict[str, None] = {}
@@ -185,7 +185,7 @@ def stages(c: Comparison) -> Sheet:
         names[row["stage"]] = None
         cells = rows.setdefault(row["recipe"], [Cell(row["recipe"], row["recipe"])])
         cells.append(Cell(f"{row['rank']}.  {number(row[f'{c.monitor}_mean'])}", row["rank"]))
-    return Sheet(
+    return TextTable(
         "stages",
         f"Rank and {c.monitor_label} at each stage of training",
         ("recipe", *names),
@@ -195,7 +195,7 @@ def stages(c: Comparison) -> Sheet:
     )
 
 
-def overtakes(c: Comparison) -> Sheet:
+def overtakes(c: Comparison) -> TextTable:
     """Who passed whom between two stages."""
     return _sheet(
         "overtakes",
@@ -209,7 +209,7 @@ def overtakes(c: Comparison) -> Sheet:
     )
 
 
-def targets(c: Comparison) -> Sheet:
+def targets(c: Comparison) -> TextTable:
     """Question 4."""
     origin = "as given" if c.target_given else "the median of the finals, as none was given"
     return _sheet(
@@ -228,7 +228,7 @@ def targets(c: Comparison) -> Sheet:
     )
 
 
-def sensitivity(c: Comparison) -> Sheet:
+def sensitivity(c: Comparison) -> TextTable:
     """Question 5."""
     return _sheet(
         "sensitivity",
@@ -243,7 +243,7 @@ def sensitivity(c: Comparison) -> Sheet:
     )
 
 
-def published(c: Comparison) -> Sheet:
+def published(c: Comparison) -> TextTable:
     """Question 6."""
     inside = {True: "yes", False: "no", None: ""}
     return _sheet(
@@ -266,14 +266,14 @@ def published(c: Comparison) -> Sheet:
     )
 
 
-def cost(c: Comparison) -> Sheet:
+def cost(c: Comparison) -> TextTable:
     """Question 7, by optimizer; the whole sweep in the last row, where it stays however the page is sorted."""
     whole = {"optimizer": "all"} | c.totals.to_pylist()[0]
     rows = [*c.cost.to_pylist(), whole]
     shown = ["trials", "completed", "stopped", "diverged", "failed"]
     shown += [k for k in ("running", "waiting") if rows[-1][k]] + ["epochs_trained", "epochs_taken"]
     shown += [k for k in ("core_hours", "gpu_hours", "core_hours_saved", "gpu_hours_saved") if rows[-1][k]]
-    return Sheet(
+    return TextTable(
         "cost",
         "Cost by optimizer",
         ("optimizer", *(k.replace("_", " ").replace("gpu", "GPU") for k in shown)),
@@ -303,7 +303,7 @@ def bill(c: Comparison) -> str:
     return f"{total['trials']:,} trials, {total['epochs_trained']:,} epochs trained{taken}: {price(c)}{where}."
 
 
-def troubles(c: Comparison) -> Sheet:
+def troubles(c: Comparison) -> TextTable:
     """Each trial that did not simply complete."""
     return _sheet(
         "troubles",
@@ -318,9 +318,9 @@ def troubles(c: Comparison) -> Sheet:
     )
 
 
-def sheets(c: Comparison) -> tuple[Sheet, ...]:
+def sheets(c: Comparison) -> tuple[TextTable, ...]:
     """Every sheet that has something to say, in the order of the questions."""
-    found: Iterable[Sheet] = (
+    found: Iterable[TextTable] = (
         ranking(c),
         *matrix_sheets(c),
         stages(c),

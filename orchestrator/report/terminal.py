@@ -47,12 +47,12 @@ def render(comparison: Comparison, console: Console, full: bool = False) -> None
         console.print(Text(f"- {note}", style="dim"))
 
 
-def _narrow(sheet: tables.Sheet) -> tables.Sheet:
+def _narrow(sheet: tables.TextTable) -> tables.TextTable:
     kept = [i for i, head in enumerate(sheet.heads) if head not in _LEFT_OUT]
     rows = tuple(
         tuple(row[i]._replace(text=_short(sheet.heads[i], row[i].text)) for i in kept) for row in sheet.rows
     )
-    return tables.Sheet(
+    return tables.TextTable(
         sheet.name,
         f"{sheet.title} (accuracy and loss on validation data)",
         tuple(_HEADS.get(sheet.heads[i], sheet.heads[i]) for i in kept),
@@ -68,7 +68,7 @@ def _short(head: str, text: str) -> str:
     return text.replace("diverged", "div.")
 
 
-def _sheet(console: Console, sheet: tables.Sheet, full: bool) -> None:
+def _sheet(console: Console, sheet: tables.TextTable, full: bool) -> None:
     if not sheet.rows:
         return
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")

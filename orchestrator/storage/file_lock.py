@@ -25,7 +25,7 @@ TIDYING = 600.0
 """Seconds that outlast the tidying of a results folder, and anybody's turn in it."""
 
 
-class Holding(Protocol):
+class SweepLocks(Protocol):
     """Who runs what in one results folder, as this process sees it."""
 
     def lock(self, sweep: str) -> AbstractContextManager[None]:
@@ -50,10 +50,10 @@ class Holding(Protocol):
         """Raises StoreError once this process can no longer be sure of what it holds."""
 
 
-def runs_in(files: Files) -> Holding:
+def runs_in(files: Files) -> SweepLocks:
     """The runs in `files`, held by whatever locks there are. Raises TypeError for files of another kind."""
     if isinstance(files, LocalFiles):
-        return Runs(files.root)
+        return FileLocks(files.root)
     if isinstance(files, ObjectFiles):
         from orchestrator.storage.lease_lock import Leases
 
@@ -115,7 +115,7 @@ def opened(path: Path) -> Iterator[Lock]:
         os.close(descriptor)
 
 
-class Runs:
+class FileLocks:
     """The runs in a results folder: each holds its sweep alone, and all share one lock of the folder."""
 
     def __init__(self, folder: Path) -> None:

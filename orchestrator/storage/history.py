@@ -64,7 +64,7 @@ def by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         start = end
 
 
-class Known:
+class EpochIndex:
     """Every epoch that the store knows, by key. Rows that were trained are preferred over rows taken."""
 
     def __init__(self, tables: Iterable[pa.Table] = ()) -> None:

@@ -37,7 +37,7 @@ from orchestrator.storage import checksums, file_lock
 from orchestrator.storage import history as records
 from orchestrator.storage.filesystem import DamagedError, Files
 from orchestrator.storage.object_store import files_at
-from orchestrator.storage.verified_files import Damage, Verified, in_threads
+from orchestrator.storage.verified_files import CorruptFile, VerifiedFiles, in_threads
 
 FORMAT = 1
 FORMAT_FILE = "format.json"
@@ -85,7 +85,7 @@ class Store:
         """The store in `files`. Raises DamagedError when another version of this program wrote it."""
         self.files = files
         self._runs = file_lock.runs_in(files)
-        self._good = Verified(files, self._runs.check)
+        self._good = VerifiedFiles(files, self._runs.check)
         try:
             written = _json_object(files.read(FORMAT_FILE))["format"]
         except FileNotFoundError:
@@ -141,7 +141,7 @@ class Store:
             return []
         return rows
 
-    def history(self, sweep: str) -> tuple[dict[str, pa.Table], list[Damage]]:
+    def history(self, sweep: str) -> tuple[dict[str, pa.Table], list[CorruptFile]]:
         """The sweep's history by trial, and the files that are damaged and left out.
 
         The merged file is read last: it is written before the single ones go, so what has just gone is in it.
@@ -149,17 +149,17 @@ class Store:
         tables, damaged = self._tables(sweep, "history", skip=FINISHED)
         finished = self._table(_history(sweep, FINISHED))
         result: dict[str, pa.Table] = {}
-        if isinstance(finished, Damage):
+        if isinstance(finished, CorruptFile):
             damaged.append(finished)
         elif finished is not None:
             result = {t: rows for t, rows in records.by_trial(finished) if t not in tables}
         return {**result, **{t: rows for t, rows in tables.items() if len(rows)}}, damaged
 
-    def read_all(self) -> tuple["Histories", list[Damage]]:
+    def read_all(self) -> tuple["Histories", list[CorruptFile]]:
         """Everything recorded in any sweep, and the files that are damaged and left out."""
         current: dict[str, dict[str, pa.Table]] = {}
         superseded: list[pa.Table] = []
-        damaged: list[Damage] = []
+        damaged: list[CorruptFile] = []
         runs = self.runs()
         for sweep in runs:
             current[sweep], bad = self.history(sweep)
@@ -176,9 +176,9 @@ class Store:
     def history_file(self, sweep: str, name: str) -> pa.Table | None:
         """The rows in a file of the sweep's history; None where it is gone or damaged."""
         rows = self._table(_history(sweep, name))
-        return None if isinstance(rows, Damage) else rows
+        return None if isinstance(rows, CorruptFile) else rows
 
-    def set_aside(self, damage: Damage) -> str:
+    def set_aside(self, damage: CorruptFile) -> str:
         """Move a damaged file out of the way, where it can be looked at; its new name."""
         sweep, _, rest = damage.name.partition("/")
         to = f"{sweep}/damaged/{rest.replace('/', '-')}"
@@ -224,16 +224,16 @@ class Store:
         """The names of the sweeps in the store."""
         return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS, file_lock.FOLDER)]
 
-    def _tables(self, sweep: str, folder: str, skip: str = "") -> tuple[dict[str, pa.Table], list[Damage]]:
+    def _tables(self, sweep: str, folder: str, skip: str = "") -> tuple[dict[str, pa.Table], list[CorruptFile]]:
         return self._good.each(f"{sweep}/{folder}", ".parquet", self._table, skip)
 
-    def _table(self, name: str) -> pa.Table | Damage | None:
+    def _table(self, name: str) -> pa.Table | CorruptFile | None:
         try:
             return self._good.table(name)
         except FileNotFoundError:
             return None
         except DamagedError as error:
-            return Damage(name, str(error))
+            return CorruptFile(name, str(error))
 
     # Checkpoints
 
@@ -291,10 +291,10 @@ class Store:
         """Keep the curve of a range test under its key. Raises StoreError."""
         self._good.write(f"{RANGE_TESTS}/{key}.json", checksums.json_bytes(curve))
 
-    def read_range_tests(self) -> tuple[dict[str, dict[str, Any]], list[Damage]]:
+    def read_range_tests(self) -> tuple[dict[str, dict[str, Any]], list[CorruptFile]]:
         """The curve of every range test by its key, and the files that are not what was written."""
 
-        def read(name: str) -> dict[str, Any] | Damage | None:
+        def read(name: str) -> dict[str, Any] | CorruptFile | None:
             try:
                 curve = self._good.json(name, {"learning_rate": list, "loss": list, "seconds": float})
                 if not all(isinstance(number, float) for number in curve["learning_rate"] + curve["loss"]):
@@ -302,7 +302,7 @@ class Store:
             except FileNotFoundError:
                 return None
             except ValueError as error:
-                return Damage(name, f"{self}/{name}: damaged: {error}")
+                return CorruptFile(name, f"{self}/{name}: damaged: {error}")
             return curve
 
         return self._good.each(RANGE_TESTS, ".json", read)
@@ -328,7 +328,7 @@ class Store:
         """Trial to epoch key, for the best models that are kept."""
         return self.read_models(sweep)[0]
 
-    def read_models(self, sweep: str) -> tuple[dict[str, str], list[Damage]]:
+    def read_models(self, sweep: str) -> tuple[dict[str, str], list[CorruptFile]]:
         """Trial to epoch key, for the best models that are kept, and the files that are damaged."""
         return self._good.each(f"{sweep}/models", ".json", self._model)
 
@@ -336,7 +336,7 @@ class Store:
         """Whether the trial's best model is kept and is that of the epoch `key`."""
         return self._model(f"{sweep}/models/{trial_id}.json") == key
 
-    def _model(self, name: str) -> str | Damage | None:
+    def _model(self, name: str) -> str | CorruptFile | None:
         """The epoch key in a model's record. The model is hashed if it was changed after that was written."""
         try:
             record = self._good.json(name, {"epoch_key": str, "sha256": str, "bytes": int})
@@ -353,8 +353,8 @@ class Store:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            return Damage(name, f"{name}: damaged ({error})")
-        return Damage(model, f"{model}: damaged (its sha256 is not the one on record)")
+            return CorruptFile(name, f"{name}: damaged ({error})")
+        return CorruptFile(model, f"{model}: damaged (its sha256 is not the one on record)")
 
     def write_failure(self, sweep: str, trial_id: str, reason: str) -> None:
         """Keep why a trial failed. Raises StoreError."""
@@ -376,16 +376,16 @@ class Store:
         """Trial to what people should know about it."""
         return self.read_reasons(sweep, "notes")[0]
 
-    def read_reasons(self, sweep: str, folder: str) -> tuple[dict[str, str], list[Damage]]:
+    def read_reasons(self, sweep: str, folder: str) -> tuple[dict[str, str], list[CorruptFile]]:
         """Trial to text in the folder `failures` or `notes`, and the files that are damaged."""
 
-        def read(name: str) -> str | Damage | None:
+        def read(name: str) -> str | CorruptFile | None:
             try:
                 return str(self._good.json(name, {"reason": str})["reason"])
             except FileNotFoundError:
                 return None
             except ValueError as error:
-                return Damage(name, f"{name}: damaged ({error})")
+                return CorruptFile(name, f"{name}: damaged ({error})")
 
         return self._good.each(f"{sweep}/{folder}", ".json", read)
 

@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Damage:
+class CorruptFile:
     """A file of the store that is not what was written there, and why that is known."""
 
     name: str
     reason: str
 
 
-class Verified:
+class VerifiedFiles:
     """Files whose every change is preceded by a check and whose content carries its seal."""
 
     def __init__(self, files: Files, check: Callable[[], None]) -> None:
@@ -66,8 +66,8 @@ class Verified:
             raise DamagedError(f"{name}: damaged ({error})") from None
 
     def each(
-        self, folder: str, suffix: str, read: Callable[[str], T | Damage | None], skip: str = ""
-    ) -> tuple[dict[str, T], list[Damage]]:
+        self, folder: str, suffix: str, read: Callable[[str], T | CorruptFile | None], skip: str = ""
+    ) -> tuple[dict[str, T], list[CorruptFile]]:
         """What `read` makes of each file in `folder`, by name without `suffix`, and the damages it finds.
 
         The file called `skip`, without `suffix`, is left out.
@@ -75,8 +75,8 @@ class Verified:
         names = [name for name in self._files.names(folder, suffix) if name != skip + suffix]
         results = in_threads(lambda name: read(f"{folder}/{name}"), names, self._files.threads)
         found = list(zip(names, results, strict=True))
-        good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, Damage)}
-        return good, [v for _, v in found if isinstance(v, Damage)]
+        good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, CorruptFile)}
+        return good, [v for _, v in found if isinstance(v, CorruptFile)]
 
     def _parsed(self, name: str, parse: Callable[[bytes], T]) -> T:
         """`parse` of the content, which raises ValueError for a damaged one.

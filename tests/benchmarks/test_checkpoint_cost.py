@@ -26,7 +26,7 @@ def measure(results: Path, report: Path) -> None:
     store = Store.at(str(results))
     made = plan.make(sweep, store)
     trial = made.trials[0]
-    settings, chain = trial.recipe.settings, made.walks[trial.id].chain
+    settings, chain = trial.recipe.settings, made.cursors[trial.id].chain
     trainer = Trainer(threads=1, cache=environment.cache_folder())
     trainer.reset(
         Job(

@@ -80,9 +80,9 @@ def remember(store: Store) -> int:
     metrics = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
     trained = made.trials[::2]
     for trial in trained:
-        walk = made.walks[trial.id]
-        while walk.ending is None:
-            walk.append(walk.next_key, metrics)
+        cursor = made.cursors[trial.id]
+        while cursor.ending is None:
+            cursor.append(cursor.next_key, metrics)
         rows = [
             row(
                 trial.id,
@@ -94,14 +94,14 @@ def remember(store: Store) -> int:
                 seed=trial.seed,
                 **metrics,
             )
-            for epoch, key in enumerate(walk.keys)
+            for epoch, key in enumerate(cursor.keys)
         ]
         store.write_history("big", trial.id, rows)
-        for key in {walk.keys[0], walk.keys[-1]}:
+        for key in {cursor.keys[0], cursor.keys[-1]}:
             store.write_checkpoint(key, {})
         store.write_model("big", trial.id, b"model", rows[0])
     store.compact("big", {trial.id for trial in trained})
-    return sum(len(made.walks[trial.id].keys) for trial in trained)
+    return sum(len(made.cursors[trial.id].keys) for trial in trained)
 
 
 @pytest.mark.benchmark

@@ -11,7 +11,7 @@ from rich.console import Console
 from experiments import lr_range_test
 from experiments.lr_range_test import Curve
 from orchestrator.planning import lr_range_tests
-from orchestrator.planning.root_key import Roots
+from orchestrator.planning.root_key import RootFacts
 from orchestrator.report.lr_range_test import picture, render
 from orchestrator.storage.store import Store
 from tests.support import engine
@@ -48,7 +48,7 @@ def test_every_door(trainer: str, monitor: str, tmp_path: Path, capsys: pytest.C
     settings = {"trainer": f"tests.support.fakes:{trainer}", "monitor": monitor, "schedules": {"range-test": {}}}
     store, sweep = Store.at(str(tmp_path / "r")), small(**settings)
     engine.run(sweep, store)
-    tests, _ = lr_range_tests.of_optimizers(sweep, Roots(sweep.trainer), store)
+    tests, _ = lr_range_tests.of_optimizers(sweep, RootFacts(sweep.trainer), store)
     for test, losses in zip(tests, ([0.7, float("nan"), 1e30], []), strict=True):
         store.write_range_test(test.key, {"loss": losses, "seconds": 0.1, "host": "here", "device": "cpu"})
     file = written(tmp_path, **settings)

@@ -30,11 +30,11 @@ def test_every_known_epoch_is_written_once(store: Store, tmp_path: Path) -> None
     planned = plan.make(small(), store)
     trial, listener = planned.trials[0], Silent()
     files = EventFiles(planned, tmp_path / "events", listener)
-    walk = planned.walks[trial.id]
+    cursor = planned.cursors[trial.id]
     files.started(trial)
     for accuracy in (0.25, 0.5):
         row = trained(planned, trial, accuracy)
-        walk.append(row["epoch_key"], {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")})
+        cursor.append(row["epoch_key"], {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")})
         files.epoch(trial, row)
     files.ended(trial, "completed", "")
     found = scalars(tmp_path / "events" / trial.id)
@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(store: St
         (tmp_path / "events" / trial.id).touch()
         row = trained(planned, trial, 0.5)
         metrics = {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")}
-        planned.walks[trial.id].append(row["epoch_key"], metrics)
+        planned.cursors[trial.id].append(row["epoch_key"], metrics)
         files.epoch(trial, row)
         files.ended(trial, "completed", "")
     assert listener.said == [

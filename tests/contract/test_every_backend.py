@@ -13,7 +13,7 @@ import pytest
 from experiments import datasets
 from experiments.optimizers.classes import CLASSES
 from experiments.training.trainer import Trainer
-from orchestrator.planning.epoch_chain import Chain
+from orchestrator.planning.epoch_chain import EpochChain
 from tests.support import any_model
 from tests.support.any_model import AnyTrainer, case, new_trainer, train
 from tests.support.tiny import job, same, trainer, weights
@@ -129,7 +129,7 @@ def test_an_epoch_that_leaves_what_is_not_finite_has_diverged(part: str, value: 
     broken.flat[-1] = value
     worker.restore({**whole, name: broken})
     metrics = train(worker, range(1))[0]
-    chain = Chain("", np.zeros((4, worker.steps), np.float32))
+    chain = EpochChain("", np.zeros((4, worker.steps), np.float32))
     assert chain.ending([metrics]) == "diverged"
     assert not math.isfinite(metrics["loss"])
     assert math.isnan(metrics["val_loss"])

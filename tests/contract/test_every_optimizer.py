@@ -92,7 +92,7 @@ def test_what_every_class_takes_reaches_keras_and_enters_the_key(name: str, stor
         assert {key: getattr(built, key) for key in given} == given
     every = {f"o{n}": {"class": name, **given} for n, given in enumerate([{}, *COMMON.values()])}
     found = plan.make(small(optimizers=every, schedules={"constant": {}}, seeds=[0]), store)
-    assert len({walk.chain.root for walk in found.walks.values()}) == len(every)
+    assert len({cursor.chain.root for cursor in found.cursors.values()}) == len(every)
 
 
 @pytest.mark.parametrize("name", EVERY)

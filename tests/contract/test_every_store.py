@@ -140,14 +140,14 @@ def test_superseded_epochs_stay_known_but_leave_the_sweep(store: Store) -> None:
     store.write_history("s", "a", [row("a", 0, "k0"), row("a", 1, "k1")])
     store.supersede("s", "a", store.history("s")[0]["a"])
     assert store.history("s") == ({}, [])
-    known = history.Known(store.read_all()[0].everything())
+    known = history.EpochIndex(store.read_all()[0].everything())
     assert known.row("k1")["epoch"] == 1
 
 
 def test_a_trained_row_is_preferred_over_a_taken_one(store: Store) -> None:
     store.write_history("s", "a", [row("a", 0, "k", reused=True)])
     store.write_history("s", "b", [row("b", 0, "k")])
-    known = history.Known(store.read_all()[0].everything())
+    known = history.EpochIndex(store.read_all()[0].everything())
     assert len(known) == 1
     assert known.row("k")["trial_id"] == "b"
 
@@ -192,7 +192,7 @@ def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
     store.compact("s", {"b"})
     assert store.files.names("s/history") == ["_finished.parquet"]
     assert store.history("s")[0].keys() == {"b"}
-    assert "a:0" in history.Known(store.read_all()[0].everything())
+    assert "a:0" in history.EpochIndex(store.read_all()[0].everything())
 
 
 def test_merging_keeps_the_rows_of_trials_that_are_not_finished(

@@ -11,9 +11,9 @@ from rich.console import Console
 from experiments import numerics
 from experiments.settings import InputError
 from orchestrator.cluster import connection_check, node_inventory
-from orchestrator.cluster.node_inventory import Machine
+from orchestrator.cluster.node_inventory import NodeInfo
 from orchestrator.doctor import examination, node_checks
-from orchestrator.doctor.check import Check, Seen
+from orchestrator.doctor.check import Check, Inspection
 from orchestrator.execution.trainers import require_same
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
@@ -26,7 +26,7 @@ VERSIONS = {"sweep-orchestrator": "0.1.0", "ray": "2.60.0", "keras": "3.15.1", "
 GIB = 2**30
 
 
-def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float = 0.0, **facts: Any) -> Machine:
+def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float = 0.0, **facts: Any) -> NodeInfo:
     """A machine that is well, but for what is said."""
     numbers = facts.pop("numerics", {})
     good = {
@@ -34,18 +34,18 @@ def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float 
         "memory_free": 15 * GIB, "disk": {"/cache": 100 * GIB, "/results": 100 * GIB}, "token_mode": "token",
         "key": 0o600, "files": 65536, "gpus": 0, "numerics": numerics.look() | numbers,
     }  # fmt: skip
-    return Machine(name, {"CPU": cpus, "GPU": gpus}, {**good, **facts}, skew, 0.001)
+    return NodeInfo(name, {"CPU": cpus, "GPU": gpus}, {**good, **facts}, skew, 0.001)
 
 
-def seen(*machines: Machine, **changes: Any) -> Seen:
+def seen(*machines: NodeInfo, **changes: Any) -> Inspection:
     """A cluster of these machines, seen from one that is well."""
     common = {
         "results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265", "unshared": (), "unread": (),
     }  # fmt: skip
-    return Seen(machine("here"), machines or (machine("one"), machine("two")), **{**common, **changes})
+    return Inspection(machine("here"), machines or (machine("one"), machine("two")), **{**common, **changes})
 
 
-def checks(of: Seen) -> Mapping[str, Check]:
+def checks(of: Inspection) -> Mapping[str, Check]:
     return {check.name: check for check in examination.judge(of)}
 
 
@@ -128,7 +128,7 @@ def test_data_that_a_node_does_not_see_stops_a_run(planned: Plan) -> None:
 
 
 def test_a_node_that_does_not_answer_stops_a_run_and_the_others_are_looked_at() -> None:
-    silent = Machine("two", {"CPU": 4}, silence="no answer in 60 s")
+    silent = NodeInfo("two", {"CPU": 4}, silence="no answer in 60 s")
     rows = examination.judge(seen(machine("one"), silent))
     assert [(c.state, c.stops) for c in rows if c.name == "nodes"] == [("fail", True), ("ok", False)]
     with pytest.raises(InputError, match=r"nodes: no answer from two \(no answer in 60 s\); .*ray stop"):
@@ -137,12 +137,12 @@ def test_a_node_that_does_not_answer_stops_a_run_and_the_others_are_looked_at() 
 
 def test_cores_that_lie_on_two_machines_are_no_room_for_one_trial(store: Store) -> None:
     made = plan.make(small(resources={"cpus_per_trial": 6}), store)
-    alone = Seen(machine("here", cpus=4), [machine("here", cpus=4)], made, "/results")
+    alone = Inspection(machine("here", cpus=4), [machine("here", cpus=4)], made, "/results")
     assert "no machine has them (at most 4 CPUs, 0 GPUs)" in checks(alone)["room"].found
     wanted = plan.make(small(resources={"gpus_per_trial": 0.5}), store)
-    shown = Seen(machine(), [machine()], wanted, "/results")
+    shown = Inspection(machine(), [machine()], wanted, "/results")
     assert checks(shown)["room"].stops
-    half = Seen(machine("here"), [machine("here", gpus=1)], wanted, "/results")
+    half = Inspection(machine("here"), [machine("here", gpus=1)], wanted, "/results")
     assert checks(half)["room"].found == "1 CPUs and 0.5 GPUs a trial: 2 at a time"
 
 
@@ -150,9 +150,9 @@ def test_a_precision_that_the_processors_are_faster_in_is_told_where_none_was_ch
     old = machine("old", numerics={"processor": "x86_64 sse41 avx avx2 fma, caches 32K 512K"})
     new = machine("new", numerics={"processor": "x86_64 avx512_core avx512_core_bf16, caches 32K 1024K"})
 
-    def row(*machines: Machine, **changes: Any) -> Check | None:
+    def row(*machines: NodeInfo, **changes: Any) -> Check | None:
         made = plan.make(small(**{"trainer": "experiments.trainer:Trainer", **changes}), store)
-        return checks(Seen(new, machines, made, "/results")).get("precision")
+        return checks(Inspection(new, machines, made, "/results")).get("precision")
 
     told = row(new)
     assert told is not None
@@ -162,13 +162,13 @@ def test_a_precision_that_the_processors_are_faster_in_is_told_where_none_was_ch
     assert row(new, precision="mixed_bfloat16") is None
     assert row(new, resources={"gpus_per_trial": 1}) is None
     assert row(new, trainer="tests.support.fakes:VectorTrainer") is None
-    assert checks(Seen(new, [new])).get("precision") is None
+    assert checks(Inspection(new, [new])).get("precision") is None
 
 
 def test_a_full_disk_stops_a_run_and_a_tight_one_warns(planned: Plan) -> None:
     def at(free: int) -> Check:
         here = machine(disk={"/cache": GIB, "/results": free})
-        return checks(Seen(here, [here], planned, "/results"))["results"]
+        return checks(Inspection(here, [here], planned, "/results"))["results"]
 
     assert (at(10**6).state, at(10**6).stops) == ("fail", True)
     assert at(1200 * 10**6).state == "warn"
@@ -220,11 +220,11 @@ def test_why_a_cluster_cannot_be_joined(answer: dict[str, str], words: str) -> N
 
 def test_one_machine_is_asked_for_no_token_but_its_key_is_looked_at() -> None:
     here = machine(token_mode="", key=None)
-    assert checks(Seen(here, [here]))["token"].state == "ok"
+    assert checks(Inspection(here, [here]))["token"].state == "ok"
     loose = machine(token_mode="", key=0o640)
-    assert checks(Seen(loose, [loose]))["token"].state == "fail"
+    assert checks(Inspection(loose, [loose]))["token"].state == "fail"
     off = replace(here, facts={**here.facts, "token_mode": "disabled"})
-    assert checks(Seen(off, [off]))["token"].state == "warn"
+    assert checks(Inspection(off, [off]))["token"].state == "warn"
 
 
 def test_a_node_that_joined_late_with_other_versions_trains_nothing() -> None:
@@ -279,7 +279,7 @@ def test_machines_may_differ_where_hardware_does_not_matter(store: Store) -> Non
 
 
 def test_without_a_sweep_machines_are_held_against_each_other() -> None:
-    def row(*machines: Machine) -> Check:
+    def row(*machines: NodeInfo) -> Check:
         return checks(seen(*machines))["numbers"]
 
     gpus = [machine(name, gpus=1, numerics={"gpu": A10G}) for name in ("one", "two")]

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.execution import range_tests, run
 from orchestrator.planning import lr_range_tests, plan
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.root_key import Roots
+from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec.sweep import Sweep
 from orchestrator.storage.store import Store
 from tests.support.command import command
@@ -54,9 +54,9 @@ def test_its_answer_is_in_the_keys_as_if_it_had_been_written_by_hand(store: Stor
             schedules={schedule: {}},
         )
         (trial, _) = plan.make(by_hand, store).trials
-        chain = plan.make(by_hand, store).walks[trial.id].chain
-        assert chain.root == after.walks[trial.id].chain.root
-        assert (chain.table == after.walks[trial.id].chain.table).all()
+        chain = plan.make(by_hand, store).cursors[trial.id].chain
+        assert chain.root == after.cursors[trial.id].chain.root
+        assert (chain.table == after.cursors[trial.id].chain.table).all()
 
 
 def test_a_sweep_with_found_rates_trains_and_says_where_they_come_from(store: Store) -> None:
@@ -244,7 +244,7 @@ def test_the_same_reading_of_a_range_test_that_was_trained_as_a_schedule(
 
 def test_the_key_of_a_test_is_no_epochs_key(store: Store) -> None:
     sweep = small(**AUTO)
-    tests, _ = lr_range_tests.of_optimizers(sweep, Roots(sweep.trainer), store)
-    epochs = {walk.next_key for walk in plan.make(sweep, store).walks.values()}
+    tests, _ = lr_range_tests.of_optimizers(sweep, RootFacts(sweep.trainer), store)
+    epochs = {cursor.next_key for cursor in plan.make(sweep, store).cursors.values()}
     assert len({test.key for test in tests}) == 2
     assert not epochs & {test.key for test in tests}

@@ -22,7 +22,7 @@ def test_a_run_records_every_epoch_and_its_best_model(store: Store) -> None:
     rows = numbers(store)
     assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted((t.id, e) for t in after.trials for e in range(4))
     assert set(store.models("small")) == {t.id for t in after.trials}
-    needed = {k for w in after.walks.values() for k in w.needed("val_accuracy")}
+    needed = {k for w in after.cursors.values() for k in w.needed("val_accuracy")}
     assert store.checkpoints() == needed
 
 
@@ -89,14 +89,14 @@ def test_a_diverged_trial_is_a_result_with_its_curve(store: Store) -> None:
     outcome, after = run(small(trainer="tests.support.fakes:DivergingTrainer"), store, listener=listener)
     assert outcome.failed == {}
     assert listener.endings["sgd-constant-s1"] == "diverged"
-    assert len(after.walks["sgd-constant-s1"].keys) == 3
+    assert len(after.cursors["sgd-constant-s1"].keys) == 3
     assert after.unfinished == ()
 
 
 def test_early_stopping_ends_a_trial_and_is_no_failure(store: Store) -> None:
     stopping = {"monitor": "val_loss", "patience": 1, "min_delta": 100.0}
     outcome, after = run(small(early_stopping=stopping, epochs=9), store)
-    assert {w.ending for w in after.walks.values()} == {"stopped"}
+    assert {w.ending for w in after.cursors.values()} == {"stopped"}
     assert outcome.trained == 8 * 2
     assert after.unfinished == ()
 
@@ -106,7 +106,7 @@ def test_a_failing_trial_is_listed_with_its_reason_and_the_others_finish(store: 
     assert set(outcome.failed) == {t.id for t in after.trials if t.seed == 1}
     assert outcome.failed["sgd-cosine-s1"] == "RuntimeError: the weights caught fire"
     assert store.failures("small") == outcome.failed
-    assert all(after.walks[t.id].ending == "completed" for t in after.trials if t.seed == 0)
+    assert all(after.cursors[t.id].ending == "completed" for t in after.trials if t.seed == 0)
 
 
 def test_a_killed_worker_costs_one_epoch_at_most(store: Store, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cluster.capacity import Places
-from orchestrator.execution.scheduler import Frontier
+from orchestrator.cluster.capacity import Capacity
+from orchestrator.execution.scheduler import Scheduler
 from orchestrator.planning import plan
 from orchestrator.planning.checkpoint_retention import Retention
 from orchestrator.planning.plan import Plan
@@ -25,7 +25,7 @@ def planned(store: Store, share: bool = True, **changes: Any) -> Plan:
     return plan.make(small(**{**document, **changes}), store, share=share)
 
 
-def simulate(planned: Plan, frontier: Frontier, workers: int, seen: Callable[[str], None]) -> None:
+def simulate(planned: Plan, frontier: Scheduler, workers: int, seen: Callable[[str], None]) -> None:
     """Train everything, epoch by epoch in turn, on so many workers."""
     running: list[Trial] = []
     for _ in range(10_000):
@@ -37,7 +37,7 @@ def simulate(planned: Plan, frontier: Frontier, workers: int, seen: Callable[[st
         record = trained(planned, trial)
         seen(record["epoch_key"])
         frontier.learn(trial.id, record)
-        if planned.walks[trial.id].ending is None:
+        if planned.cursors[trial.id].ending is None:
             running.append(trial)
         else:
             frontier.end(trial.id)
@@ -48,16 +48,16 @@ def simulate(planned: Plan, frontier: Frontier, workers: int, seen: Callable[[st
 def test_no_epoch_is_trained_twice_however_many_workers(store: Store, workers: int) -> None:
     full = planned(store, optimizers={"sgd": {"class": "SGD"}, "adam": {"class": "Adam"}}, seeds=[0, 1])
     keys: list[str] = []
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     simulate(full, frontier, workers, keys.append)
     assert len(keys) == len(set(keys)) == full.epochs.total - 4 * (2 + 3)
-    assert all(walk.ending == "completed" for walk in full.walks.values())
+    assert all(cursor.ending == "completed" for cursor in full.cursors.values())
     assert frontier.exhausted
 
 
 def compilations(planned: Plan, workers: int) -> int:
     """How often one of so many workers meets an optimizer for the first time; the longest free goes first."""
-    frontier, free = Frontier(planned), [set[str]() for _ in range(workers)]
+    frontier, free = Scheduler(planned), [set[str]() for _ in range(workers)]
     running: list[tuple[Trial, set[str]]] = []
     compiled = 0
     while True:
@@ -70,7 +70,7 @@ def compilations(planned: Plan, workers: int) -> int:
             return compiled
         trial, held = running.pop(0)
         frontier.learn(trial.id, trained(planned, trial))
-        if planned.walks[trial.id].ending is None:
+        if planned.cursors[trial.id].ending is None:
             running.append((trial, held))
         else:
             frontier.end(trial.id)
@@ -88,7 +88,7 @@ def test_the_one_with_more_left_starts_first_whatever_is_compiled(store: Store) 
     optimizers = {"sgd": {"class": "SGD"}, "adam": {"class": "Adam"}}
     schedules = {"constant": {}}
     full = planned(store, share=False, optimizers=optimizers, schedules=schedules, grid={"epochs": [2, 3]})
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     epochs = []
     while trial := frontier.next():
         epochs.append(trial.recipe.settings.epochs)
@@ -98,7 +98,7 @@ def test_the_one_with_more_left_starts_first_whatever_is_compiled(store: Store) 
 
 def test_a_branch_waits_for_its_trunk_and_starts_where_they_part(store: Store) -> None:
     full = planned(store)
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     trunk = frontier.next()
     assert trunk is not None
     assert frontier.next() is None
@@ -110,12 +110,12 @@ def test_a_branch_waits_for_its_trunk_and_starts_where_they_part(store: Store) -
     assert set(moved) == {t.id for t in full.trials}
     branch = frontier.next()
     assert branch is not None
-    assert full.walks[branch.id].resume == 2
+    assert full.cursors[branch.id].resume == 2
 
 
 def test_a_branch_goes_on_alone_when_its_trunk_fails(store: Store) -> None:
     full = planned(store)
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     trunk = frontier.next()
     assert trunk is not None
     frontier.learn(trunk.id, trained(full, trunk))
@@ -123,23 +123,23 @@ def test_a_branch_goes_on_alone_when_its_trunk_fails(store: Store) -> None:
     branch = frontier.next()
     assert branch is not None
     assert branch.id != trunk.id
-    assert full.walks[branch.id].resume == 1
+    assert full.cursors[branch.id].resume == 1
 
 
 def test_without_sharing_nobody_waits_and_everything_is_trained(store: Store) -> None:
     full = planned(store, share=False)
     epochs = full.epochs
     keys: list[str] = []
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     assert len([frontier.next() for _ in range(3)]) == 3
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     simulate(full, frontier, 2, keys.append)
     assert len(keys) == epochs.total == epochs.new
 
 
 def test_only_what_somebody_needs_is_kept(store: Store) -> None:
     full = planned(store)
-    frontier, kept = Frontier(full), set[str]()
+    frontier, kept = Scheduler(full), set[str]()
     retention = Retention(full)
     by_id = {t.id: t for t in full.trials}
     most = 0
@@ -150,19 +150,19 @@ def test_only_what_somebody_needs_is_kept(store: Store) -> None:
         if not running:
             break
         trial = running.pop(0)
-        resume = full.walks[trial.id].keys[: full.walks[trial.id].resume]
+        resume = full.cursors[trial.id].keys[: full.cursors[trial.id].resume]
         assert not resume or resume[-1] in kept
-        record = trained(full, trial, accuracy=0.5 - 0.01 * len(full.walks[trial.id].keys))
+        record = trained(full, trial, accuracy=0.5 - 0.01 * len(full.cursors[trial.id].keys))
         kept.add(record["epoch_key"])
         moved = [by_id[i] for i in frontier.learn(trial.id, record)]
         kept -= retention.update(moved, written={record["epoch_key"]: trial.id}).keys()
         most = max(most, len(kept))
-        if full.walks[trial.id].ending is None:
+        if full.cursors[trial.id].ending is None:
             running.append(trial)
         else:
             frontier.end(trial.id)
-    best = {full.walks[t.id].keys[0] for t in full.trials}
-    last = {full.walks[t.id].keys[-1] for t in full.trials}
+    best = {full.cursors[t.id].keys[0] for t in full.trials}
+    last = {full.cursors[t.id].keys[-1] for t in full.trials}
     assert kept == best | last
     assert most <= 2 * len(full.trials)
 
@@ -172,7 +172,7 @@ def test_the_longest_trial_starts_first(store: Store) -> None:
         {"optimizer": "sgd", "schedule": "constant", "epochs": 9}
     ]
     full = planned(store, recipes=recipes, schedules={"constant": {}, "cosine": {}})
-    first = Frontier(full).next()
+    first = Scheduler(full).next()
     assert first is not None
     assert first.id == "sgd-constant-s0"
 
@@ -187,7 +187,7 @@ def test_the_most_work_starts_first_however_many_epochs_it_is(store: Store) -> N
         schedules={"constant": {}, "cosine": {}},
         trainer="experiments.trainer:Trainer",
     )
-    first = Frontier(full).next()
+    first = Scheduler(full).next()
     assert first is not None
     assert first.recipe.schedule_label == "cosine"
 
@@ -200,7 +200,7 @@ def test_a_branch_that_has_moved_along_gives_way_to_a_trial_with_more_left(store
     ]
     schedules = {"constant": {}, "cosine": {}, "late": {"name": "step", "every": 6}}
     full = planned(store, recipes=recipes, schedules=schedules)
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     trunk = frontier.next()
     assert trunk is not None
     assert trunk.recipe.schedule_label == "constant"
@@ -216,8 +216,8 @@ def test_a_trial_for_which_there_is_no_room_lets_a_smaller_one_pass(store: Store
         {"optimizer": "sgd", "schedule": "cosine", "epochs": 3},
     ]
     full = planned(store, recipes=recipes, schedules={"constant": {}, "cosine": {}})
-    frontier = Frontier(full)
-    places = Places(lambda: [{"CPU": 2.0}, {"CPU": 2.0}])
+    frontier = Scheduler(full)
+    places = Capacity(lambda: [{"CPU": 2.0}, {"CPU": 2.0}])
     started = frontier.next(lambda needs, _: needs.cpus_per_trial <= 2)
     assert started is not None
     assert started.recipe.schedule_label == "cosine"
@@ -227,7 +227,7 @@ def test_a_trial_for_which_there_is_no_room_lets_a_smaller_one_pass(store: Store
 @pytest.mark.parametrize("workers", [2, 3, 5])
 def test_no_worker_is_idle_while_a_trial_could_start(store: Store, workers: int) -> None:
     full = planned(store, optimizers={"sgd": {"class": "SGD"}, "adam": {"class": "Adam"}}, seeds=[0, 1])
-    frontier = Frontier(full)
+    frontier = Scheduler(full)
     running: list[Trial] = []
     while True:
         while len(running) < workers and (trial := frontier.next()):
@@ -235,12 +235,12 @@ def test_no_worker_is_idle_while_a_trial_could_start(store: Store, workers: int)
         if not running:
             break
         if len(running) < workers:  # then all that wait have their next epoch under way
-            under_way = {full.walks[t.id].frontier for t in running}
+            under_way = {full.cursors[t.id].frontier for t in running}
             waiting = [t for t in full.trials if frontier.needs_start(t.id)]
-            assert {full.walks[t.id].frontier for t in waiting} <= under_way
+            assert {full.cursors[t.id].frontier for t in waiting} <= under_way
         trial = running.pop(0)
         frontier.learn(trial.id, trained(full, trial))
-        if full.walks[trial.id].ending is None:
+        if full.cursors[trial.id].ending is None:
             running.append(trial)
         else:
             frontier.end(trial.id)
@@ -249,7 +249,7 @@ def test_no_worker_is_idle_while_a_trial_could_start(store: Store, workers: int)
 
 def test_places_follow_the_nodes_that_are_alive() -> None:
     alive = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
-    places = Places(lambda: list(alive), every=0.0)
+    places = Capacity(lambda: list(alive), every=0.0)
     one, half = Resources(), Resources(gpus_per_trial=0.5)
     assert places.fits(one, Counter({one: 2}))
     assert not places.fits(one, Counter({one: 3}))
@@ -262,7 +262,7 @@ def test_places_follow_the_nodes_that_are_alive() -> None:
 
 
 def test_where_nodes_are_started_for_what_waits_some_trials_wait() -> None:
-    places = Places(lambda: [{"CPU": 2.0}], ahead=3)
+    places = Capacity(lambda: [{"CPU": 2.0}], ahead=3)
     one, gpu = Resources(), Resources(gpus_per_trial=1)
     assert places.fits(one, Counter({one: 4}))
     assert not places.fits(one, Counter({one: 5}))

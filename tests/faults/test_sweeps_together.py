@@ -125,7 +125,7 @@ def test_whoever_keeps_all_checkpoints_has_all_of_them(memory: Path) -> None:
         process.join(120)
     assert [line for line, count in trained(memory / "results").items() if count > 1] == []
     store = Store.at(str(memory / "results"))
-    keys = {key for walk in plan.make(sweeps[0], store).walks.values() for key in walk.keys}
+    keys = {key for cursor in plan.make(sweeps[0], store).cursors.values() for key in cursor.keys}
     assert keys <= store.checkpoints()
 
 

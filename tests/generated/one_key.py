@@ -18,7 +18,7 @@ from experiments import callbacks
 from experiments.lr_range_test import RangeTest
 from orchestrator.execution.range_tests import measure_range
 from orchestrator.execution.trainable import WorkerTrainable
-from orchestrator.execution.trial import Assignment, Context
+from orchestrator.execution.trial import RunContext, TrialAssignment
 from orchestrator.planning import plan
 from orchestrator.spec import sweep
 from orchestrator.spec.trials import located
@@ -50,7 +50,7 @@ class Planned:
     name: str
     trainer: str
     save_best: bool
-    assignment: Assignment
+    assignment: TrialAssignment
 
 
 class RefusedError(Exception):
@@ -79,11 +79,11 @@ def planned(documents: Sequence[Document]) -> list[Planned]:
             checked = sweep.from_document({**document, "name": f"job-{number}"})
             made = plan.make(checked, empty)
             (trial,) = made.trials
-            assignment = Assignment(
+            assignment = TrialAssignment(
                 replace(trial, recipe=located(trial.recipe)),
-                made.walks[trial.id].chain,
-                made.roots.description(trial.recipe).fingerprint,
-                made.roots.conditions(trial.recipe),
+                made.cursors[trial.id].chain,
+                made.root_facts.description(trial.recipe).fingerprint,
+                made.root_facts.conditions(trial.recipe),
             )
             result.append(Planned(checked.name, checked.trainer, checked.save_best, assignment))
     return result
@@ -125,7 +125,7 @@ class Process:
         rates = RangeTest(start=1e-4, end=1.0, steps=20).learning_rates()
         measure_range(trial.recipe, trial.seed, job.assignment.fingerprint, rates, job.trainer, {}, conditions)
 
-    def _told(self, turn: Turn, store: Store) -> Context:
+    def _told(self, turn: Turn, store: Store) -> RunContext:
         job = self._jobs[turn.job]
         store.create()
         trial = job.assignment.trial.id
@@ -137,7 +137,7 @@ class Process:
             store.write_history(job.name, trial, rows)
             for key in {row["epoch_key"] for row in rows} & left.checkpoints():
                 store.write_checkpoint(key, left.read_checkpoint(key))
-        return Context(
+        return RunContext(
             run=self._name,
             sweep=job.name,
             results=store.address,

@@ -24,9 +24,9 @@ def keys(document: Document) -> tuple[str, list[str]]:
         made = plan.make(sweep.from_document(document), NOTHING)
     except InputError:
         assume(False)
-    ((trial, walk),) = made.walks.items()
+    ((trial, cursor),) = made.cursors.items()
     assert trial == made.trials[0].id
-    return walk.chain.root, walk.foreseen()
+    return cursor.chain.root, cursor.foreseen()
 
 
 def hold_the_same(draw: st.DataObject, document: Document) -> None:

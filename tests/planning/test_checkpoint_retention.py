@@ -58,7 +58,9 @@ def test_a_run_that_keeps_all_checkpoints_frees_none(store: Store) -> None:
 def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store) -> None:
     engine.run(one(batch_size=32), store)
     engine.run(one(name="other", seeds=[1], monitor="loss"), store)
-    others = store.checkpoints() - plan.make(one(batch_size=32), store).walks["sgd-constant-s0"].needed("accuracy")
+    others = store.checkpoints() - plan.make(one(batch_size=32), store).cursors["sgd-constant-s0"].needed(
+        "accuracy"
+    )
     outdated = plan.make(one(), store)
     engine.run(one(), store)
     with store.lock("small"):
@@ -104,8 +106,8 @@ def test_clean_keeps_what_another_sweep_needs_now_whatever_it_was_before(store: 
     engine.run(now, store)
     with store.lock("small"):
         checkpoint_retention.clean(plan.make(one(), store), store)
-    walk = plan.make(now, store).walks["sgd-constant-s1"]
-    assert {walk.keys[0], walk.keys[-1]} <= store.checkpoints()
+    cursor = plan.make(now, store).cursors["sgd-constant-s1"]
+    assert {cursor.keys[0], cursor.keys[-1]} <= store.checkpoints()
 
 
 def test_what_a_sweep_keeps_all_of_is_kept_whoever_cleans_or_runs(store: Store) -> None:
@@ -121,7 +123,7 @@ def test_what_a_sweep_keeps_all_of_is_kept_whoever_cleans_or_runs(store: Store) 
 def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again(store: Store) -> None:
     engine.run(contrary(), store)
     engine.run(contrary(name="other", epochs=2, monitor="val_accuracy"), store)  # holds a checkpoint half-way
-    keys = plan.make(contrary(), store).walks["sgd-constant-s0"].keys
+    keys = plan.make(contrary(), store).cursors["sgd-constant-s0"].keys
     model = store.files.read("small/models/sgd-constant-s0.keras")
     store.files.delete("small/models/sgd-constant-s0.keras")
     store.delete_checkpoint(keys[0])
@@ -147,7 +149,7 @@ def test_epochs_taken_from_a_sweep_that_monitors_something_else_give_a_best_mode
 
 def test_a_trial_that_is_extended_without_its_best_checkpoint_has_its_best_model_at_the_end(store: Store) -> None:
     engine.run(contrary(epochs=2, save_best=False), store)
-    store.delete_checkpoint(plan.make(contrary(), store).walks["sgd-constant-s0"].keys[0])
+    store.delete_checkpoint(plan.make(contrary(), store).cursors["sgd-constant-s0"].keys[0])
     outcome = engine.run(contrary(), store)
     assert (outcome.trained, outcome.again) == (2 + 1, 1)
     engine.assert_whole(contrary(), store)

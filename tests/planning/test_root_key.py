@@ -11,7 +11,7 @@ from experiments.datasets import check as data
 from experiments.environment import library_versions
 from experiments.settings import InputError
 from orchestrator.planning import lr_range_tests, plan
-from orchestrator.planning.root_key import Roots
+from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec import trials
 from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.storage.store import Store
@@ -31,13 +31,13 @@ SHARED = {
 def facts(cycles_momentum: bool = False, **changes: Any) -> dict[str, Any]:
     """The facts of the first recipe of a small sweep with the built-in trainer."""
     sweep = small(**{"trainer": DEFAULT_TRAINER, "deterministic": True, **changes})
-    return Roots(sweep.trainer).facts(trials.recipes(sweep)[0], cycles_momentum)
+    return RootFacts(sweep.trainer).facts(trials.recipes(sweep)[0], cycles_momentum)
 
 
 def root(store: Store, **changes: Any) -> str:
     """The root key of the first trial of a small sweep."""
     made = plan.make(small(**changes), store)
-    return made.walks[made.trials[0].id].chain.root
+    return made.cursors[made.trials[0].id].chain.root
 
 
 def test_the_names_of_the_facts_are_part_of_every_key() -> None:
@@ -174,7 +174,7 @@ def test_a_range_test_keeps_the_momentum_that_a_schedule_would_replace(store: St
             optimizers={"sgd": {"class": "SGD", "momentum": momentum, "learning_rate": "auto"}},
             schedules={"one-cycle": {"momentum": {}}, "constant": {}},
         )
-        found, _ = lr_range_tests.needed(sweep, Roots(sweep.trainer), store)
+        found, _ = lr_range_tests.needed(sweep, RootFacts(sweep.trainer), store)
         return {test.key for test in found.values()}
 
     def cycled(momentum: float) -> str:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from orchestrator.storage.file_lock import Runs
+from orchestrator.storage.file_lock import FileLocks
 
 
 def test_a_look_does_not_change_who_is_said_to_run_it(tmp_path: Path) -> None:
-    with Runs(tmp_path).lock("a"):
+    with FileLocks(tmp_path).lock("a"):
         pass
     before = (tmp_path / "a" / "lock").read_text()
-    assert not Runs(tmp_path).held("a")
+    assert not FileLocks(tmp_path).held("a")
     assert (tmp_path / "a" / "lock").read_text() == before

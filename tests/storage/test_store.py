@@ -57,7 +57,7 @@ def test_a_reader_sees_every_epoch_while_a_trial_is_superseded(store: Store) -> 
     reader = Store(ChangingFiles(str(store), "names", lambda: store.supersede("s", "a", rows)))
     histories, damaged = reader.read_all()
     assert damaged == []
-    assert "a:0" in history.Known(histories.everything())
+    assert "a:0" in history.EpochIndex(histories.everything())
 
 
 def test_a_model_that_goes_while_it_is_looked_at_is_absent(store: Store) -> None:

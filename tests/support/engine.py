@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from experiments import environment
 from orchestrator.execution.events import Outcome
-from orchestrator.execution.recorder import Books, take_over
+from orchestrator.execution.recorder import RunRecorder, take_over
 from orchestrator.execution.trainers import trainer_class
-from orchestrator.execution.trial import Assignment, Context, TrialRun
+from orchestrator.execution.trial import RunContext, TrialAssignment, TrialRun
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import Sweep
@@ -37,23 +37,23 @@ class Steps(Protocol):
 Begin = Callable[[Trial], Steps]
 
 
-def context(made: Plan, store: Store, run: str) -> Context:
+def context(made: Plan, store: Store, run: str) -> RunContext:
     """What a worker of this run is told."""
-    return Context(
+    return RunContext(
         run=run,
         sweep=made.sweep.name,
         results=store.address,
         trainer=made.sweep.trainer,
         save_best=made.sweep.save_best,
         assignments={
-            t.id: Assignment(t, made.walks[t.id].chain, made.roots.description(t.recipe).fingerprint)
+            t.id: TrialAssignment(t, made.cursors[t.id].chain, made.root_facts.description(t.recipe).fingerprint)
             for t in made.trials
         },
         software={},
     )
 
 
-def here(told: Context) -> Begin:
+def here(told: RunContext) -> Begin:
     """Trials that run in this process, each with a trainer of its own."""
     kind = trainer_class(told.trainer)
     return lambda trial: TrialRun(
@@ -67,20 +67,20 @@ def run(
     workers: int = 1,
     listener: Silent | None = None,
     share: bool = True,
-    begin: Callable[[Context], Begin] = here,
+    begin: Callable[[RunContext], Begin] = here,
 ) -> Outcome:
     """Run the sweep as `sweep run` does, with Tune's part done by a loop: a worker that dies is started again."""
     with store.lock(sweep.name):
         take_over(store, sweep.name)
         made = plan.make(sweep, store, share=share)
-        books = Books(made, store, listener or Silent())
-        books.open()
-        start = begin(context(made, store, books.run))
+        recorder = RunRecorder(made, store, listener or Silent())
+        recorder.open()
+        start = begin(context(made, store, recorder.run))
         running: list[tuple[Trial, Steps | None]] = []
         while True:
-            while len(running) < workers and not books.frontier.exhausted and (trial := books.next()):
+            while len(running) < workers and not recorder.frontier.exhausted and (trial := recorder.next()):
                 running.append((trial, None))
-            if not running and books.frontier.exhausted:
+            if not running and recorder.frontier.exhausted:
                 break
             if not running:
                 time.sleep(0.05)
@@ -92,11 +92,11 @@ def run(
             except EOFError:
                 running.insert(0, (trial, None))
                 continue
-            books.progress(trial, result)
+            recorder.progress(trial, result)
             if not result["done"]:
                 running.append((trial, steps))
-        books.close()
-        return books.outcome
+        recorder.close()
+        return recorder.outcome
 
 
 def numbers(store: Store, sweep: str = "small") -> list[dict[str, Any]]:
@@ -115,10 +115,10 @@ def assert_whole(sweep: Sweep, store: Store, *others: Sweep) -> None:
         assert after.unfinished == ()
         rows = numbers(store, each.name)
         assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted(
-            (t.id, epoch) for t in after.trials for epoch in range(len(after.walks[t.id].keys))
+            (t.id, epoch) for t in after.trials for epoch in range(len(after.cursors[t.id].keys))
         )
         assert set(store.models(each.name)) == {t.id for t in after.trials}
-        needed |= {key for t in after.trials for key in after.walks[t.id].needed(t.recipe.settings.monitor)}
+        needed |= {key for t in after.trials for key in after.cursors[t.id].needed(t.recipe.settings.monitor)}
     assert store.checkpoints() == needed
     assert len(store.files.names("checkpoints")) == 2 * len(needed)
     assert store.files.temporaries() == []
@@ -146,7 +146,7 @@ def in_process(target: Callable[..., Any], *arguments: Any) -> int | None:
 class Worker:
     """One process beside this one that runs trials, started again whenever it has died."""
 
-    def __init__(self, told: Context, prepare: Callable[[int], None]) -> None:
+    def __init__(self, told: RunContext, prepare: Callable[[int], None]) -> None:
         """`prepare` is called in each process with how many there were before it."""
         self.deaths = 0
         self._told, self._prepare = told, prepare
@@ -190,11 +190,11 @@ class Worker:
 
 
 @contextmanager
-def worker(prepare: Callable[[int], None]) -> Iterator[tuple[list[Worker], Callable[[Context], Begin]]]:
+def worker(prepare: Callable[[int], None]) -> Iterator[tuple[list[Worker], Callable[[RunContext], Begin]]]:
     """For `run(begin=...)`: trials run by a worker process; the list holds it once it is there."""
     started: list[Worker] = []
 
-    def begin(told: Context) -> Begin:
+    def begin(told: RunContext) -> Begin:
         started.append(Worker(told, prepare))
         return started[0].begin
 
@@ -205,7 +205,7 @@ def worker(prepare: Callable[[int], None]) -> Iterator[tuple[list[Worker], Calla
             one.stop()
 
 
-def _serve(pipe: Connection, told: Context, prepare: Callable[[int], None], deaths: int) -> None:
+def _serve(pipe: Connection, told: RunContext, prepare: Callable[[int], None], deaths: int) -> None:
     prepare(deaths)
     begin, steps = here(told), None
     while True:

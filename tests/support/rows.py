@@ -36,6 +36,6 @@ def row(trial_id: str, epoch: int, key: str | None = None, **changes: Any) -> hi
 
 def trained(planned: Plan, trial: Trial, accuracy: float = 0.5) -> Row:
     """The record of the trial's next epoch."""
-    walk = planned.walks[trial.id]
-    number = len(walk.keys)
-    return row(trial.id, number, walk.next_key, val_accuracy=accuracy)
+    cursor = planned.cursors[trial.id]
+    number = len(cursor.keys)
+    return row(trial.id, number, cursor.next_key, val_accuracy=accuracy)

@@ -38,7 +38,7 @@ class Pending(Protocol):
         """Wait for it."""
 
 
-class Network(Protocol):
+class CompiledModel(Protocol):
     """A Keras network, compiled once for all optimizers."""
 
     keras: Any
@@ -47,7 +47,7 @@ class Network(Protocol):
         """Losses and correct predictions, without dropout and without learning."""
 
 
-class Program(Protocol):
+class TrainStep(Protocol):
     """A network and an optimizer, compiled once for all learning rates."""
 
     def train(self, chunk: Chunk) -> Pending:
@@ -61,10 +61,10 @@ class Backend(Protocol):
     def device(self) -> str:
         """Either "cpu" or the GPU's name."""
 
-    def network(self, model: Any) -> Network:
+    def network(self, model: Any) -> CompiledModel:
         """Compile `model`, a keras.Model with a layer "logits"."""
 
-    def program(self, network: Any, optimizer: Any, several_parts: bool) -> Program:
+    def program(self, network: Any, optimizer: Any, several_parts: bool) -> TrainStep:
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
 
     def finite(self, variables: Iterable[Any]) -> bool:

@@ -50,13 +50,13 @@ class Backend:
 
     device: str
 
-    def network(self, model: Any) -> "Network":
+    def network(self, model: Any) -> "CompiledModel":
         """Compile `model`, a keras.Model with a layer "logits"."""
-        return Network(model)
+        return CompiledModel(model)
 
-    def program(self, network: "Network", optimizer: Any, several_parts: bool) -> "Program":
+    def program(self, network: "CompiledModel", optimizer: Any, several_parts: bool) -> "TrainStep":
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
-        return Program(network, optimizer, several_parts)
+        return TrainStep(network, optimizer, several_parts)
 
     def finite(self, variables: Iterable[Any]) -> bool:
         """Whether every value of these Keras variables is a finite number."""
@@ -66,7 +66,7 @@ class Backend:
         return all(bool(answer) for answer in answers)
 
 
-class Network:
+class CompiledModel:
     """A Keras network as a function of its values."""
 
     def __init__(self, model: Any) -> None:
@@ -119,10 +119,10 @@ class _Values(NamedTuple):
     sums: list[Any]
 
 
-class Program:
+class TrainStep:
     """A network and an optimizer: one compiled loop over the parts of a chunk."""
 
-    def __init__(self, network: Network, optimizer: Any, several_parts: bool) -> None:
+    def __init__(self, network: CompiledModel, optimizer: Any, several_parts: bool) -> None:
         from jax import numpy as jnp
 
         self._network, self._optimizer = network, optimizer

@@ -48,13 +48,13 @@ class Backend:
     device: str
     jit: bool
 
-    def network(self, model: Any) -> "Network":
+    def network(self, model: Any) -> "CompiledModel":
         """Compile `model`, a keras.Model with a layer "logits"."""
-        return Network(model, self.jit)
+        return CompiledModel(model, self.jit)
 
-    def program(self, network: "Network", optimizer: Any, several_parts: bool) -> "Program":
+    def program(self, network: "CompiledModel", optimizer: Any, several_parts: bool) -> "TrainStep":
         """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
-        return Program(network, optimizer, several_parts)
+        return TrainStep(network, optimizer, several_parts)
 
     def finite(self, variables: Iterable[Any]) -> bool:
         """Whether every value of these Keras variables is a finite number."""
@@ -64,7 +64,7 @@ class Backend:
         return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values]))
 
 
-class Network:
+class CompiledModel:
     """A Keras network with its forward and backward pass, traced once for all optimizers and batch sizes."""
 
     def __init__(self, model: Any, jit: bool) -> None:
@@ -110,10 +110,10 @@ class Network:
         return _loop(columns, part)
 
 
-class Program:
+class TrainStep:
     """A network and an optimizer: one compiled loop over the parts of a chunk."""
 
-    def __init__(self, network: Network, optimizer: Any, several_parts: bool) -> None:
+    def __init__(self, network: CompiledModel, optimizer: Any, several_parts: bool) -> None:
         import tensorflow as tf
 
         self._network, self._optimizer = network, optimizer

@@ -111,12 +111,12 @@ def test_initial_weights_are_the_same_float32_in_every_precision(keras: None, pr
 
 def test_local_response_normalization_is_the_papers(keras: None) -> None:
     network = vgg.build(Model("vgg11-lrn", 0.125), (32, 32, 3), 2)
-    from keras import Model as Network
+    from keras import Model as CompiledModel
 
     # Far above 1, or the neighbours would hardly count.
     image = 1000 * np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
-    before = np.array(Network(network.input, network.get_layer("block1_conv1").output)(image))
-    after = np.array(Network(network.input, network.get_layer("block1_pool").input)(image))
+    before = np.array(CompiledModel(network.input, network.get_layer("block1_conv1").output)(image))
+    after = np.array(CompiledModel(network.input, network.get_layer("block1_pool").input)(image))
     expected = np.empty_like(before)
     for channel in range(8):
         near = before[..., max(0, channel - 2) : channel + 3]

@@ -114,15 +114,15 @@ def test_the_key_covers_the_momentum_and_is_as_it_was_without() -> None:
 
 def test_a_walk_meets_the_keys_that_were_foreseen() -> None:
     rates, momenta = np.full((3, 2), 0.1, np.float32), np.linspace(0.9, 0.8, 6, dtype=np.float32).reshape(3, 2)
-    chain = epoch_chain.Chain(epoch_chain.root_key({"seed": 0}), rates, momentum=momenta)
-    walk = epoch_chain.Walk(chain)
-    foreseen = walk.foreseen()
-    assert foreseen != epoch_chain.Walk(epoch_chain.Chain(chain.root, rates)).foreseen()
+    chain = epoch_chain.EpochChain(epoch_chain.root_key({"seed": 0}), rates, momentum=momenta)
+    cursor = epoch_chain.ChainCursor(chain)
+    foreseen = cursor.foreseen()
+    assert foreseen != epoch_chain.ChainCursor(epoch_chain.EpochChain(chain.root, rates)).foreseen()
     good = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
     for key in foreseen:
-        assert walk.next_key == key
-        walk.append(key, good)
-    assert walk.ending == "completed"
+        assert cursor.next_key == key
+        cursor.append(key, good)
+    assert cursor.ending == "completed"
 
 
 OPTIMIZERS = {"sgd": {"class": "SGD", "learning_rate": 0.01, "momentum": 0.9}, "adam": {"class": "Adam"}}
