@@ -17,11 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from experiments import datasets
-from orchestrator import cli, lineage, numerics, plan, roots, store, sweep
-from orchestrator.plan import Plan
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
+from experiments import datasets, environment, numerics
+from orchestrator.cli import main
+from orchestrator.planning import epoch_chain, plan, root_key
+from orchestrator.planning.plan import Plan
+from orchestrator.spec import sweep
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import store
+from orchestrator.storage.store import Store
 
 PROCESSOR, ACCELERATOR = "golden processor", "golden GPU"
 VERSIONS = {"keras": "1.0", "numpy": "2.0", "pillow": "3.0", "tensorflow": "4.0"}
@@ -46,7 +49,7 @@ class Machine:
 def this_machine() -> Machine:
     """What this machine adds."""
     variables = numerics.environment(os.environ, "tensorflow", numerics.processor(), gpu=False)
-    return Machine(roots.library_versions("tensorflow"), numerics.processor(), environment=variables)
+    return Machine(environment.library_versions("tensorflow"), numerics.processor(), environment=variables)
 
 
 def as_json(machine: Machine) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def fixed(machine: Machine = GOLDEN, compact_above: int | None = None) -> Iterat
         for name, value in machine.environment.items():
             patch.setenv(name, value)
         patch.setenv("KERAS_BACKEND", machine.backend)
-        patch.setattr(roots, "library_versions", lambda backend_name: dict(machine.versions))
+        patch.setattr(root_key, "library_versions", lambda backend_name: dict(machine.versions))
         patch.setattr(numerics, "hardware", lambda gpu: machine.accelerator if gpu else machine.processor)
         if compact_above is not None:
             patch.setattr(store, "COMPACT_ABOVE", compact_above)
@@ -89,15 +92,15 @@ def _data_by_hand() -> Iterator[None]:
 def hashed_facts() -> Iterator[dict[str, Mapping[str, Any]]]:
     """All facts that are made into a root key meanwhile, by that key."""
     seen: dict[str, Mapping[str, Any]] = {}
-    root_key = lineage.root_key
+    hashed = epoch_chain.root_key
 
     def remember(facts: Mapping[str, Any]) -> str:
-        key = root_key(facts)
+        key = hashed(facts)
         seen[key] = facts
         return key
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lineage, "root_key", remember)
+        patch.setattr(epoch_chain, "root_key", remember)
         yield seen
 
 
@@ -116,15 +119,15 @@ def keys_of(source: Path | Mapping[str, Any], empty: Path, machine: Machine = GO
         made = plan.make(checked, Store.at(str(empty)))
     trials = {}
     for trial in made.trials:
-        walk = made.walks[trial.id]
-        keys, chain = walk.foreseen(), walk.chain
+        cursor = made.cursors[trial.id]
+        keys, chain = cursor.foreseen(), cursor.chain
         assert len(keys) == chain.epochs
         numbers = sorted({0, min(1, len(keys) - 1), len(keys) - 1})
         trials[trial.id] = {"root": chain.root, "epochs": [_epoch(chain, n, keys[n]) for n in numbers]}
     return {"facts": {t["root"]: facts[t["root"]] for t in trials.values()}, "trials": trials}
 
 
-def _epoch(chain: lineage.Chain, number: int, key: str) -> dict[str, Any]:
+def _epoch(chain: epoch_chain.EpochChain, number: int, key: str) -> dict[str, Any]:
     momentum = chain.momentum_in(number)
     cycled = {} if momentum is None else {"momentum": _ends(momentum)}
     return {"epoch": number, "key": key, "learning_rate": _ends(chain.table[number]), **cycled}
@@ -142,7 +145,7 @@ def planned(checked: Sweep, results: Path) -> Plan:
 def counts(made: Plan) -> dict[str, Any]:
     """A plan's epochs, and how many are known of each trial."""
     epochs = {name: getattr(made.epochs, name) for name in ("total", "known", "shared", "new", "again")}
-    return {**epochs, "trials": {t.id: len(made.walks[t.id].keys) for t in made.trials}}
+    return {**epochs, "trials": {t.id: len(made.cursors[t.id].keys) for t in made.trials}}
 
 
 def command(*arguments: str | Path) -> int:
@@ -150,7 +153,7 @@ def command(*arguments: str | Path) -> int:
     before = sys.argv
     sys.argv = ["sweep", *map(str, arguments)]
     try:
-        cli.main()
+        main.main()
     except SystemExit as left:
         return int(left.code or 0)
     finally:
@@ -191,7 +194,7 @@ def history(results: Path, name: str) -> list[dict[str, Any]]:
 def last_states(made: Plan, results: Path) -> dict[str, dict[str, bytes]]:
     """The bytes of each trial's checkpoint after its last epoch."""
     opened = Store.at(str(results))
-    states = {t.id: opened.read_checkpoint(made.walks[t.id].keys[-1]) for t in made.trials}
+    states = {t.id: opened.read_checkpoint(made.cursors[t.id].keys[-1]) for t in made.trials}
     return {trial: {name: array.tobytes() for name, array in state.items()} for trial, state in states.items()}
 
 

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.processes import kill_all
 from tests.golden import facts_fixed as facts
+from tests.support.processes import kill_all
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
