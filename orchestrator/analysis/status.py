@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from experiments import callbacks
 from orchestrator.analysis.comparison import Comparison
-from orchestrator.analysis.summary import Planned, summarize
-from orchestrator.analysis.summary import Recipe as SummaryRecipe
+from orchestrator.analysis.summary import RecipeLabel, TrialDescription, summarize
 from orchestrator.planning.lr_range_tests import Test
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Recipe, Trial
@@ -22,18 +21,20 @@ from orchestrator.storage.store import Store
 STATUSES = ("completed", "stopped", "running", "waiting", "diverged", "failed")
 
 
-def trials(plan: Plan, store: Store) -> list[Planned]:
+def trials(plan: Plan, store: Store) -> list[TrialDescription]:
     """Every planned trial with its status: how it ended, or whether it runs, waits or has failed."""
     failures = store.failures(plan.sweep.name)
     running = store.read_run(plan.sweep.name).get("running", {}) if store.held(plan.sweep.name) else {}
     return [_planned(trial, plan, failures, running) for trial in plan.trials]
 
 
-def _planned(trial: Trial, plan: Plan, failures: Mapping[str, str], running: Mapping[str, Any]) -> Planned:
+def _planned(
+    trial: Trial, plan: Plan, failures: Mapping[str, str], running: Mapping[str, Any]
+) -> TrialDescription:
     ending = plan.cursors[trial.id].ending
     status = ending or ("running" if trial.id in running else "failed" if trial.id in failures else "waiting")
     settings = trial.recipe.settings
-    return Planned(
+    return TrialDescription(
         id=trial.id,
         optimizer=trial.recipe.optimizer_label,
         schedule=trial.recipe.schedule_label,
@@ -84,9 +85,9 @@ def _on_chain(rows: pa.Table, plan: Plan, trial: Trial) -> pa.Table:
     return rows.slice(0, min(len(recorded), len(known)) if count is None else count)
 
 
-def recipe_key(recipe: Recipe) -> SummaryRecipe:
+def recipe_key(recipe: Recipe) -> RecipeLabel:
     """The recipe as the summary names it."""
-    return SummaryRecipe(recipe.optimizer_label, recipe.schedule_label, tuple(sorted(recipe.axes.items())))
+    return RecipeLabel(recipe.optimizer_label, recipe.schedule_label, tuple(sorted(recipe.axes.items())))
 
 
 def _found(test: Test) -> str:
