@@ -27,8 +27,8 @@ class Hiding(PathFinder):
         return (d for d in super().find_distributions(*arguments, **options) if d.name != "tensorflow")
 
 sys.meta_path = [Hiding if finder is PathFinder else finder for finder in sys.meta_path]
-from orchestrator import cli
-cli.main()
+from orchestrator.cli.main import main
+main()
 """
 
 

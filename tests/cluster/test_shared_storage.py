@@ -14,7 +14,7 @@ PROGRAM = """
 import os, sys
 import ray
 from ray.cluster_utils import Cluster
-from orchestrator import sharing
+from orchestrator.cluster import shared_storage
 from orchestrator.storage.store import Store
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -22,11 +22,11 @@ try:
     cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
     for results in sys.argv[2:]:
-        print(len(sharing.unseen_by(results)), len(sharing.without([results])))
+        print(len(shared_storage.unseen_by(results)), len(shared_storage.without([results])))
     os.chdir(sys.argv[1])
     for results, data in (("/proc/self/cwd/results", []), (sys.argv[2], ["/proc/self/cwd/photos"])):
         try:
-            sharing.require(results, data)  # every process has another working directory
+            shared_storage.require(results, data)  # every process has another working directory
         except Exception as error:
             print(error)
 finally:
