@@ -313,7 +313,7 @@ def lr_find_command(
 def doctor_command(
     file: Path | None, overrides: tuple[str, ...], results: str | None, address: str | None, as_json: bool
 ) -> int:
-    """Check this machine or a cluster, for any sweep or for that of FILE, with a mend for each failure."""
+    """Check this machine or a cluster, for any sweep or for that of FILE, with a fix for each failure."""
     from orchestrator.doctor import examination
 
     if file is None and overrides:
@@ -325,7 +325,7 @@ def doctor_command(
         _print_json(examination.as_json(checks, planned.sweep.name if planned else None, address))
     else:
         examination.render(checks, Console())
-    return 0 if examination.well(checks) else 1
+    return 0 if examination.passes(checks) else 1
 
 
 @cli.command("clean")
@@ -365,8 +365,8 @@ def _encoded(text: str) -> bytes:
 
 
 def _say(findings: Sequence[Check]) -> None:
-    for found in findings:
-        exits.talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
+    for check in findings:
+        exits.talk(f"{check.state}: {check.name}: {check.finding}; {check.fix}")
 
 
 def _undamaged(planned: Plan, store: Store) -> Plan:
