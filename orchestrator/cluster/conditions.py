@@ -1,6 +1,5 @@
 """The conditions that trials are trained under: equal where two processes compute the same numbers."""
 
-import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from experiments import numerics, user_modules
 from experiments.environment import backend
 from experiments.equivalence import CPU
+from experiments.files import sha256
 from experiments.numerics import ANY, NO_GPU
 from experiments.settings import InputError
 from orchestrator.spec.sweep import DEFAULT_TRAINER
@@ -70,7 +70,7 @@ def source_hash(trainer: str) -> str:
     try:
         if not spec.has_location or spec.origin is None:
             raise ImportError(f"no file of a module named {spec.name!r}")
-        return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+        return sha256(Path(spec.origin).read_bytes())
     except (ImportError, OSError) as error:
         raise InputError(f"trainer: {trainer!r} cannot be imported: {error}") from error
 

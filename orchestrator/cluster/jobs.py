@@ -5,7 +5,6 @@ the store. This machine only watches.
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from experiments.files import sha256
 from experiments.object_store import is_address
 from experiments.settings import InputError
 from orchestrator.cluster.ray_session import forwarded_variables
@@ -66,7 +66,7 @@ class Request:
     def metadata(self) -> dict[str, str]:
         """The sweep, its results and a hash of its settings: they identify its jobs."""
         document = json.dumps(self.sweep.document, sort_keys=True, default=str)
-        settings = hashlib.sha256(document.encode()).hexdigest()
+        settings = sha256(document.encode())
         return {"sweep": self.sweep.name, "results": self.results, "settings": settings}
 
     @property
