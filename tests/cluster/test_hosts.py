@@ -1,4 +1,4 @@
-"""A cluster on hosts of its own, as the README describes it: `ray up`, a sweep, three faults, the same numbers.
+"""A cluster on hosts of its own, as orchestrator/cluster/README.md says: `ray up`, a sweep, faults, the same numbers.
 
 Takes minutes: Ray and TensorFlow start on four hosts that share one machine's cores.
 """
@@ -25,7 +25,7 @@ from tests.support.sweeps import photos
 
 pytestmark = pytest.mark.hosts
 
-WHERE = "--cluster cluster-local.yaml"
+WHERE = "--cluster orchestrator/cluster/cluster-local.yaml"
 SWEEP = {
     "name": "faults",
     "data": {"name": "digits", "image_size": 32, "limit": 400},

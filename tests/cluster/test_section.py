@@ -1,10 +1,11 @@
-"""The README's section on clusters has every command that the tests on hosts run, and they are commands."""
+"""The section on own machines has every command that the tests on hosts run, and they are commands."""
 
 import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli.main import cli
 from tests.cluster.conftest import README, TO_LOOK_AT, readme
+from tests.cluster.test_cluster_yaml import LOCAL
 from tests.support.command import ROOT
 
 COMMANDS = (
@@ -27,6 +28,6 @@ def test_the_verbs_have_the_options_that_are_shown(verb: str) -> None:
 
 
 def test_the_values_to_look_at_are_in_the_file() -> None:
-    text = (ROOT / "cluster-local.yaml").read_text()
+    text = (ROOT / LOCAL).read_text()
     assert all(example in text for example in TO_LOOK_AT)
-    assert "cluster-local.yaml" in README
+    assert LOCAL in README

@@ -20,7 +20,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_the_file_for_own_machines_says_where_the_head_is() -> None:
-    assert head(ROOT / "cluster-local.yaml") == Head(
+    assert head(ROOT / "orchestrator/cluster/cluster-local.yaml") == Head(
         address="192.168.1.10", user="ubuntu", key="~/.ssh/id_ed25519", proxy=None, port=8265
     )
 
