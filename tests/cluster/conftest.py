@@ -18,7 +18,12 @@ from tests.support.command import ROOT
 from tests.support.hosts import Host, Hosts, hosts, missing
 
 VENV = Path(sys.prefix)
-README = (ROOT / "orchestrator/cluster/README.md").read_text().partition("## Your own machines")[2].partition("\n## ")[0]
+README = (
+    (ROOT / "orchestrator/cluster/README.md")
+    .read_text()
+    .partition("## Your own machines")[2]
+    .partition("\n## ")[0]
+)
 TO_LOOK_AT = {
     "192.168.1.10": "10.77.0.11",
     "192.168.1.11": "10.77.0.12",

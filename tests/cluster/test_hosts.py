@@ -1,4 +1,4 @@
-"""A cluster on hosts of its own, as orchestrator/cluster/README.md says: `ray up`, a sweep, faults, the same numbers.
+"""A cluster on hosts of its own, as its README says: `ray up`, a sweep, three faults, the same numbers.
 
 Takes minutes: Ray and TensorFlow start on four hosts that share one machine's cores.
 """
