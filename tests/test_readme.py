@@ -123,6 +123,8 @@ def test_a_command_of_a_page_is_one(words: Command) -> None:
             assert parsed(cli, words.words)["file"]
         else:
             assert words.variables
+    elif words.program == "cp":
+        assert (ROOT / words.words[1]).exists()
     else:
         assert words.program in SHELL
 

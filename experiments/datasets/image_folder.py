@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.datasets import regular_files
 from experiments.datasets.content_hashes import content_hashes
 from experiments.datasets.image_decoding import decoded
-from experiments.datasets.location import Location, origin
+from experiments.datasets.location import Location, locate
 from experiments.datasets.source import Progress, few
 from experiments.settings import InputError
 
@@ -61,7 +61,7 @@ def survey(path: str | None, cache: Path) -> Folder:
     Raises InputError where there is no such folder, no image, a single class, or folders in folders; the
     message names a folder further in that would do, if there is one.
     """
-    root = origin(path or "", cache)
+    root = locate(path or "", cache)
     try:
         grouped = _grouped(root)
     except InputError as error:
@@ -126,7 +126,7 @@ def _has_kaggle_names(images: Sequence[str]) -> bool:
 
 def _look(folder: Location) -> tuple[list[str], list[str]]:
     """Images and folders directly in `folder`, by name, sorted."""
-    files, folders = folder.look()
+    files, folders = folder.entries()
     return [name for name in files if name.lower().endswith(SUFFIXES)], folders
 
 

@@ -334,7 +334,7 @@ def doctor_command(
         _print_json(examination.as_json(checks, planned.sweep.name if planned else None, address))
     else:
         examination.render(checks, Console())
-    return 0 if examination.well(checks) else 1
+    return 0 if examination.passes(checks) else 1
 
 
 @cli.command("clean")
@@ -377,8 +377,8 @@ def _encoded(text: str) -> bytes:
 
 
 def _say(findings: Sequence[Check]) -> None:
-    for found in findings:
-        exits.talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
+    for check in findings:
+        exits.talk(f"{check.state}: {check.name}: {check.finding}; {check.fix}")
 
 
 def _undamaged(planned: Plan, store: Store) -> Plan:

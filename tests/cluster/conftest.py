@@ -129,7 +129,7 @@ def cluster(_environment: None) -> Iterator[Cluster]:
         edits = made.laptop.home / "edits.sed"
         edits.write_text("\n".join(f"s/{example}/{own}/" for example, own in TO_LOOK_AT.items()))
         made.laptop.variables["EDITOR"] = f"sed -i -f {edits}"
-        for begins in ("make install", "ray get-auth-token", "$EDITOR"):
+        for begins in ("make install", "ray get-auth-token", "cp", "$EDITOR"):
             code, said = made_cluster.run(readme(begins))
             assert code == 0, said
         began = time.monotonic()

@@ -25,7 +25,7 @@ from tests.support.sweeps import photos
 
 pytestmark = pytest.mark.hosts
 
-WHERE = "--cluster orchestrator/cluster/cluster-local.yaml"
+WHERE = "--cluster cluster-local.yaml"
 SWEEP = {
     "name": "faults",
     "data": {"name": "digits", "image_size": 32, "limit": 400},
