@@ -25,14 +25,14 @@ class Unreached(InputError):
 
 
 class Location(Protocol):
-    """A folder of files, written as a person would write it by `str`; `origin / name` is one inside it."""
+    """A folder of files, written as a person would write it by `str`; `location / name` is one inside it."""
 
     @property
     def folder(self) -> Path:
         """Where on this node its files lie, once they have been fetched."""
         ...
 
-    def look(self) -> tuple[list[str], list[str]]:
+    def entries(self) -> tuple[list[str], list[str]]:
         """Files and folders directly in it, by name, sorted; no hidden ones, none that macOS leaves.
 
         Raises InputError.
@@ -49,7 +49,7 @@ class Location(Protocol):
     def __truediv__(self, name: str) -> "Location": ...
 
 
-def origin(path: str, cache: Path) -> Location:
+def locate(path: str, cache: Path) -> Location:
     """What `path` names. Raises InputError where it is not there, or is no folder and no address of one."""
     if object_store.is_address(path):
         return _bucket(object_store.parse("data.path", path), cache)
@@ -71,7 +71,7 @@ class Local:
 
     folder: Path
 
-    def look(self) -> tuple[list[str], list[str]]:
+    def entries(self) -> tuple[list[str], list[str]]:
         """Files and folders directly in it."""
         files: list[str] = []
         folders: list[str] = []
@@ -129,7 +129,7 @@ class Bucket:
     folder: Path
     inside: str = ""
 
-    def look(self) -> tuple[list[str], list[str]]:
+    def entries(self) -> tuple[list[str], list[str]]:
         """Files and folders directly in it."""
         files, folders = self.listing.files.get(self.inside, {}), self.listing.folders.get(self.inside, ())
         return sorted(n for n in files if not _hidden(n)), sorted(n for n in folders if not _hidden(n))

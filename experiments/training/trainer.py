@@ -27,8 +27,6 @@ from experiments.training import state as variables
 from experiments.training.epoch_loop import Totals, run
 from experiments.training.microbatches import chunks, cut, division, largest_part
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
 PIECE = 20  # weight steps of a range test between two looks at the loss
 
 MODELS, PROGRAMS, DATASETS = 2, 8, 4  # kept warm; the programs of each model
@@ -40,7 +38,7 @@ T = TypeVar("T")
 class Job:
     """What is trained: everything that decides the numbers but the learning rates.
 
-    `batch_size` counts images, "full" is all of them; `precision` is one of PRECISIONS. With `cycles_momentum`
+    `batch_size` counts images, "full" is all of them; `precision` is one of `vgg.PRECISIONS`. With `cycles_momentum`
     every epoch is given a momentum beside its learning rates. `fingerprint` is what the data has to have, where
     that is known.
     """

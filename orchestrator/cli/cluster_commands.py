@@ -31,13 +31,14 @@ def add(group: click.Group, common: Callable[[Any], Any], talk: Callable[[str], 
         from orchestrator.cluster import jobs
 
         checked = sweep.load(file, yaml_document.parse_overrides(overrides))
-        asked, place = jobs.request(file, checked, overrides, results), jobs.Place(address, cluster)
-        job = jobs.submit(asked, place, talk)
+        job_request = jobs.request(file, checked, overrides, results)
+        server_address = jobs.ServerAddress(address, cluster)
+        job = jobs.submit(job_request, server_address, talk)
         click.echo(job)
         if no_watch:
             return 0
         try:
-            return jobs.watch(job, place, talk)
+            return jobs.watch(job, server_address, talk)
         except KeyboardInterrupt:
             talk(f"no longer watching; job {job} goes on. The same command watches it again, `sweep stop` ends it")
             return 130
@@ -52,7 +53,7 @@ def add(group: click.Group, common: Callable[[Any], Any], talk: Callable[[str], 
         from orchestrator.cluster import jobs
 
         checked = sweep.load(file, yaml_document.parse_overrides(overrides))
-        for job in jobs.stop(checked.name, results, jobs.Place(address, cluster)):
+        for job in jobs.stop(checked.name, results, jobs.ServerAddress(address, cluster)):
             click.echo(job)
 
 

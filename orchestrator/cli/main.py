@@ -102,7 +102,10 @@ def plan_command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what would run: trials, epochs, how many of them are new, and every schedule's curve."""
+    """Show what would run, before anything runs.
+
+    That is: trials, epochs, how many of them are new, time, disk, and every schedule's curve.
+    """
     from orchestrator.console import schedule_curves as drawn
 
     if output is not None:
@@ -261,7 +264,10 @@ def lr_find_command(
     output: Path | None,
     as_json: bool,
 ) -> int:
-    """Test the range of learning rates of each optimizer; no ramp is ever run twice."""
+    """Measure which learning rates suit each optimizer.
+
+    A range test raises the rate at every step and reads the loss. No test is ever run twice.
+    """
     from orchestrator.execution import range_tests, session
     from orchestrator.report import lr_range_test
 
@@ -313,7 +319,10 @@ def lr_find_command(
 def doctor_command(
     file: Path | None, overrides: tuple[str, ...], results: str | None, address: str | None, as_json: bool
 ) -> int:
-    """Check this machine or a cluster, for any sweep or for that of FILE, with a mend for each failure."""
+    """Check whether this machine or a cluster can run a sweep.
+
+    With FILE the checks are for that sweep. Each failed check says how to fix it.
+    """
     from orchestrator.doctor import examination
 
     if file is None and overrides:
@@ -325,14 +334,17 @@ def doctor_command(
         _print_json(examination.as_json(checks, planned.sweep.name if planned else None, address))
     else:
         examination.render(checks, Console())
-    return 0 if examination.well(checks) else 1
+    return 0 if examination.passes(checks) else 1
 
 
 @cli.command("clean")
 @_common
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, as_json: bool) -> None:
-    """Free the checkpoints that no trial needs to go on, to be extended or to be looked at."""
+    """Free the checkpoints that no trial needs.
+
+    A trial needs one to go on, to be extended, and for its best epoch.
+    """
     from orchestrator.planning import checkpoint_retention
 
     planned, store = _open(file, overrides, results)
@@ -365,8 +377,8 @@ def _encoded(text: str) -> bytes:
 
 
 def _say(findings: Sequence[Check]) -> None:
-    for found in findings:
-        exits.talk(f"{found.state}: {found.name}: {found.found}; {found.mend}")
+    for check in findings:
+        exits.talk(f"{check.state}: {check.name}: {check.finding}; {check.fix}")
 
 
 def _undamaged(planned: Plan, store: Store) -> Plan:

@@ -28,7 +28,7 @@ from ray.tune.search import Searcher
 from orchestrator.cluster import node_inventory
 from orchestrator.cluster.autoscaler import grows
 from orchestrator.cluster.capacity import Capacity
-from orchestrator.cluster.ray_session import alive, loses_a_node
+from orchestrator.cluster.ray_session import has_unreachable_node, node_resources
 from orchestrator.execution.recorder import RunRecorder
 from orchestrator.execution.trainable import WorkerTrainable
 from orchestrator.execution.trial import RunContext, TrialAssignment
@@ -69,7 +69,7 @@ class _Next(_HasRecorder, Searcher):
     def __init__(self, recorder: RunRecorder) -> None:
         super().__init__()
         self._recorder = recorder
-        self._places = Capacity(alive, ahead=AHEAD if grows() else 0)
+        self._places = Capacity(node_resources, queue=AHEAD if grows() else 0)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
@@ -121,7 +121,7 @@ class _Events(_HasRecorder, Callback):
             self._recorder.end(self._recorder.by_id[trial.config["trial_id"]], _reason(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        if isinstance(_error(trial), RayActorError) and loses_a_node():
+        if isinstance(_error(trial), RayActorError) and has_unreachable_node():
             trial.run_metadata.num_failures -= (
                 1  # Ray may start it on the dead node again, and that is not its fault
             )

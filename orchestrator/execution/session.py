@@ -56,7 +56,7 @@ def session_for(
     paths = data_paths(recipes)
     with connected(address, needs, shared_storage.credentials(store.address, *paths)):
         shared_storage.require(store.address, paths)
-        yield examination.require(examination.judge(examination.look(plan, store, address)))
+        yield examination.require(examination.judge(examination.inspect(plan, store, address)))
 
 
 def prepare(recipes: Iterable[Recipe], counting: Counting) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from experiments.files import atomic_write, sync_folder
 from experiments.settings import InputError
 
 TEMPORARY = ".tmp-"
@@ -153,13 +154,8 @@ class LocalFiles:
         temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
             self._make_folder(path.parent)
-            with self._removed_on_error(temporary):
-                with open(temporary, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            self._sync_folder(path.parent)
+            atomic_write(path, content, temporary)
+            sync_folder(path.parent)
         except OSError as error:
             raise StoreError(
                 f"{path}: cannot be written ({_reason(error)}, {len(content):,} bytes); "
@@ -177,7 +173,7 @@ class LocalFiles:
         with self._explained(name, "moved"):
             self._make_folder(target.parent)
             os.replace(self.path(name), target)
-            self._sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
@@ -232,30 +228,13 @@ class LocalFiles:
         except OSError as error:
             raise StoreError(f"{self.path(name)}: cannot be {done} ({_reason(error)})") from error
 
-    @staticmethod
-    @contextlib.contextmanager
-    def _removed_on_error(temporary: Path) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
     def _make_folder(self, folder: Path) -> None:
         """Make it with its parents and sync each entry: a file in a folder that is lost is lost."""
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        self._sync_folder(folder.parent)
-
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder.parent)
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,6 @@ In an object store there is no rename, and none is needed: an object is whole or
 files there is a folder <results>/lock of leases, see `leases`.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
+from experiments.files import sha256
 from experiments.settings import InputError
 from orchestrator.storage import checksums, file_lock
 from orchestrator.storage import history as records
@@ -242,7 +242,7 @@ class Store:
         from safetensors.numpy import save
 
         content = save(dict(state))
-        manifest = {"key": key, "sha256": _sha256(content), "bytes": len(content)}
+        manifest = {"key": key, "sha256": sha256(content), "bytes": len(content)}
         self._good.write(f"{CHECKPOINTS}/{key}.safetensors", content)
         self._good.write(f"{CHECKPOINTS}/{key}.json", checksums.json_bytes(manifest))
         return len(content)
@@ -256,7 +256,7 @@ class Store:
         except ValueError as error:
             raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged ({error})") from None
         content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
-        if (manifest["key"], manifest["sha256"]) != (key, _sha256(content)):
+        if (manifest["key"], manifest["sha256"]) != (key, sha256(content)):
             raise DamagedError(
                 f"{self.files}/{CHECKPOINTS}/{key}.safetensors: damaged (its sha256 is not its manifest's)"
             )
@@ -321,7 +321,7 @@ class Store:
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
         self._good.write(f"{sweep}/models/{trial_id}.keras", content)
-        seen = {"sha256": _sha256(content), "bytes": len(content)}
+        seen = {"sha256": sha256(content), "bytes": len(content)}
         self._good.write(f"{sweep}/models/{trial_id}.json", checksums.json_bytes({**record, **seen}))
 
     def models(self, sweep: str) -> dict[str, str]:
@@ -345,7 +345,7 @@ class Store:
             if not changed:
                 return None
             if self.files.size(model) == record["bytes"] and (
-                changed <= self.files.modified(name) or _sha256(self.files.read(model)) == record["sha256"]
+                changed <= self.files.modified(name) or sha256(self.files.read(model)) == record["sha256"]
             ):
                 return str(record["epoch_key"])
             if not self.files.modified(model):  # it has gone meanwhile
@@ -455,10 +455,6 @@ class Store:
 
 def _history(sweep: str, trial_id: str) -> str:
     return f"{sweep}/history/{trial_id}.parquet"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _json_bytes(value: Mapping[str, Any]) -> bytes:

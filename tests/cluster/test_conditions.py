@@ -24,8 +24,8 @@ HERE = "built-in", "tensorflow", "x86_64 avx2"
 def test_what_is_other_is_said_in_words() -> None:
     here = Conditions(*HERE, {"TF_ENABLE_ONEDNN_OPTS": "false", "ONEDNN_MAX_CPU_ISA": "AVX"})
     there = Conditions("Mine 12ab", "jax", "x86_64 avx", {"ONEDNN_MAX_CPU_ISA": "AVX"})
-    assert here.unlike(here) == []
-    assert here.unlike(there) == [
+    assert here.differences(here) == []
+    assert here.differences(there) == [
         "trainer built-in, not Mine 12ab",
         "KERAS_BACKEND tensorflow, not jax",
         "hardware x86_64 avx2, not x86_64 avx",
@@ -35,7 +35,7 @@ def test_what_is_other_is_said_in_words() -> None:
 
 def test_a_gpu_that_nobody_can_tell_is_like_no_other() -> None:
     untold = Conditions("built-in", "tensorflow", "no GPU of one kind (A and B)", {})
-    assert untold.unlike(untold)
+    assert untold.differences(untold)
 
 
 def test_a_process_like_that_of_the_keys_may_train_and_others_may_not() -> None:

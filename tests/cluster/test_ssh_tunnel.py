@@ -29,7 +29,7 @@ def test_what_ssh_needs_is_taken_from_the_file(tmp_path: Path) -> None:
     local = LOCAL.replace("head_ip", "external_head_ip: example.org, head_ip")
     auth = "auth: {ssh_user: me, ssh_proxy_command: nc %h}\n"
     there = head(written(tmp_path, f"{local}{auth}head_start_ray_commands: [ray start --dashboard-port=99]\n"))
-    assert there == Head("example.org", "me", None, "nc %h", 99)
+    assert there == Head(address="example.org", user="me", key=None, proxy="nc %h", port=99)
     assert there.ssh("-v")[-4:] == ["-l", "me", "-v", "example.org"]
     assert "ProxyCommand=nc %h" in there.ssh()
 

@@ -249,7 +249,7 @@ def test_no_worker_is_idle_while_a_trial_could_start(store: Store, workers: int)
 
 def test_places_follow_the_nodes_that_are_alive() -> None:
     alive = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
-    places = Capacity(lambda: list(alive), every=0.0)
+    places = Capacity(lambda: list(alive), interval=0.0)
     one, half = Resources(), Resources(gpus_per_trial=0.5)
     assert places.fits(one, Counter({one: 2}))
     assert not places.fits(one, Counter({one: 3}))
@@ -262,7 +262,7 @@ def test_places_follow_the_nodes_that_are_alive() -> None:
 
 
 def test_where_nodes_are_started_for_what_waits_some_trials_wait() -> None:
-    places = Capacity(lambda: [{"CPU": 2.0}], ahead=3)
+    places = Capacity(lambda: [{"CPU": 2.0}], queue=3)
     one, gpu = Resources(), Resources(gpus_per_trial=1)
     assert places.fits(one, Counter({one: 4}))
     assert not places.fits(one, Counter({one: 5}))
