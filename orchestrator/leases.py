@@ -1,9 +1,9 @@
 """Who runs what in an object store: leases, objects that a run keeps renewing and that expire without it.
 
-An object store has no lock that dies with its process, so time has to tell who is dead. All else is exact: a lease is
-won, renewed, taken over and given up by conditional writes, of which the store carries out one and refuses the others.
-A free lease is an empty object, or none. A lease's age is the difference of two times that the object store itself
-gave, so that no machine's clock has to be right.
+An object store has no lock that dies with its process, so time has to tell who is dead. All else is exact: a lease
+is won, renewed, taken over and released by conditional writes, of which the store carries out one and refuses the
+others. A free lease is an empty object, or none. A lease's age is the difference of two times that the object store
+itself gave, so that no machine's clock has to be right.
 """
 
 import os
@@ -22,10 +22,10 @@ from uuid import uuid4
 from orchestrator import sealed
 from orchestrator.files import HeldError, StoreError
 from orchestrator.locks import FOLDER, LockTimes
-from orchestrator.objects import ConflictError, ObjectFiles, ObjectState, Version
+from orchestrator.objects import ConflictError, ObjectFiles, Version
 
 RUNS, TURN, TIDYING, CLOCK = f"{FOLDER}/runs~", f"{FOLDER}/turn", f"{FOLDER}/tidying", f"{FOLDER}/clock"
-"""A run's lease has its sweep's name at the end, in which there is no ~; the others are one for the whole store."""
+"""A run's lease ends in its sweep's name, which has no ~ in it; the others are one for the whole store."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,18 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> "Holder":
-        """This process, under a name that it has never had before."""
+        """The holder that this process is from now on, with an id of its own."""
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         return cls(uuid4().hex, holder, _process(os.getpid()))
 
     @classmethod
-    def of(cls, state: ObjectState) -> "Holder | None":
-        """The holder of a lease, None where it is free. Content that cannot be read has an unknown one."""
-        if not state.content:
+    def of(cls, content: bytes) -> "Holder | None":
+        """Who holds a lease with this content; None where it is free. Content that cannot be read names nobody."""
+        if not content:
             return None
         try:
-            fields: dict[str, Any] = sealed.read_json(state.content)
-            texts = [str(fields[key]) for key in ("id", "holder", "process")]
-            return cls(*texts, renewals=int(fields["renewals"]))
+            fields: dict[str, Any] = sealed.read_json(content)
+            return cls(str(fields["id"]), str(fields["holder"]), str(fields["process"]), int(fields["renewals"]))
         except (ValueError, KeyError, TypeError):
             return cls("")
 
@@ -80,6 +79,31 @@ class Holder:
         return bool(machine) and machine == _machine() and _process(int(pid)) != self.process
 
 
+@dataclass(frozen=True)
+class Lease:
+    """A lease as it was read; `modified` in nanoseconds of the object store's clock.
+
+    A free one has no `holder`; one that was never held has no `version` either.
+    """
+
+    holder: Holder | None = None
+    version: Version | None = None
+    modified: int = 0
+
+    @classmethod
+    def read(cls, files: ObjectFiles, name: str) -> "Lease":
+        """The lease `name`. Raises StoreError."""
+        try:
+            state = files.state(name)
+        except FileNotFoundError:
+            return cls()
+        return cls(Holder.of(state.content), state.version, state.modified)
+
+    def held_by(self, holder: Holder) -> bool:
+        """Whether `holder` has it, however often it has been renewed."""
+        return self.holder is not None and self.holder.id == holder.id
+
+
 class Hold:
     """A lease of this process, renewed by a thread until it is released or lost."""
 
@@ -93,7 +117,7 @@ class Hold:
         begun: float,
         times: LeaseTimes,
     ) -> None:
-        """Begin to renew the lease `name` for a run of `sweep`, won by a write of `holder` that was `begun` then."""
+        """Begin to renew the lease `name`, which `holder` has won for a run of `sweep` by a write begun at `begun`."""
         self.name = name
         self._sweep = sweep
         self._files, self._times = files, times
@@ -140,19 +164,12 @@ class Hold:
         try:
             self._version = self._files.update(self.name, content, self._version)
         except ConflictError:
-            self._version = self._version_by_id()
-            self._version = self._files.update(self.name, content, self._version)
-
-    def _version_by_id(self) -> Version:
-        """The lease's version, where an earlier write arrived and its answer was lost. Raises ConflictError."""
-        try:
-            state = self._files.state(self.name)
-        except FileNotFoundError:
-            raise ConflictError(f"{self._files}/{self.name}: is gone") from None
-        holder = Holder.of(state)
-        if holder is None or holder.id != self._holder.id:
-            raise ConflictError(f"{self._files}/{self.name}: is another's")
-        return state.version
+            lease = Lease.read(
+                self._files, self.name
+            )  # an earlier write may have arrived, and its answer was lost
+            if lease.version is None or not lease.held_by(self._holder):
+                raise
+            self._version = self._files.update(self.name, content, lease.version)
 
 
 class Leases:
@@ -184,11 +201,10 @@ class Leases:
 
     def held(self, sweep: str) -> bool:
         """Whether some process runs the sweep now, by this machine's clock."""
-        state = self._state(f"{RUNS}{sweep}")
-        holder = state and Holder.of(state)
-        if state is None or holder is None or holder.dead:
+        lease = Lease.read(self._files, f"{RUNS}{sweep}")
+        if lease.holder is None or lease.holder.dead:
             return False
-        return abs(time.time_ns() - state.modified) < self._times.expires * 1e9
+        return abs(time.time_ns() - lease.modified) < self._times.expires * 1e9
 
     def others(self) -> set[str]:
         """Within `lock`: the other sweeps that are being run in the store."""
@@ -236,47 +252,39 @@ class Leases:
         own = Holder.this_process()
         begun = _now()
         while True:
-            state = self._state(name)
-            holder = state and Holder.of(state)
-            if state and holder and holder.id == own.id:  # the write arrived, its answer was lost
-                return Hold(self._files, name, self._sweep, own, state.version, begun, self._times)
-            left = self._left(name, state)
+            lease = Lease.read(self._files, name)
+            if lease.version and lease.held_by(own):  # the write arrived, its answer was lost
+                return Hold(self._files, name, self._sweep, own, lease.version, begun, self._times)
+            left = self._left(name, lease)
             if left <= 0:
                 begun = _now()
                 with suppress(ConflictError):  # somebody was faster
-                    version = self._write(name, own, state)
+                    version = self._write(name, own, lease.version)
                     return Hold(self._files, name, self._sweep, own, version, begun, self._times)
-            elif holder and _now() >= until:
-                raise HeldError(refusal(holder, left))
+            elif lease.holder and _now() >= until:
+                raise HeldError(refusal(lease.holder, left))
             time.sleep(random.uniform(0.02, 0.2))
 
-    def _write(self, name: str, own: Holder, state: ObjectState | None) -> Version:
-        if state is None:
+    def _write(self, name: str, own: Holder, version: Version | None) -> Version:
+        if version is None:
             return self._files.create(name, own.content)
-        return self._files.update(name, own.content, state.version)
+        return self._files.update(name, own.content, version)
 
     def _rival(self, name: str) -> bool:
         """Whether somebody holds the lease."""
-        return self._left(name, self._state(name)) > 0
+        return self._left(name, Lease.read(self._files, name)) > 0
 
-    def _state(self, name: str) -> ObjectState | None:
-        try:
-            return self._files.state(name)
-        except FileNotFoundError:
-            return None
-
-    def _left(self, name: str, state: ObjectState | None) -> float:
+    def _left(self, name: str, lease: Lease) -> float:
         """Seconds until the lease ends if it is not renewed; none where it is free.
 
-        The store's clock is asked once for each content, this process's clock tells the rest.
+        The store's clock is asked once for each version, this process's clock tells the rest.
         """
-        holder = state and Holder.of(state)
-        if state is None or holder is None or holder.dead:
+        if lease.version is None or lease.holder is None or lease.holder.dead:
             return 0.0
         version, end = self._ends.get(name, (None, 0.0))
-        if version != state.version:
-            end = _now() + self._times.expires - (self._clock() - state.modified) / 1e9
-            self._ends[name] = state.version, end
+        if version != lease.version:
+            end = _now() + self._times.expires - (self._clock() - lease.modified) / 1e9
+            self._ends[name] = lease.version, end
         return end - _now()
 
     def _clock(self) -> int:
@@ -291,7 +299,8 @@ class Leases:
         )
 
     def _busy(self, holder: Holder, left: float) -> str:
-        return f"{self._files}: another run is busy in it, {_described(holder, left)}; run the same command again later"
+        described = _described(holder, left)
+        return f"{self._files}: another run is busy in it, {described}; run the same command again later"
 
 
 def _described(holder: Holder, left: float) -> str:
