@@ -22,13 +22,14 @@ test: install
 	KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_BOTH)
 
 # What is run on jax as well: a process keeps one backend. Without optimization XLA compiles in half the time.
-ON_BOTH := tests/test_trainer.py tests/test_initializers.py tests/test_vgg.py tests/contract/test_every_optimizer.py \
+ON_BOTH := tests/experiments/training/test_trainer.py tests/experiments/models tests/contract/test_every_optimizer.py \
   tests/contract/test_every_slot.py tests/contract/test_every_backend.py
 
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # A cluster that grows, and one on three hosts that are made out of this machine and broken: Linux, root, 12 minutes.
 hosts: install

@@ -6,11 +6,11 @@ Two descriptions are equal exactly where the numbers are. The names in them are 
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import vgg
 from experiments.datasets import Data, Description
-from experiments.optimizer_classes import MOMENTUM
-from experiments.optimizers import Optimizer
-from experiments.vgg import Model
+from experiments.models import vgg
+from experiments.models.vgg import Model
+from experiments.optimizers.classes import MOMENTUM
+from experiments.optimizers.optimizer import Optimizer
 
 CPU, GPU = "cpu", "gpu"
 

@@ -3,16 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from orchestrator import sweep
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests import buckets
-
-ROOT = Path(__file__).parents[1]
+from orchestrator.storage.store import Store
+from tests.support import buckets
+from tests.support.command import ROOT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +23,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def ray_session(_environment: None) -> Iterator[None]:
     """One Ray for the whole test session: starting it takes longer than most tests."""
-    from orchestrator.cluster import connected
+    from orchestrator.cluster.ray_session import connected
 
     with connected(None, {"CPU": 1}):
         yield
@@ -52,19 +48,3 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store.at(str(tmp_path / "results"))
-
-
-def small(**changes: Any) -> Sweep:
-    """A sweep of two optimizers, two schedules and two seeds with a trainer that takes no time."""
-    document: dict[str, Any] = {
-        "name": "small",
-        "data": {"name": "digits", "image_size": 32},
-        "model": {"width": 0.0625},
-        "batch_size": 64,
-        "epochs": 4,
-        "seeds": [0, 1],
-        "optimizers": {"sgd": {"class": "SGD", "learning_rate": 0.01}, "adam": {"class": "Adam"}},
-        "schedules": {"constant": {}, "cosine": {}},
-        "trainer": "tests.fakes:VectorTrainer",
-    }
-    return sweep.from_document({**document, **changes})

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import Store
-from tests.conftest import ROOT
-from tests.test_store import row
+from orchestrator.storage.store import Store
+from tests.support.command import ROOT
+from tests.support.rows import row
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 

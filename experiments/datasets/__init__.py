@@ -4,12 +4,12 @@
 node into a memory-mapped uint8 file. `order` and `augment` give an epoch's batches from (seed, epoch) alone.
 """
 
-from experiments.datasets.batches import augment, order
-from experiments.datasets.catalogue import Progress
-from experiments.datasets.loading import Dataset, Description, describe, load
-from experiments.datasets.origins import Unreached, origin
+from experiments.datasets.dataset import Dataset, Description, describe, load
+from experiments.datasets.location import Unreached, origin
+from experiments.datasets.registry import SOURCES, Source
 from experiments.datasets.settings import Augmentation, Data, check
-from experiments.datasets.sources import SOURCES, Source
+from experiments.datasets.shuffling import augment, order
+from experiments.datasets.source import Progress
 
 __all__ = [
     "SOURCES",

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.datasets.cachefiles import read_sealed, write_sealed
-from experiments.datasets.catalogue import Progress
-from experiments.datasets.pixels import resized
+from experiments.datasets.cache_files import read_sealed, write_sealed
+from experiments.datasets.image_decoding import resized
+from experiments.datasets.source import Progress
 
 SIDE = 8
 BRIGHTEST = 16

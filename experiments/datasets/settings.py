@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import addresses
-from experiments.checks import InputError, checked, unknown
-from experiments.datasets.sources import SOURCES
-from experiments.limits import Limit, whole
+from experiments import object_store
+from experiments.datasets.registry import SOURCES
+from experiments.settings import InputError, Limit, checked, unknown, whole
 
 PIXELS = whole(1, 8192, "pixels")
 IMAGES = Limit("at least 1 images", lambda number: number >= 1)
@@ -100,7 +99,7 @@ def _checked_path(where: str, name: str, path: str | None) -> str | None:
         )
     if hint is not None and not path:
         raise InputError(f"{where}.path: {name} needs a folder, got {path!r}. {hint}")
-    if path and addresses.is_address(path):
-        addresses.parse(f"{where}.path", path)
+    if path and object_store.is_address(path):
+        object_store.parse(f"{where}.path", path)
         return path
-    return None if path is None else addresses.expanded(f"{where}.path", path)
+    return None if path is None else object_store.expanded(f"{where}.path", path)

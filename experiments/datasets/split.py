@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.checks import InputError
-from experiments.datasets.catalogue import few
+from experiments.datasets.source import few
+from experiments.settings import InputError
 
 Indices = NDArray[np.int64]
 

@@ -5,14 +5,14 @@ import io
 import math
 from typing import Any
 
-from experiments import checks
-from orchestrator.summary.comparison import Comparison
+from experiments import settings
+from orchestrator.analysis.comparison import Comparison
 
 
 def render(comparison: Comparison, table: str = "ranking") -> str:
     """One table of the comparison. Raises InputError for a table that there is not."""
     if table not in comparison.tables:
-        raise checks.unknown(f"table.{table}", "table", table, comparison.tables)
+        raise settings.unknown(f"table.{table}", "table", table, comparison.tables)
     chosen = comparison.tables[table]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")

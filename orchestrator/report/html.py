@@ -9,8 +9,10 @@ from html import escape
 from importlib.resources import files as packaged
 from string import Template
 
-from orchestrator.report import layout, numbers, plots
-from orchestrator.summary.comparison import Comparison
+from orchestrator.analysis.comparison import Comparison
+from orchestrator.report import number_format
+from orchestrator.report import tables as layout
+from orchestrator.report.figures import catalogue
 
 Drawn = Mapping[str, tuple[str, str]]
 # Narrow pictures are not blown up to the width of the page.
@@ -23,7 +25,7 @@ def render(comparison: Comparison) -> str:
         "A comparison of recipes. A recipe is an optimizer with a learning-rate schedule; it was trained from "
         f"scratch once for each seed. {_better(comparison)}"
     )
-    sections = _sections(comparison, plots.inline(comparison))
+    sections = _sections(comparison, catalogue.inline(comparison))
     return page(comparison.sweep, kind, comparison.answer, _tiles(comparison), sections)
 
 
@@ -68,9 +70,9 @@ def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
     total = c.totals.to_pylist()[0]
     tiles = []
     if c.ranking.num_rows and (first := c.ranking.to_pylist()[0])["rank"] is not None:
-        interval = numbers.between(first[f"final_{c.monitor}_low"], first[f"final_{c.monitor}_high"])
+        interval = number_format.between(first[f"final_{c.monitor}_low"], first[f"final_{c.monitor}_high"])
         sure = f"95 % interval {interval}" if interval else f"{first['no_interval']}: no interval"
-        value = numbers.number(first[f"final_{c.monitor}_mean"])
+        value = number_format.number(first[f"final_{c.monitor}_mean"])
         beside = sum(rank == 1 for rank in c.ranking.column("rank").to_pylist()) - 1
         equal = f"; {beside} more {'shares' if beside == 1 else 'share'} the place" if beside else ""
         tiles.append(("First in the ranking", first["recipe"], f"seeds: {layout.ended(first)}{equal}"))
@@ -78,8 +80,8 @@ def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
         tiles.append(
             (
                 "One trial of it takes",
-                f"{numbers.amount(first['seconds'])} s",
-                f"{numbers.amount(first['epochs'])} epochs; best epoch {numbers.amount(first['best_epoch'])}",
+                f"{number_format.amount(first['seconds'])} s",
+                f"{number_format.amount(first['epochs'])} epochs; best epoch {number_format.amount(first['best_epoch'])}",
             )
         )
     trials = f"{total['recipes']:,} recipes, {total['trials']:,} trials, {total['epochs_trained']:,} epochs"
@@ -87,7 +89,7 @@ def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def table(sheet: layout.Sheet) -> str:
+def table(sheet: layout.TextTable) -> str:
     """A sheet as an HTML table with every row and a button in each heading; "" where there are no rows."""
     if not sheet.rows:
         return ""
@@ -109,12 +111,12 @@ def table(sheet: layout.Sheet) -> str:
     )
 
 
-def _kind(sheet: layout.Sheet, place: int) -> str:
+def _kind(sheet: layout.TextTable, place: int) -> str:
     values = [row[place].value for row in sheet.rows]
     return "text" if any(isinstance(value, str) for value in values) else "number"
 
 
-def _row_class(sheet: layout.Sheet, row: Sequence[layout.Cell]) -> str:
+def _row_class(sheet: layout.TextTable, row: Sequence[layout.Cell]) -> str:
     return ' class="winner"' if sheet.name == "ranking" and "*" in row[0].text else ""
 
 
@@ -170,7 +172,7 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
         ),
         (
             "targets",
-            f"How fast to {c.monitor_label} {numbers.number(c.target)}?",
+            f"How fast to {c.monitor_label} {number_format.number(c.target)}?",
             [figure(drawn, "profile"), table(layout.targets(c))],
         ),
         (

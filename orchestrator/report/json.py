@@ -10,8 +10,8 @@ import json
 import math
 from typing import Any
 
-from orchestrator.summary.comparison import Comparison
-from orchestrator.summary.trials import METRICS
+from orchestrator.analysis.comparison import Comparison
+from orchestrator.analysis.observations import METRICS
 
 _PLAIN = ("targets", "profile", "sensitivity", "overtakes", "cost", "troubles")
 _OWN = (

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from orchestrator.report import layout
-from orchestrator.summary.comparison import Comparison
+from orchestrator.analysis.comparison import Comparison
+from orchestrator.report import tables
 
 ACROSS = 7
 _ESCAPES = {
@@ -45,7 +45,7 @@ def _head(text: str, numeric: bool) -> str:
     return "\\shortstack[r]{" + "\\\\".join(f"\\textbf{{{word}}}" for word in words) + "}"
 
 
-def _cut(sheet: layout.Sheet) -> list[layout.Sheet]:
+def _cut(sheet: tables.TextTable) -> list[tables.TextTable]:
     """A matrix too wide for a page as several, each with the first column."""
     last = len(sheet.heads)
     if sheet.name != "matrix" or last <= ACROSS + 1:
@@ -63,7 +63,7 @@ def _cut(sheet: layout.Sheet) -> list[layout.Sheet]:
     ]
 
 
-def _table(sheet: layout.Sheet) -> str:
+def _table(sheet: tables.TextTable) -> str:
     shape = "".join("r" if numeric else "l" for numeric in sheet.numeric)
     heads = " & ".join(_head(h, n) for h, n in zip(sheet.heads, sheet.numeric, strict=True))
     lines = [
@@ -84,9 +84,9 @@ def _table(sheet: layout.Sheet) -> str:
 
 def render(comparison: Comparison) -> str:
     """The answer as text, then every sheet as a table that may run over pages, then the notes."""
-    parts = [_OPENING, escaped(" ".join([*comparison.answer, f"Cost: {layout.bill(comparison)}"]))]
+    parts = [_OPENING, escaped(" ".join([*comparison.answer, f"Cost: {tables.bill(comparison)}"]))]
     labels: set[str] = set()
-    for sheet in (part for whole in layout.sheets(comparison) for part in _cut(whole)):
+    for sheet in (part for whole in tables.sheets(comparison) for part in _cut(whole)):
         text = _table(sheet)
         if sheet.name in labels:
             text = text.replace(f"\\label{{tab:{sheet.name}}}", "", 1)

@@ -1,7 +1,7 @@
 """The comparison as Markdown tables (GitHub's dialect), every row of every sheet."""
 
-from orchestrator.report import layout
-from orchestrator.summary.comparison import Comparison
+from orchestrator.analysis.comparison import Comparison
+from orchestrator.report import tables
 
 
 def _escaped(text: str) -> str:
@@ -11,7 +11,7 @@ def _escaped(text: str) -> str:
     return plain
 
 
-def _table(sheet: layout.Sheet) -> str:
+def _table(sheet: tables.TextTable) -> str:
     lines = [
         [_escaped(head.strip()) for head in sheet.heads],
         ["--:" if numeric else ":--" for numeric in sheet.numeric],
@@ -24,8 +24,8 @@ def render(comparison: Comparison) -> str:
     """The answer, every sheet under a heading, the cost and the notes."""
     parts = [f"# {_escaped(comparison.sweep)}"]
     parts += [f"**{_escaped(comparison.answer[0])}**", *(_escaped(s) for s in comparison.answer[1:])]
-    parts.append(f"Cost: {_escaped(layout.bill(comparison))}")
-    for sheet in layout.sheets(comparison):
+    parts.append(f"Cost: {_escaped(tables.bill(comparison))}")
+    for sheet in tables.sheets(comparison):
         parts += [f"## {_escaped(sheet.title)}", _table(sheet)]
         parts += [_escaped(sheet.note)] if sheet.note else []
     parts += ["## Notes", "\n".join(f"- {_escaped(note)}" for note in comparison.notes)]

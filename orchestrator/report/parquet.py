@@ -5,7 +5,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.summary.comparison import Comparison
+from orchestrator.analysis.comparison import Comparison
 
 
 def files(comparison: Comparison) -> dict[str, bytes]:

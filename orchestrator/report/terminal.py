@@ -7,8 +7,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.report import colours, layout
-from orchestrator.summary.comparison import Comparison
+from orchestrator.analysis.comparison import Comparison
+from orchestrator.report import tables
+from orchestrator.report.figures import colour_scale
 
 SHOWN = 20
 LABEL, WIDEST = 32, 12
@@ -33,31 +34,31 @@ def render(comparison: Comparison, console: Console, full: bool = False) -> None
     for number, sentence in enumerate(comparison.answer):
         console.print(Text(sentence, style="" if number else "bold green"))
     console.print()
-    _sheet(console, _narrow(layout.ranking(comparison)), full)
-    for grid in layout.grids(comparison):
+    _sheet(console, _narrow(tables.ranking(comparison)), full)
+    for grid in tables.grids(comparison):
         _matrix(console, grid)
     if full:
-        for make in (layout.stages, layout.overtakes, layout.targets, layout.sensitivity, layout.published):
+        for make in (tables.stages, tables.overtakes, tables.targets, tables.sensitivity, tables.published):
             _sheet(console, make(comparison), full)
-        _sheet(console, layout.cost(comparison), full)
-    _sheet(console, layout.troubles(comparison), full)
-    console.print(Text(f"Cost: {layout.bill(comparison)}"))
+        _sheet(console, tables.cost(comparison), full)
+    _sheet(console, tables.troubles(comparison), full)
+    console.print(Text(f"Cost: {tables.bill(comparison)}"))
     for note in comparison.notes:
         console.print(Text(f"- {note}", style="dim"))
 
 
-def _narrow(sheet: layout.Sheet) -> layout.Sheet:
+def _narrow(sheet: tables.TextTable) -> tables.TextTable:
     kept = [i for i, head in enumerate(sheet.heads) if head not in _LEFT_OUT]
     rows = tuple(
         tuple(row[i]._replace(text=_short(sheet.heads[i], row[i].text)) for i in kept) for row in sheet.rows
     )
-    return layout.Sheet(
+    return tables.TextTable(
         sheet.name,
         f"{sheet.title} (accuracy and loss on validation data)",
         tuple(_HEADS.get(sheet.heads[i], sheet.heads[i]) for i in kept),
         tuple(sheet.numeric[i] for i in kept),
         rows,
-        layout.LEGEND,
+        tables.LEGEND,
     )
 
 
@@ -67,7 +68,7 @@ def _short(head: str, text: str) -> str:
     return text.replace("diverged", "div.")
 
 
-def _sheet(console: Console, sheet: layout.Sheet, full: bool) -> None:
+def _sheet(console: Console, sheet: tables.TextTable, full: bool) -> None:
     if not sheet.rows:
         return
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -102,7 +103,7 @@ def _blocks(heads: Sequence[str], width: int) -> Iterator[Sequence[str]]:
     yield heads[start:]
 
 
-def _matrix(console: Console, grid: layout.Grid) -> None:
+def _matrix(console: Console, grid: tables.Grid) -> None:
     flip = len(grid.schedules) > len(grid.optimizers)
     down, across = (grid.schedules, grid.optimizers) if flip else (grid.optimizers, grid.schedules)
     console.print(Text(grid.title, style="bold underline"))
@@ -117,14 +118,17 @@ def _matrix(console: Console, grid: layout.Grid) -> None:
             table.add_row(Text(row), *(_field(field) for field in fields))
         console.print(table)
         console.print()
-    console.print(Text(f"{layout.LEGEND}; . not in the sweep; - no result", style="dim"))
+    console.print(Text(f"{tables.LEGEND}; . not in the sweep; - no result", style="dim"))
     console.print()
 
 
-def _field(field: layout.Field | None) -> Text:
+def _field(field: tables.Field | None) -> Text:
     if field is None:
         return Text(".", style="dim")
     if field.shade is None:
         return Text(field.text)
-    ground, ink = colours.written(colours.scale(field.shade)), colours.written(colours.ink(field.shade))
+    ground, ink = (
+        colour_scale.written(colour_scale.scale(field.shade)),
+        colour_scale.written(colour_scale.ink(field.shade)),
+    )
     return Text(field.text, style=Style(color=ink, bgcolor=ground))

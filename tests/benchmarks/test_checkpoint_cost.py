@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan, roots
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.faults import engine
-from tests.test_store import row
+from experiments import environment
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support import engine
+from tests.support.rows import row
+from tests.support.sweeps import small
 
 IMAGES = 10_000
 LIMIT = 0.05
@@ -19,14 +20,14 @@ LIMIT = 0.05
 
 def measure(results: Path, report: Path) -> None:
     """Train some epochs and keep each: seconds a trained image, seconds a kept epoch, bytes a checkpoint."""
-    from experiments.trainer import Job, Trainer
+    from experiments.training.trainer import Job, Trainer
 
     sweep = small(model={"width": 0.25}, optimizers={"adam": {"class": "Adam"}}, epochs=40, batch_size=64)
     store = Store.at(str(results))
     made = plan.make(sweep, store)
     trial = made.trials[0]
-    settings, chain = trial.recipe.settings, made.walks[trial.id].chain
-    trainer = Trainer(threads=1, cache=roots.cache_folder())
+    settings, chain = trial.recipe.settings, made.cursors[trial.id].chain
+    trainer = Trainer(threads=1, cache=environment.cache_folder())
     trainer.reset(
         Job(
             data=settings.data,

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pytest
 import yaml
 
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.nodes import nodes
+from orchestrator.storage.store import Store
+from tests.support.nodes import nodes
+from tests.support.sweeps import small
 
 NODES = int(os.environ.get("NODES", "8"))
 TRIALS = int(os.environ.get("TRIALS", "1000"))
@@ -29,7 +29,7 @@ def test_a_thousand_trials_on_eight_nodes(tmp_path: Path, capsys: pytest.Capture
         optimizers={"sgd": {"class": "SGD"}},
         schedules={"constant": {}},
         save_best=False,
-        trainer="tests.fakes:PlacedTrainer",
+        trainer="tests.support.fakes:PlacedTrainer",
     ).document
     file = tmp_path / "scale.yaml"
     file.write_text(yaml.safe_dump(document, sort_keys=False))

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, sweep
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import ROOT
+from orchestrator.planning import plan
+from orchestrator.spec import sweep
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import Store
 from tests.faults.conftest import memory
-from tests.test_store import row
+from tests.support.command import ROOT
+from tests.support.rows import row
 
 __all__ = ["memory"]
 
@@ -26,7 +27,7 @@ from pathlib import Path
 began = time.perf_counter()
 from orchestrator import plan
 from tests.benchmarks.test_planning import big
-from orchestrator.store import Store
+from orchestrator.storage.store import Store
 imported = time.perf_counter() - began
 began, used = time.perf_counter(), time.process_time()
 made = plan.make(big(), Store.at(sys.argv[1]))
@@ -79,9 +80,9 @@ def remember(store: Store) -> int:
     metrics = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
     trained = made.trials[::2]
     for trial in trained:
-        walk = made.walks[trial.id]
-        while walk.ending is None:
-            walk.append(walk.next_key, metrics)
+        cursor = made.cursors[trial.id]
+        while cursor.ending is None:
+            cursor.append(cursor.next_key, metrics)
         rows = [
             row(
                 trial.id,
@@ -93,14 +94,14 @@ def remember(store: Store) -> int:
                 seed=trial.seed,
                 **metrics,
             )
-            for epoch, key in enumerate(walk.keys)
+            for epoch, key in enumerate(cursor.keys)
         ]
         store.write_history("big", trial.id, rows)
-        for key in {walk.keys[0], walk.keys[-1]}:
+        for key in {cursor.keys[0], cursor.keys[-1]}:
             store.write_checkpoint(key, {})
         store.write_model("big", trial.id, b"model", rows[0])
     store.compact("big", {trial.id for trial in trained})
-    return sum(len(made.walks[trial.id].keys) for trial in trained)
+    return sum(len(made.cursors[trial.id].keys) for trial in trained)
 
 
 @pytest.mark.benchmark

@@ -8,12 +8,12 @@ from statistics import median
 import numpy as np
 import pytest
 
-from experiments.range_test import RangeTest
-from experiments.trainer import Trainer
-from orchestrator import roots
-from orchestrator.grid import trials
-from orchestrator.trainable import _job
-from tests.conftest import small
+from experiments import environment
+from experiments.lr_range_test import RangeTest
+from experiments.training.trainer import Trainer
+from orchestrator.execution.trainers import _job
+from orchestrator.spec.trials import trials
+from tests.support.sweeps import small
 
 
 @pytest.mark.benchmark
@@ -24,7 +24,7 @@ def test_a_range_test_costs_little_more_than_its_steps(optimizer: str, tmp_path:
     job = _job(trials(sweep)[0].recipe, 0, None)
     # Validation belongs to an epoch, not to its steps: as little of it as there can be.
     job = replace(job, data=replace(job.data, validation=0.02))
-    trainer = Trainer(threads=1, cache=roots.cache_folder())
+    trainer = Trainer(threads=1, cache=environment.cache_folder())
     # A ramp that learns nothing and leaves no bounds, so that all of it is run.
     ramp = RangeTest(start=1e-7, end=1e-5, steps=200).learning_rates()
     plain, tested = [], []

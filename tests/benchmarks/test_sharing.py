@@ -7,12 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator import plan
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.fakes import VectorTrainer
-from tests.faults import engine, processes
-from tests.test_cli import written
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support import engine, processes
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import small, written
 
 EPOCH = 0.5
 """Seconds. Ray's start-up, which counts, is then a tenth of the time, as in a small sweep."""

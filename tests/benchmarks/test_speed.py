@@ -14,7 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import ROOT, small
+from tests.support.command import ROOT
+from tests.support.sweeps import small
 
 pytestmark = pytest.mark.benchmark
 

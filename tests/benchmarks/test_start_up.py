@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.command import ROOT
 
 ALL = "import keras.wrappers, sklearn, matplotlib.pyplot"
 LEAN = "from experiments import backends; backends.start(1)"

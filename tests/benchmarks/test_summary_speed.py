@@ -13,7 +13,7 @@ import resource, sys, time
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 sys.path.insert(0, sys.argv[2])
 began = time.perf_counter()
-from orchestrator.summary import Planned, summarize
+from orchestrator.analysis import Planned, summarize
 from orchestrator.report import json
 imported = time.perf_counter() - began
 table = pq.read_table(sys.argv[1])
@@ -38,7 +38,7 @@ def write(path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tests.histories import COLUMNS, STARTED
+    from tests.support.histories import COLUMNS, STARTED
 
     trials, epochs = 10_000, 40
     random = np.random.default_rng(0)

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import driver, plan
-from orchestrator.grid import Trial
-from orchestrator.plan import Plan
-from orchestrator.progress import Estimate
-from orchestrator.records import Row
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.silent import Silent
+from orchestrator.console.live_progress import Estimate
+from orchestrator.execution import run, session
+from orchestrator.planning import plan
+from orchestrator.planning.plan import Plan
+from orchestrator.spec.trials import Trial
+from orchestrator.storage.history import Row
+from orchestrator.storage.store import Store
+from tests.support.silent import Silent
+from tests.support.sweeps import small
 
 CHANGES = {
     "schedules": {"constant": {}, "cosine": {}, "late": {"name": "step", "every": 9}},
@@ -50,8 +51,8 @@ def test_the_time_left_is_right_within_a_quarter_after_a_fifth_of_the_run(tmp_pa
     store = Store.at(str(tmp_path))
     planned = plan.make(small(**CHANGES), store)
     watch = Watch(planned)
-    with driver.session(planned, store, None), store.lock(planned.sweep.name):
-        driver.run(planned, store, watch)
+    with session.session(planned, store, None), store.lock(planned.sweep.name):
+        run.run(planned, store, watch)
     end = watch.asked[-1][0]
     errors = [
         (left - (end - moment)) / (end - moment)

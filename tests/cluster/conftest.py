@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.records import Row
-from orchestrator.store import Store
-from tests.cluster.hosts import Host, Hosts, hosts, missing
-from tests.conftest import ROOT
+from orchestrator.storage.history import Row
+from orchestrator.storage.store import Store
+from tests.support.command import ROOT
+from tests.support.hosts import Host, Hosts, hosts, missing
 
 VENV = Path(sys.prefix)
 README = (ROOT / "README.md").read_text().partition("## On several machines")[2].partition("\n## ")[0]

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import Store
-from tests.conftest import ROOT
-from tests.faults import processes
-from tests.nodes import TOKEN
-from tests.test_cli import written
+from orchestrator.storage.store import Store
+from tests.support import processes
+from tests.support.command import ROOT
+from tests.support.nodes import TOKEN
+from tests.support.sweeps import written
 
 pytestmark = pytest.mark.hosts
 
@@ -120,7 +120,7 @@ def test_nodes_come_for_trials_that_wait_and_go_when_none_do(growing: tuple[str,
     address, head = growing
     results = tmp_path / "r"
     (tmp_path / "pace").write_text("1")
-    file = written(tmp_path, trainer="tests.fakes:PlacedTrainer", epochs=3, save_best=False)
+    file = written(tmp_path, trainer="tests.support.fakes:PlacedTrainer", epochs=3, save_best=False)
     assert nodes(head) == 0
     run = processes.start(file, results, "--address", address)
     try:

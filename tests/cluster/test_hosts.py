@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.store import Store
+from orchestrator.storage.store import Store
 from tests.cluster.conftest import Cluster, readme
-from tests.cluster.patient import PATIENCE
-from tests.faults import engine, processes
-from tests.test_cli import photos
+from tests.support import engine, processes
+from tests.support.patient import PATIENCE
+from tests.support.sweeps import photos
 
 pytestmark = pytest.mark.hosts
 
@@ -34,7 +34,7 @@ SWEEP = {
     "epochs": 40,
     "optimizers": {"sgd": {"class": "SGD", "learning_rate": 0.01}, "adam": {"class": "Adam"}},
     "schedules": {"constant": {}, "cosine": {}, "step": {"every": 20}},
-    "trainer": "tests.cluster.patient:PatientTrainer",
+    "trainer": "tests.support.patient:PatientTrainer",
 }
 
 
@@ -175,7 +175,7 @@ def test_results_and_data_may_lie_in_a_bucket(cluster: Cluster) -> None:
         (host.home / ".aws" / "credentials").write_text(
             "[default]\naws_access_key_id=testing\naws_secret_access_key=testing\n"
         )
-    server = cluster.begin(f"python -m tests.buckets {laptop.address} 5000 photos")
+    server = cluster.begin(f"python -m tests.support.buckets {laptop.address} 5000 photos")
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()

@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.cli import cli
+from orchestrator.cli.main import cli
 from tests.cluster.conftest import README, TO_LOOK_AT, readme
-from tests.conftest import ROOT
+from tests.support.command import ROOT
 
 COMMANDS = (
     *("make install", "ray get-auth-token", "$EDITOR", "ray up", "ray exec", "ray down"),

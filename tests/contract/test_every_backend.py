@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from experiments import datasets
-from experiments.optimizer_classes import CLASSES
-from experiments.trainer import Trainer
-from orchestrator.lineage import Chain
-from tests import any_model
-from tests.any_model import AnyTrainer, case, new_trainer, train
-from tests.tiny import job, same, trainer, weights
+from experiments.optimizers.classes import CLASSES
+from experiments.training.trainer import Trainer
+from orchestrator.planning.epoch_chain import EpochChain
+from tests.support import any_model
+from tests.support.any_model import AnyTrainer, case, new_trainer, train
+from tests.support.tiny import job, same, trainer, weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,7 @@ def test_a_start_is_the_same_whatever_was_there_before(name: str) -> None:
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Four epochs of the case in another process."""
     file = tmp_path_factory.mktemp("elsewhere") / "after.npz"
-    subprocess.run([sys.executable, "-m", "tests.any_model", str(file)], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-m", "tests.support.any_model", str(file)], check=True, cwd=ROOT)
     with np.load(file) as arrays:
         return dict(arrays)
 
@@ -129,7 +129,7 @@ def test_an_epoch_that_leaves_what_is_not_finite_has_diverged(part: str, value: 
     broken.flat[-1] = value
     worker.restore({**whole, name: broken})
     metrics = train(worker, range(1))[0]
-    chain = Chain("", np.zeros((4, worker.steps), np.float32))
+    chain = EpochChain("", np.zeros((4, worker.steps), np.float32))
     assert chain.ending([metrics]) == "diverged"
     assert not math.isfinite(metrics["loss"])
     assert math.isnan(metrics["val_loss"])

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from experiments import datasets
-from experiments.checks import InputError
-from experiments.datasets.cifar import FILES, RECORD
-from tests import buckets
+from experiments.datasets.cifar10 import FILES, RECORD
+from experiments.settings import InputError
+from tests.support import buckets
 
 
 def _photos(folder):

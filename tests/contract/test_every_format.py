@@ -7,10 +7,9 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from orchestrator import report
-from orchestrator.report import numbers, terminal
-from orchestrator.summary import Planned, summarize
-from tests.histories import PUBLISHED, history, rows, square, trial, worked
+from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.report import formats, number_format, terminal
+from tests.support.histories import PUBLISHED, history, rows, square, trial, worked
 
 
 def all_diverged():
@@ -69,11 +68,11 @@ def terminal_text(found):
 
 
 def text_of(name, found):
-    return terminal_text(found) if name == "terminal" else report.render(name, found)
+    return terminal_text(found) if name == "terminal" else formats.render(name, found)
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", ["terminal", *report.TEXTS])
+@pytest.mark.parametrize("name", ["terminal", *formats.TEXTS])
 def test_every_text_shows_every_recipe_and_figure(case, name):
     found = CASES[case]()
     text = text_of(name, found)
@@ -84,7 +83,7 @@ def test_every_text_shows_every_recipe_and_figure(case, name):
         mean = row[f"final_{found.monitor}_mean"]
         if mean is not None:
             full = name in ("csv", "json")
-            shown = numbers.number(mean) if not full else "inf" if mean == float("inf") else repr(mean)
+            shown = number_format.number(mean) if not full else "inf" if mean == float("inf") else repr(mean)
             assert (shown if name != "latex" else shown.replace("inf", "$\\infty$")) in text
     if name not in ("csv", "json", "latex", "markdown", "html"):
         for sentence in found.answer:
@@ -92,7 +91,7 @@ def test_every_text_shows_every_recipe_and_figure(case, name):
 
 
 @pytest.mark.parametrize("case", ["ties", "ties but for rounding"])
-@pytest.mark.parametrize("name", [n for n in ("terminal", *report.TEXTS) if n != "csv"])
+@pytest.mark.parametrize("name", [n for n in ("terminal", *formats.TEXTS) if n != "csv"])
 def test_every_text_says_that_two_share_the_first_place(case, name):
     text = " ".join(text_of(name, CASES[case]()).split())
     assert "a + x and b + x share the first place" in text
@@ -100,7 +99,7 @@ def test_every_text_says_that_two_share_the_first_place(case, name):
         assert not re.search(r"(?m)(^|[|>& ])2[*~]", text)
 
 
-@pytest.mark.parametrize("name", ["terminal", *report.TEXTS])
+@pytest.mark.parametrize("name", ["terminal", *formats.TEXTS])
 def test_no_text_shows_an_interval_without_width(name):
     text = text_of(name, CASES["equal seeds"]())
     assert "0.900 to 0.900" not in text
@@ -108,7 +107,7 @@ def test_no_text_shows_an_interval_without_width(name):
     assert ("equal in every seed" if name in ("csv", "json") else "none: equal") in " ".join(text.split())
 
 
-@pytest.mark.parametrize("name", report.TEXTS)
+@pytest.mark.parametrize("name", formats.TEXTS)
 def test_every_text_is_the_same_twice(name):
     assert text_of(name, CASES["one epoch"]()) == text_of(name, CASES["one epoch"]())
 
@@ -118,11 +117,11 @@ DRAWN = ("one epoch", "all diverged", "nothing planned")
 
 
 @pytest.mark.parametrize(
-    ("name", "case"), [(n, c) for n in report.FOLDERS for c in (DRAWN if n in ("svg", "png") else CASES)]
+    ("name", "case"), [(n, c) for n in formats.FOLDERS for c in (DRAWN if n in ("svg", "png") else CASES)]
 )
 def test_every_folder_has_its_files(name, case):
     found = CASES[case]()
-    files = report.files(name, found)
+    files = formats.files(name, found)
     assert all(file.endswith(f".{name}") and content for file, content in files.items())
     if name in ("csv", "parquet"):
         assert {file.removesuffix(f".{name}") for file in files} == set(found.tables)

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import backends, datasets, optimizers, vgg
-from experiments.checks import InputError, settings_of
-from experiments.optimizer_classes import CLASSES, MOMENTUM, common
-from orchestrator import plan
-from orchestrator.store import Store
-from tests import any_model
-from tests.conftest import small
-from tests.tiny import job, momenta, rates, same, trainer, weights
+from experiments import datasets, optimizers
+from experiments.models import vgg
+from experiments.optimizers.classes import CLASSES, MOMENTUM, common
+from experiments.settings import InputError, settings_of
+from experiments.training import backends
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support import any_model
+from tests.support.sweeps import small
+from tests.support.tiny import job, momenta, rates, same, trainer, weights
 
 EVERY = sorted(CLASSES)
 # Of 12 images: jax compiles a program anew for a smaller last batch, which tests of the trainer have.
@@ -90,7 +92,7 @@ def test_what_every_class_takes_reaches_keras_and_enters_the_key(name: str, stor
         assert {key: getattr(built, key) for key in given} == given
     every = {f"o{n}": {"class": name, **given} for n, given in enumerate([{}, *COMMON.values()])}
     found = plan.make(small(optimizers=every, schedules={"constant": {}}, seeds=[0]), store)
-    assert len({walk.chain.root for walk in found.walks.values()}) == len(every)
+    assert len({cursor.chain.root for cursor in found.cursors.values()}) == len(every)
 
 
 @pytest.mark.parametrize("name", EVERY)

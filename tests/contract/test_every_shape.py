@@ -6,17 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.checks import InputError, settings_of
-from experiments.own_shapes import COMMON, assert_shape_contract
-from experiments.schedules import SHAPES, Schedule, check, table, uses_total
+from experiments.schedules.custom import COMMON, assert_shape_contract
+from experiments.schedules.schedule import SHAPES, Schedule, check, table, uses_total
+from experiments.settings import InputError, settings_of
+from tests.support.shapes import NEEDED
 
-# Settings for the shapes that have no defaults for all of theirs.
-NEEDED: dict[str, dict[str, Any]] = {
-    "exponential": {"every": 4},
-    "step": {"every": 4},
-    "piecewise": {"boundaries": [2, 4.5], "values": [1, 0.5, 0.1]},
-    "sequence": {"sequence": [{"warmup": 2}, {"constant": 2}, {"cosine": "rest"}]},
-}
 SIZES = [(1, 1), (1, 7), (6, 1), (12, 9)]
 
 

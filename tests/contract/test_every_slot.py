@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments import backends, optimizers
-from experiments.optimizer_classes import CLASSES
-from orchestrator.demand import slots
+from experiments import optimizers
+from experiments.optimizers.classes import CLASSES
+from experiments.training import backends
+from orchestrator.planning.resource_estimates import slots
 
 MORE = [
     {"class": "SGD", "momentum": 0.9},

@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator import locks, plan, records, retention
-from orchestrator.files import DamagedError, Files, HeldError, LocalFiles
-from orchestrator.locks import runs_in
-from orchestrator.objects import files_at
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.faults import engine
-from tests.test_driver import numbers, run
-from tests.test_store import row
+from orchestrator.planning import checkpoint_retention, plan
+from orchestrator.storage import file_lock, history
+from orchestrator.storage.file_lock import runs_in
+from orchestrator.storage.filesystem import DamagedError, Files, HeldError, LocalFiles
+from orchestrator.storage.object_store import files_at
+from orchestrator.storage.store import Store
+from tests.support import engine
+from tests.support.rows import row
+from tests.support.runs import numbers, run
+from tests.support.sweeps import small
 
 
 @pytest.fixture
@@ -34,8 +35,8 @@ def files(place: str) -> Files:
 
 @pytest.fixture
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "LOOK", 0.1)
-    monkeypatch.setattr(locks, "TIDYING", 0.1)
+    monkeypatch.setattr(file_lock, "LOOK", 0.1)
+    monkeypatch.setattr(file_lock, "TIDYING", 0.1)
 
 
 def test_files_come_back_whole_and_are_listed_by_folder(files: Files) -> None:
@@ -118,7 +119,7 @@ def test_a_checkpoint_without_its_manifest_is_absent_and_cleared_away(store: Sto
 def test_many_finished_histories_become_one_file_and_read_the_same(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.store.COMPACT_ABOVE", 20)
+    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 20)
     count = 20 + 3
     for number in range(count):
         store.write_history("s", f"t{number}", [row(f"t{number}", 0), row(f"t{number}", 1)])
@@ -139,14 +140,14 @@ def test_superseded_epochs_stay_known_but_leave_the_sweep(store: Store) -> None:
     store.write_history("s", "a", [row("a", 0, "k0"), row("a", 1, "k1")])
     store.supersede("s", "a", store.history("s")[0]["a"])
     assert store.history("s") == ({}, [])
-    known = records.Known(store.read_all()[0].everything())
+    known = history.EpochIndex(store.read_all()[0].everything())
     assert known.row("k1")["epoch"] == 1
 
 
 def test_a_trained_row_is_preferred_over_a_taken_one(store: Store) -> None:
     store.write_history("s", "a", [row("a", 0, "k", reused=True)])
     store.write_history("s", "b", [row("b", 0, "k")])
-    known = records.Known(store.read_all()[0].everything())
+    known = history.EpochIndex(store.read_all()[0].everything())
     assert len(known) == 1
     assert known.row("k")["trial_id"] == "b"
 
@@ -181,7 +182,7 @@ def test_failures_and_notes_are_kept_until_cleared(store: Store) -> None:
 def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.store.COMPACT_ABOVE", 2)
+    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
     for trial_id in ("a", "b"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
     store.compact("s", {"a", "b"})
@@ -191,13 +192,13 @@ def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
     store.compact("s", {"b"})
     assert store.files.names("s/history") == ["_finished.parquet"]
     assert store.history("s")[0].keys() == {"b"}
-    assert "a:0" in records.Known(store.read_all()[0].everything())
+    assert "a:0" in history.EpochIndex(store.read_all()[0].everything())
 
 
 def test_merging_keeps_the_rows_of_trials_that_are_not_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.store.COMPACT_ABOVE", 2)
+    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
     for trial_id in ("a", "b"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
     store.compact("s", {"a", "b"})
@@ -282,7 +283,7 @@ def test_cleaning_frees_what_nobody_holds(store: Store) -> None:
     assert len(store.checkpoints()) == 4
     needed = small(epochs=2, seeds=[0], schedules={"constant": {}})
     with store.lock("small"):
-        count, freed = retention.clean(plan.make(needed, store), store)
+        count, freed = checkpoint_retention.clean(plan.make(needed, store), store)
     assert count == 4 - len(store.checkpoints()) > 0
     assert freed > 0
     engine.assert_whole(needed, store)

@@ -1,4 +1,7 @@
-"""The laws of the house: which room must not know of which."""
+"""What must not be imported at once: the command line is quick because heavy libraries come when they are needed.
+
+Which package may import which is held by import-linter.
+"""
 
 import ast
 import subprocess
@@ -7,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.command import ROOT
 
 HEAVY = ("ray", "keras", "tensorflow", "jax")
-MAY_START_RAY = {"trainable.py", "tuning.py"}
+MAY_START_RAY = {"trainable.py", "ray_tune.py"}
 
 
 def modules(*places: str) -> list[Path]:
@@ -22,7 +25,7 @@ def modules(*places: str) -> list[Path]:
 def imports(path: Path, only_top: bool) -> set[str]:
     """The dotted names that a module imports, at its top level or anywhere."""
     tree = ast.parse(path.read_text())
-    nodes = tree.body if only_top else list(ast.walk(tree))
+    nodes = tree.body if only_top else list(ast.cursor(tree))
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -34,32 +37,6 @@ def imports(path: Path, only_top: bool) -> set[str]:
 
 def starts_with(names: set[str], packages: tuple[str, ...]) -> set[str]:
     return {name for name in names if name.split(".")[0] in packages}
-
-
-@pytest.mark.parametrize("path", modules("experiments"), ids=lambda p: p.name)
-def test_experiments_know_nothing_of_sweeps(path: Path) -> None:
-    assert starts_with(imports(path, only_top=False), ("orchestrator", "ray")) == set()
-
-
-@pytest.mark.parametrize(
-    "path",
-    modules(
-        "orchestrator/summary",
-        "orchestrator/statistics.py",
-        "orchestrator/report",
-        "orchestrator/sweep.py",
-        "orchestrator/grid.py",
-        "orchestrator/lineage.py",
-        "orchestrator/frontier.py",
-        "orchestrator/retention.py",
-        "orchestrator/records.py",
-        "orchestrator/store.py",
-        "orchestrator/plan.py",
-    ),
-    ids=lambda p: p.name,
-)
-def test_light_rooms_never_import_ray_or_keras(path: Path) -> None:
-    assert starts_with(imports(path, only_top=False), HEAVY) == set()
 
 
 @pytest.mark.parametrize("path", modules("orchestrator", "experiments"), ids=lambda p: p.name)

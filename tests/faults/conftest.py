@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import small
-from tests.faults import engine
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import Store
+from tests.support import engine
+from tests.support.sweeps import small
 
 MEMORY = Path("/dev/shm")
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, sealed
-from orchestrator import store as stores
-from orchestrator.files import DamagedError
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from orchestrator.verified import Damage
-from tests.conftest import small
-from tests.faults import engine
-from tests.test_cli import sweep as command
-from tests.test_cli import written
+from orchestrator.planning import plan
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import checksums
+from orchestrator.storage import store as stores
+from orchestrator.storage.filesystem import DamagedError
+from orchestrator.storage.store import Store
+from orchestrator.storage.verified_files import CorruptFile
+from tests.support import engine
+from tests.support.command import command
+from tests.support.sweeps import small, written
 
 SWEEP: dict[str, Any] = {
     "optimizers": {"sgd": {"class": "SGD"}},
@@ -72,21 +72,21 @@ UNREAD = {"sweep", "lock"}
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inspection:
     """Everything that can be read from a store, and the damages that were noticed."""
 
     facts: frozenset[str]
-    damaged: tuple[Damage, ...]
+    damaged: tuple[CorruptFile, ...]
 
 
-def read(results: str) -> Seen:
+def read(results: str) -> Inspection:
     """Read all of it."""
     facts: set[str] = set()
-    damaged: list[Damage] = []
+    damaged: list[CorruptFile] = []
     try:
         store = Store.at(results)
     except DamagedError as error:
-        return Seen(frozenset(), (Damage("format.json", str(error)),))
+        return Inspection(frozenset(), (CorruptFile("format.json", str(error)),))
     histories, bad = store.read_all()
     damaged += bad
     facts |= {repr(r) for rows in histories.everything() for r in rows.to_pylist()}
@@ -103,10 +103,10 @@ def read(results: str) -> Seen:
         try:
             state = store.read_checkpoint(key)
         except DamagedError as error:
-            damaged.append(Damage(str(error), str(error)))
+            damaged.append(CorruptFile(str(error), str(error)))
         else:
             facts |= {f"{key} {name} {array.dtype} {array.tolist()}" for name, array in state.items()}
-    return Seen(frozenset(facts), tuple(damaged))
+    return Inspection(frozenset(facts), tuple(damaged))
 
 
 def damages(content: bytes, seed: str) -> Iterator[tuple[str, bytes]]:
@@ -164,10 +164,10 @@ def test_the_next_run_sets_the_damaged_file_aside_and_makes_it_again(kind: str, 
 
 
 FOREIGN = {
-    "sealed nothing": sealed.json_bytes({}),
-    "sealed numbers": sealed.json_bytes(dict.fromkeys(("run", "running", "attempts", "since", "reason"), 3)),
-    "sealed text": sealed.json_bytes(dict.fromkeys(("key", "sha256", "bytes", "epoch_key", "loss"), "a")),
-    "sealed list": sealed.seal(f'["seal", "{sealed._BLANK.decode()}"]'.encode()),
+    "sealed nothing": checksums.json_bytes({}),
+    "sealed numbers": checksums.json_bytes(dict.fromkeys(("run", "running", "attempts", "since", "reason"), 3)),
+    "sealed text": checksums.json_bytes(dict.fromkeys(("key", "sha256", "bytes", "epoch_key", "loss"), "a")),
+    "sealed list": checksums.seal(f'["seal", "{checksums._BLANK.decode()}"]'.encode()),
     "list": b"[1, 2]",
     "nothing": b"null",
     "text": b'{"name": 3, "checkpoints": ["all"], "running": [], "seal": ""}',
@@ -213,7 +213,7 @@ def test_a_damaged_checkpoint_is_freed_and_computed_again_where_it_is_needed(kin
     longer = here(epochs=3)
     calm = Store.at(f"{store}-calm")
     engine.run(longer, calm)
-    last = plan.make(here(), store).walks[TRIAL].keys[-1]
+    last = plan.make(here(), store).cursors[TRIAL].keys[-1]
     suffix = {"weights": "safetensors", "manifest": "json"}[kind]
     path = Path(str(store)) / f"checkpoints/{last}.{suffix}"
     path.write_bytes(path.read_bytes()[:-2])

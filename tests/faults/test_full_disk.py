@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator import files, plan
-from orchestrator.files import StoreError
-from orchestrator.store import Store
-from tests.fakes import VectorTrainer
-from tests.faults import engine
+from orchestrator.planning import plan
+from orchestrator.storage import filesystem
+from orchestrator.storage.filesystem import StoreError
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
-from tests.test_cli import sweep as command
-from tests.test_cli import written
+from tests.support import engine
+from tests.support.command import command
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import written
 
 SWEEP = forked(schedules={"constant": {}, "step": {"every": 1}}, epochs=2)
 ROOM = resource.RLIM_INFINITY
@@ -29,7 +30,7 @@ class Filling:
         self.count, self._full = 0, full
 
     def install(self) -> None:
-        files.open = self._open  # type: ignore[attr-defined]
+        filesystem.open = self._open  # type: ignore[attr-defined]
 
     def _open(self, path: Path, mode: str) -> Any:
         if self.count == self._full:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan
-from orchestrator import store as stores
-from orchestrator.store import Store
-from tests.faults import engine
+from orchestrator.planning import plan
+from orchestrator.storage import store as stores
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
-from tests.faults.deaths import Instants
+from tests.support import engine
+from tests.support.deaths import Instants
 
 SWEEP = forked(schedules={"constant": {}, "step": {"every": 1}}, epochs=2)
 EPOCHS = 2 + 1

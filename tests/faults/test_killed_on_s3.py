@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from orchestrator.objects import opened
-from orchestrator.store import Store
-from tests import buckets
-from tests.faults import engine
+from orchestrator.storage.object_store import opened
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
+from tests.support import buckets, engine
 
 DEATHS = 4
 """Spread evenly over the run: each takes a process and a second of requests."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import plan, store
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.faults import engine
-from tests.test_cli import sweep as command
-from tests.test_cli import written
+from orchestrator.planning import plan
+from orchestrator.storage import store
+from orchestrator.storage.store import Store
+from tests.support import engine
+from tests.support.command import command
+from tests.support.sweeps import small, written
 
 LOOKS = (
     ("status",),

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.checks import InputError
-from orchestrator import plan
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.faults import engine
-from tests.test_cli import photos, written
-from tests.test_cli import sweep as command
+from experiments.settings import InputError
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support import engine
+from tests.support.command import command
+from tests.support.sweeps import photos, small, written
 
 VERBS = ("plan", "run", "status", "report", "lr-find", "clean", "doctor")
 

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.fakes import VectorTrainer
-from tests.faults import engine, processes
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm
-from tests.faults.deaths import Instants
-from tests.test_cli import written
+from tests.support import engine, processes
+from tests.support.deaths import Instants
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import small, written
 
 SWEEP = small(
     schedules={"constant": {}, "late": {"name": "step", "every": 10}, "cosine": {}, "plateau": {"patience": 3}},

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from orchestrator.store import Store
-from tests.conftest import small
-from tests.faults import engine, processes
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm
-from tests.test_cli import written
+from tests.support import engine, processes
+from tests.support.sweeps import small, written
 
 SETTINGS = {
     "optimizers": {

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.fakes import VectorTrainer
-from tests.faults import engine
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
+from tests.support import engine
+from tests.support.fakes import VectorTrainer
 
 
 class MortalTrainer(VectorTrainer):

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator import driver, plan
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import small
-from tests.fakes import VectorTrainer
-from tests.faults import engine, processes
+from orchestrator.execution import recorder
+from orchestrator.planning import plan
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm
-from tests.test_cli import written
+from tests.support import engine, processes
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import small, written
 
 SCHEDULES = {
     "constant": {},
@@ -58,7 +58,7 @@ def named(name: str, **changes: object) -> Sweep:
 
 def run(sweep: Sweep, results: Path, workers: int, pause: float) -> None:
     """Run the sweep in this process; it looks at the others more often than people would want it to."""
-    driver.LOOK_EVERY = 0.1
+    recorder.LOOK_EVERY = 0.1
     os.environ["TRAINED"] = str(results.with_name("trained"))
     time.sleep(pause)
     engine.run(sweep, Store.at(str(results)), workers=workers)
@@ -125,7 +125,7 @@ def test_whoever_keeps_all_checkpoints_has_all_of_them(memory: Path) -> None:
         process.join(120)
     assert [line for line, count in trained(memory / "results").items() if count > 1] == []
     store = Store.at(str(memory / "results"))
-    keys = {key for walk in plan.make(sweeps[0], store).walks.values() for key in walk.keys}
+    keys = {key for cursor in plan.make(sweeps[0], store).cursors.values() for key in cursor.keys}
     assert keys <= store.checkpoints()
 
 

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from orchestrator import plan, retention
-from orchestrator.driver import Books, take_over
-from orchestrator.files import HeldError, StoreError
-from orchestrator.grid import Trial
-from orchestrator.roots import cache_folder
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from orchestrator.trainable import Context, LateError, TrialRun, trainer_class
-from tests.conftest import small
-from tests.fakes import VectorTrainer
-from tests.faults import engine
+from experiments.environment import cache_folder
+from orchestrator.execution.recorder import RunRecorder, take_over
+from orchestrator.execution.trainers import trainer_class
+from orchestrator.execution.trial import RunContext, StaleAttemptError, TrialRun
+from orchestrator.planning import checkpoint_retention, plan
+from orchestrator.spec.sweep import Sweep
+from orchestrator.spec.trials import Trial
+from orchestrator.storage.filesystem import HeldError, StoreError
+from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
-from tests.test_cli import sweep as command
-from tests.test_cli import written
+from tests.support import engine
+from tests.support.command import command
+from tests.support.fakes import VectorTrainer
+from tests.support.sweeps import small, written
 
-SLOW = forked(trainer="tests.fakes:SlowTrainer")
+SLOW = forked(trainer="tests.support.fakes:SlowTrainer")
 EPOCHS = 3 + 2 + 1
 
 
@@ -75,33 +75,33 @@ def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) ->
     other = small(**{**forked().document, "name": "other", "epochs": 5})
     mine = plan.make(forked(), store)
     with store.lock("small"):
-        books = Books(mine, store, engine.Silent())
-        books.open()
+        recorder = RunRecorder(mine, store, engine.Silent())
+        recorder.open()
         store.write_checkpoint("ab" * 32, {})  # as if its worker had just written it
         process = engine.PROCESSES.Process(target=run_other, args=(other, memory / "results"))
         process.start()
         while process.exitcode is None:
-            books.tick()
+            recorder.tick()
             process.join(0.1)
         assert "ab" * 32 in store.checkpoints()
         second = Store.at(str(store))
         with second.lock("other"), pytest.raises(HeldError, match="another sweep is being run"):
-            retention.clean(plan.make(other, second), second)
-        books.close()
+            checkpoint_retention.clean(plan.make(other, second), second)
+        recorder.close()
     engine.run(forked(), store)
     engine.assert_whole(other, store, forked())
 
 
 @contextmanager
-def first_trial(store: Store) -> Iterator[tuple[Books, Trial, Context]]:
+def first_trial(store: Store) -> Iterator[tuple[RunRecorder, Trial, RunContext]]:
     """A run that has just begun with its first trial: its books, the trial, and what its worker is told."""
     made = plan.make(forked(), store)
     with store.lock("small"):
-        books = Books(made, store, engine.Silent())
-        books.open()
-        trial = books.next()
+        recorder = RunRecorder(made, store, engine.Silent())
+        recorder.open()
+        trial = recorder.next()
         assert trial is not None
-        yield books, trial, engine.context(made, store, books.run)
+        yield recorder, trial, engine.context(made, store, recorder.run)
 
 
 def test_a_worker_that_outlives_its_driver_leaves_the_next_run_alone(memory: Path) -> None:
@@ -128,24 +128,24 @@ def test_a_worker_that_outlives_its_driver_records_nothing_behind_the_back_of_th
         made = plan.make(forked(), store)
         with pytest.raises(StoreError, match="taken over by another run"):
             worker.advance()
-        assert len(store.read_trial("small", trial.id)) == len(made.walks[trial.id].keys) == 1
+        assert len(store.read_trial("small", trial.id)) == len(made.cursors[trial.id].keys) == 1
 
 
 @pytest.mark.parametrize("finished", [False, True], ids=["while it runs", "after its end"])
 def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, finished: bool) -> None:
     expected = calm(forked(), memory)
     store = Store.at(str(memory / "results"))
-    with first_trial(store) as (books, trial, told):
+    with first_trial(store) as (recorder, trial, told):
         kind = trainer_class(told.trainer)
         lost = engine.here(told)(trial)
-        books.progress(trial, lost.advance())
-        attempt = books.retry(trial, "its node is gone")
+        recorder.progress(trial, lost.advance())
+        attempt = recorder.retry(trial, "its node is gone")
         another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=cache_folder()), attempt)
-        books.progress(trial, result := another.advance())
+        recorder.progress(trial, result := another.advance())
         while finished and not result["done"]:
-            books.progress(trial, result := another.advance())
+            recorder.progress(trial, result := another.advance())
         before = {name: store.files.modified(name) for name in everything(store)}
-        with pytest.raises(LateError, match=f"{trial.id} is no longer this worker's"):
+        with pytest.raises(StaleAttemptError, match=f"{trial.id} is no longer this worker's"):
             lost.advance()
         assert before == {name: store.files.modified(name) for name in everything(store)}
     engine.run(forked(), store)
@@ -155,15 +155,15 @@ def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, 
 
 def test_a_worker_that_loses_its_trial_while_it_writes_the_checkpoint_writes_no_record(memory: Path) -> None:
     store = Store.at(str(memory / "results"))
-    with first_trial(store) as (books, trial, told):
+    with first_trial(store) as (recorder, trial, told):
 
         class Cut(VectorTrainer):
             def state(self) -> dict[str, Any]:
-                books.retry(trial, "its node is gone")
+                recorder.retry(trial, "its node is gone")
                 return super().state()
 
         lost = TrialRun(told.assignments[trial.id], told, Cut(threads=1, cache=cache_folder()))
-        with pytest.raises(LateError):
+        with pytest.raises(StaleAttemptError):
             lost.advance()
     assert store.read_trial("small", trial.id) == []
 

@@ -15,16 +15,16 @@ from typing import Any, Protocol
 
 import yaml
 
-from orchestrator import plan as plans
-from orchestrator import retention
-from orchestrator import store as stores
-from orchestrator import sweep as sweeps
-from orchestrator.files import HeldError
-from orchestrator.store import Store
-from tests.conftest import ROOT
-from tests.faults import engine, processes
-from tests.faults.deaths import Instants
+from orchestrator.planning import checkpoint_retention
+from orchestrator.planning import plan as plans
+from orchestrator.spec import sweep as sweeps
+from orchestrator.storage import store as stores
+from orchestrator.storage.filesystem import HeldError
+from orchestrator.storage.store import Store
 from tests.generated.lineage_trainer import PACE, TRAINED
+from tests.support import engine, processes
+from tests.support.command import ROOT
+from tests.support.deaths import Instants
 
 PATIENCE = 120.0
 """Seconds after which a run that does not end is a fault."""
@@ -138,7 +138,7 @@ def _carried_out(
         if verb == "clean":
             planned = plans.make(sweep, store)
             with store.lock(sweep.name):
-                retention.clean(planned, store)
+                checkpoint_retention.clean(planned, store)
             return {}
         if apart:
             engine.PROCESSES = multiprocessing.get_context(

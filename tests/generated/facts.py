@@ -16,18 +16,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from experiments import rules
-from orchestrator import outline, report, standing
-from orchestrator import plan as plans
-from orchestrator.plan import Plan
-from orchestrator.records import HISTORY
-from orchestrator.roots import Roots
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep
-from tests.conftest import small
-from tests.faults import engine
+from experiments import callbacks
+from orchestrator.analysis import status as standing
+from orchestrator.console import plan_and_status
+from orchestrator.planning import plan as plans
+from orchestrator.planning.plan import Plan
+from orchestrator.planning.root_key import RootFacts
+from orchestrator.report import formats
+from orchestrator.spec.sweep import Sweep
+from orchestrator.storage.history import HISTORY
+from orchestrator.storage.store import Store
 from tests.generated.engines import PATIENCE, Forked, Running, Stuck
-from tests.silent import TIMINGS
+from tests.support import engine
+from tests.support.silent import TIMINGS
+from tests.support.sweeps import small
 
 TRAINER = "tests.generated.lineage_trainer:LineageTrainer"
 LOOK = 0.05
@@ -91,14 +93,14 @@ class Together(_Short):
 
 
 @dataclass(frozen=True, repr=False)
-class Damage(_Short):
+class CorruptFile(_Short):
     """Do something to the file of the store that has this number, counted round and round."""
 
     number: int
     how: str
 
 
-Operation = Run | Clean | Together | Damage
+Operation = Run | Clean | Together | CorruptFile
 
 
 def script(operations: Sequence[Operation]) -> str:
@@ -153,12 +155,12 @@ class World:
         self._keys: dict[str, str] = {}
         self._rows: dict[str, str] = {}
         self._calm: dict[str, Calm] = {}
-        self._roots: dict[str, Roots] = {}
+        self._root_facts: dict[str, RootFacts] = {}
         self._damaged = False
 
     def do(self, operation: Operation) -> None:
         """One operation, and then all laws."""
-        if isinstance(operation, Damage):
+        if isinstance(operation, CorruptFile):
             self._damage(operation)
             return
         together = operation if isinstance(operation, Together) else Together([operation], pace=self._pace)
@@ -235,7 +237,7 @@ class World:
             time.sleep(0.005)
         return [one.result() for _, one, _ in running], {pid for _, one, _ in running for pid in one.dead}
 
-    def _damage(self, damage: Damage) -> None:
+    def _damage(self, damage: CorruptFile) -> None:
         files = sorted(p for p in self.results.rglob("*") if p.is_file() and p.name not in ("lock", "format.json"))
         if not files:
             return
@@ -265,8 +267,8 @@ class World:
 
     def plan(self, name: str) -> Plan:
         """The sweep held against the store, as each command does at first."""
-        roots = self._roots.setdefault(name, Roots(TRAINER))
-        return plans.make(self.sweep(name), self.store, roots=roots)
+        root_facts = self._root_facts.setdefault(name, RootFacts(TRAINER))
+        return plans.make(self.sweep(name), self.store, root_facts=root_facts)
 
     def calm(self, name: str) -> Calm:
         """What the sweep comes to alone in an empty store, which nothing disturbs."""
@@ -283,7 +285,7 @@ class World:
             for row in numbers:
                 chains.setdefault(row["trial_id"], []).append(row["epoch_key"])
                 rows[row["epoch_key"]] = row
-            assert chains.keys() == plan.walks.keys(), "a calm run's history lacks trials"
+            assert chains.keys() == plan.cursors.keys(), "a calm run's history lacks trials"
             assert outcome.trained == len(rows), "a calm run trains an epoch twice"
             best = {t: _best(keys, rows, sweep.settings.monitor) for t, keys in chains.items()}
             shown = _shown(numbers)
@@ -381,21 +383,21 @@ class World:
             lacking = plan.sweep.save_best and trial in calm.best and models.get(trial) != calm.best[trial]
             bare = bare or (count == len(keys) and lacking)
         epochs = plan.epochs
-        assert outline.as_json(plan)["epochs"]["known"] == epochs.known == known, (name, epochs, known)
+        assert plan_and_status.as_json(plan)["epochs"]["known"] == epochs.known == known, (name, epochs, known)
         assert epochs.total == epochs.known + epochs.shared + epochs.new, (name, epochs)
         assert epochs.again == len(again) or (bare and epochs.again > len(again)), (name, epochs, len(again))
         if all(
-            len(keys) == plan.walks[t].chain.epochs and not plan.walks[t].chain.plateau
+            len(keys) == plan.cursors[t].chain.epochs and not plan.cursors[t].chain.plateau
             for t, keys in calm.chains.items()
         ):
             assert epochs.new == len(new), (name, epochs, len(new))
         status = standing.status(plan, store)
         assert status["epochs"]["done"] == known, (name, status)
-        ended = sum(walk.ending is not None for walk in plan.walks.values())
+        ended = sum(cursor.ending is not None for cursor in plan.cursors.values())
         assert status["trials"]["completed"] + status["trials"]["diverged"] == ended, (name, status)
         assert status["trials"]["running"] == 0, (name, status)
         if name in self.finished:
-            recipes = json.loads(report.render("json", standing.comparison(plan, store, None)))["recipes"]
+            recipes = json.loads(formats.render("json", standing.comparison(plan, store, None)))["recipes"]
             assert len(recipes) == len({id(t.recipe) for t in plan.trials}), name
 
     def _readers_see_all(self, name: str, before: Plan) -> None:
@@ -404,9 +406,9 @@ class World:
             return
         plan = self.plan(name)
         less = {
-            trial: (len(walk.keys), len(plan.walks[trial].keys))
-            for trial, walk in before.walks.items()
-            if len(plan.walks[trial].keys) < len(walk.keys)
+            trial: (len(cursor.keys), len(plan.cursors[trial].keys))
+            for trial, cursor in before.cursors.items()
+            if len(plan.cursors[trial].keys) < len(cursor.keys)
         }
         assert not less, f"a reader sees less than before: {less}"
         standing.status(plan, self.store)
@@ -423,12 +425,12 @@ class World:
             for rows in histories.values():
                 table = rows.to_pylist()
                 keys = [row["epoch_key"] for row in table]
-                bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in rules.METRICS]
+                bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in callbacks.METRICS]
                 holders |= set(keys) if keeps_all else {keys[-1], *(key for key in bests if key)}
                 holders |= self._resumed(keys, store.checkpoints())
         for name in self.documents:
             plan = self.plan(name)
-            holders |= {k for t in plan.trials for k in plan.walks[t.id].needed(plan.sweep.settings.monitor)}
+            holders |= {k for t in plan.trials for k in plan.cursors[t.id].needed(plan.sweep.settings.monitor)}
         idle = store.checkpoints() - holders
         assert not idle, f"nobody holds the checkpoints of {[*map(self._named, idle)]}"
         assert not store.files.temporaries(), "temporaries are left after a clean"
@@ -469,18 +471,18 @@ def _weights(store: Store) -> set[str]:
 
 
 def _finite(row: Mapping[str, Any]) -> bool:
-    return all(math.isfinite(row[metric]) for metric in rules.METRICS)
+    return all(math.isfinite(row[metric]) for metric in callbacks.METRICS)
 
 
 def _best(keys: Sequence[str], rows: Mapping[str, Mapping[str, Any]], monitor: str) -> str | None:
     """The best epoch, unless it has no weights because it is not finite."""
-    best = rules.best_epoch([rows[key] for key in keys], monitor)
+    best = callbacks.best_epoch([rows[key] for key in keys], monitor)
     return keys[best] if best is not None and _finite(rows[keys[best]]) else None
 
 
 def _measured(row: Mapping[str, Any]) -> str:
     """What was measured in an epoch, to the bit."""
-    return repr([row[name] for name in ("epoch", *rules.METRICS, "learning_rate", "learning_rate_end")])
+    return repr([row[name] for name in ("epoch", *callbacks.METRICS, "learning_rate", "learning_rate_end")])
 
 
 def _shown(numbers: Sequence[Mapping[str, Any]], name: str = "calm") -> str:

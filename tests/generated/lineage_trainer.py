@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.trainer import Job
+from experiments.training.trainer import Job
 
 TRAINED = "TRAINED"
 """The environment variable that names the file of the lines: process id and loss of each epoch."""

@@ -105,7 +105,7 @@ def _work(connection: Connection) -> None:
 
 
 def _fork_on_request(backend: str, control: Connection) -> None:
-    for module in ("orchestrator.trainable", "tests.generated.one_key", "keras", backend):
+    for module in ("orchestrator.execution.trainable", "tests.generated.one_key", "keras", backend):
         import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     while True:

@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments import rules
-from experiments.range_test import RangeTest
-from orchestrator import plan, sweep
-from orchestrator.grid import located
-from orchestrator.records import Row
-from orchestrator.store import Store
-from orchestrator.trainable import Assignment, Context, WorkerTrainable, measure_range
+from experiments import callbacks
+from experiments.lr_range_test import RangeTest
+from orchestrator.execution.range_tests import measure_range
+from orchestrator.execution.trainable import WorkerTrainable
+from orchestrator.execution.trial import RunContext, TrialAssignment
+from orchestrator.planning import plan
+from orchestrator.spec import sweep
+from orchestrator.spec.trials import located
+from orchestrator.storage.history import Row
+from orchestrator.storage.store import Store
 
 Document = Mapping[str, Any]
 State = Mapping[str, NDArray[Any]]
@@ -47,7 +50,7 @@ class Planned:
     name: str
     trainer: str
     save_best: bool
-    assignment: Assignment
+    assignment: TrialAssignment
 
 
 class RefusedError(Exception):
@@ -76,11 +79,11 @@ def planned(documents: Sequence[Document]) -> list[Planned]:
             checked = sweep.from_document({**document, "name": f"job-{number}"})
             made = plan.make(checked, empty)
             (trial,) = made.trials
-            assignment = Assignment(
+            assignment = TrialAssignment(
                 replace(trial, recipe=located(trial.recipe)),
-                made.walks[trial.id].chain,
-                made.roots.description(trial.recipe).fingerprint,
-                made.roots.conditions(trial.recipe),
+                made.cursors[trial.id].chain,
+                made.root_facts.description(trial.recipe).fingerprint,
+                made.root_facts.conditions(trial.recipe),
             )
             result.append(Planned(checked.name, checked.trainer, checked.save_best, assignment))
     return result
@@ -122,7 +125,7 @@ class Process:
         rates = RangeTest(start=1e-4, end=1.0, steps=20).learning_rates()
         measure_range(trial.recipe, trial.seed, job.assignment.fingerprint, rates, job.trainer, {}, conditions)
 
-    def _told(self, turn: Turn, store: Store) -> Context:
+    def _told(self, turn: Turn, store: Store) -> RunContext:
         job = self._jobs[turn.job]
         store.create()
         trial = job.assignment.trial.id
@@ -134,7 +137,7 @@ class Process:
             store.write_history(job.name, trial, rows)
             for key in {row["epoch_key"] for row in rows} & left.checkpoints():
                 store.write_checkpoint(key, left.read_checkpoint(key))
-        return Context(
+        return RunContext(
             run=self._name,
             sweep=job.name,
             results=store.address,
@@ -145,7 +148,7 @@ class Process:
         )
 
     def _epoch(self, job: int, row: Row, folder: Path) -> Epoch:
-        metrics = {name: row[name] for name in rules.METRICS}
+        metrics = {name: row[name] for name in callbacks.METRICS}
         return Epoch(row["epoch_key"], job, row["epoch"], self._name, self._turns, metrics, folder)
 
 
@@ -162,7 +165,7 @@ def trained(
 
 def difference(one: Epoch, other: Epoch) -> str | None:
     """The first value in which two epochs differ, in words; None where all bits are the same."""
-    for name in rules.METRICS:
+    for name in callbacks.METRICS:
         a, b = one.metrics[name], other.metrics[name]
         if np.float64(a).tobytes() != np.float64(b).tobytes():
             return f"{name}: {a!r} and {b!r}"

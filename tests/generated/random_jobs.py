@@ -18,10 +18,11 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments import initializers, optimizers, schedules, vgg
-from experiments.checks import InputError, settings_of
-from experiments.optimizer_classes import CLASSES, LIMITS, MOMENTUM, common
-from experiments.trainer import PRECISIONS
+from experiments import optimizers, schedules
+from experiments.models import initializers, vgg
+from experiments.optimizers.classes import CLASSES, LIMITS, MOMENTUM, common
+from experiments.settings import InputError, settings_of
+from experiments.training.trainer import PRECISIONS
 from tests.generated.one_key import Turn, planned
 from tests.generated.test_schedules_exact import DRAWN, as_written
 
@@ -190,7 +191,7 @@ def documents(
 def full_batch(document: Document) -> int:
     """How many images the document's data has to train on."""
     from experiments import datasets
-    from orchestrator.roots import cache_folder
+    from experiments.environment import cache_folder
 
     return datasets.describe(datasets.check("data", document["data"]), cache_folder()).train
 

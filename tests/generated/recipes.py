@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from experiments import optimizers
-from experiments.checks import settings_of
-from experiments.optimizer_classes import CLASSES, MOMENTUM, common
-from orchestrator.document import Document
+from experiments.optimizers.classes import CLASSES, MOMENTUM, common
+from experiments.settings import settings_of
+from orchestrator.spec.yaml_document import Document
 
 Change = Callable[[st.DataObject, Document], Document | None]
 IMAGES = 1797

@@ -9,14 +9,16 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 from hypothesis import strategies as st
 
-from experiments import optimizer_classes, rules, schedules, sequences, vgg
-from experiments.checks import settings_of
-from experiments.initializers import INITIALIZERS
-from experiments.limits import Limit
-from experiments.optimizer_classes import CLASSES, common
-from experiments.range_test import SUGGESTIONS
-from experiments.shapes import Shape
-from orchestrator.sweep import CHECKPOINT_POLICIES, PRECISIONS
+from experiments import callbacks, schedules
+from experiments.lr_range_test import SUGGESTIONS
+from experiments.models import vgg
+from experiments.models.initializers import INITIALIZERS
+from experiments.optimizers import classes
+from experiments.optimizers.classes import CLASSES, common
+from experiments.schedules import joined
+from experiments.schedules.decays import Shape
+from experiments.settings import Limit, settings_of
+from orchestrator.spec.sweep import CHECKPOINT_POLICIES, PRECISIONS
 
 Document = dict[str, Any]
 
@@ -74,7 +76,7 @@ def settings(
     return result
 
 
-METRIC = st.sampled_from(rules.METRICS)
+METRIC = st.sampled_from(callbacks.METRICS)
 RULE = {**dict.fromkeys(("factor",), Limit("", lambda n: 0 < n < 1))}
 RULE |= dict.fromkeys(
     ("patience", "min_delta", "cooldown", "min_learning_rate", "start_from_epoch"), Limit("", lambda n: n >= 0)
@@ -82,18 +84,18 @@ RULE |= dict.fromkeys(
 
 
 def plateau() -> st.SearchStrategy[Document]:
-    return settings(rules.Plateau, RULE, monitor=METRIC)
+    return settings(callbacks.Plateau, RULE, monitor=METRIC)
 
 
 def early_stopping() -> st.SearchStrategy[Document]:
-    return settings(rules.EarlyStopping, RULE, monitor=METRIC)
+    return settings(callbacks.EarlyStopping, RULE, monitor=METRIC)
 
 
 @st.composite
 def optimizer(draw: st.DrawFn) -> Document:
     name = draw(st.sampled_from(sorted(CLASSES)))
-    shared = draw(settings(common, optimizer_classes.LIMITS, one_in=12))
-    own = draw(settings(CLASSES[name], optimizer_classes.LIMITS, one_in=4))
+    shared = draw(settings(common, classes.LIMITS, one_in=12))
+    own = draw(settings(CLASSES[name], classes.LIMITS, one_in=4))
     for clip in [name for name in shared if "clip" in name][1:]:
         del shared[clip]
     if any("ema" in setting for setting in shared):
@@ -109,9 +111,9 @@ def shape(draw: st.DrawFn, name: str, row: Shape) -> Document:
     if name == "plateau":
         return draw(plateau())
     if name == "sequence":
-        parts = draw(st.lists(st.sampled_from(sorted(sequences.PARTS)), min_size=1, max_size=3))
+        parts = draw(st.lists(st.sampled_from(sorted(joined.PARTS)), min_size=1, max_size=3))
         lengths = ["rest", *draw(st.lists(st.sampled_from([0.5, 1]), min_size=2, max_size=2))]
-        drawn = [{"epochs": e, **draw(shape(p, sequences.PARTS[p]))} for p, e in zip(parts, lengths, strict=False)]
+        drawn = [{"epochs": e, **draw(shape(p, joined.PARTS[p]))} for p, e in zip(parts, lengths, strict=False)]
         return {"sequence": [{p: given} for p, given in zip(parts, drawn, strict=True)]}
     if name == "piecewise":
         boundaries = sorted(draw(st.sets(st.sampled_from([0.5, 1, 1.5, 2]), min_size=1, max_size=2)))
@@ -193,7 +195,11 @@ LABELS = st.sampled_from(["a", "b", "v1", "v1.0", "a.b", "x+y", "A_b-c"])
 @st.composite
 def right(draw: st.DrawFn) -> Document:
     """A sweep file as a person would write it; a few of its settings may still contradict each other."""
-    result: Document = {"data": draw(data()), "epochs": draw(EPOCHS), "trainer": "tests.fakes:MomentumTrainer"}
+    result: Document = {
+        "data": draw(data()),
+        "epochs": draw(EPOCHS),
+        "trainer": "tests.support.fakes:MomentumTrainer",
+    }
     result |= {key: draw(values) for key, values in TOP.items() if seldom(draw, 5)}
     result["optimizers"] = draw(st.dictionaries(LABELS, optimizer(), min_size=1, max_size=2))
     result["schedules"] = draw(st.dictionaries(LABELS, schedule(), min_size=1, max_size=2))

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from experiments import rules
+from experiments import callbacks
 from tests.faults.conftest import MEMORY
 from tests.generated.engines import CommandLine
-from tests.generated.facts import Clean, Damage, Operation, Run, Together, play, script
+from tests.generated.facts import Clean, CorruptFile, Operation, Run, Together, play, script
 
 CASES = 25
 HEAVY = int(os.environ.get("GENERATED_CASES", "500"))
@@ -56,7 +56,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "schedules": st.sampled_from(SCHEDULES),
     "seeds": st.sampled_from(([0], [1], [0, 1])),
     "epochs": st.integers(1, 7),
-    "monitor": st.sampled_from(rules.METRICS),
+    "monitor": st.sampled_from(callbacks.METRICS),
     "checkpoints": st.sampled_from(("needed", "all")),
     "save_best": st.sampled_from((True, True, False)),
     "early_stopping": st.sampled_from((None, {"monitor": "val_loss", "patience": 1})),
@@ -93,7 +93,7 @@ def runs(draw: st.DrawFn, *ways: str) -> Run:
 CLEANINGS = st.builds(Clean, NAMES)
 PARTS = st.one_of(runs("to its end", "to its end", "killed"), CLEANINGS)
 TOGETHER = st.builds(Together, st.lists(PARTS, min_size=2, max_size=3), st.integers(0, 8).map(lambda n: n / 100))
-DAMAGES = st.builds(Damage, st.integers(0, 1000), st.sampled_from(("delete", "cut", "flip")))
+DAMAGES = st.builds(CorruptFile, st.integers(0, 1000), st.sampled_from(("delete", "cut", "flip")))
 OPERATIONS = st.one_of(runs("to its end"), runs(*WAYS), TOGETHER, CLEANINGS, DAMAGES)
 
 

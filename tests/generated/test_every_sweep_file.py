@@ -17,14 +17,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from experiments.checks import InputError
-from orchestrator import cli, driver, sweep
-from orchestrator import grid as trials
-from orchestrator.roots import silently
-from orchestrator.store import Store
-from tests.faults import engine
+from experiments.settings import InputError
+from orchestrator.cli import main
+from orchestrator.execution import session
+from orchestrator.planning.root_key import silently
+from orchestrator.spec import sweep, trials
+from orchestrator.storage.store import Store
 from tests.generated import sweep_files
 from tests.generated.sweep_files import Document, as_text, broken, places, right, scrambled
+from tests.support import engine
 
 HEAVY = int(os.environ.get("GENERATED_CASES", "3000"))
 CHANCE = st.integers(0, 2**32).map(random.Random)
@@ -46,7 +47,7 @@ def command(*arguments: str | Path) -> tuple[int, str, str]:
     before, sys.argv = sys.argv, ["sweep", *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
-            cli.main()
+            main.main()
     finally:
         sys.argv = before
     return int(left.value.code or 0), out.getvalue(), err.getvalue()
@@ -100,7 +101,7 @@ def run(text: str, plan: Any) -> None:
         if checked.trainer == sweep.DEFAULT_TRAINER:  # what names the fake one may be what was broken
             return
         recipes = trials.recipes(checked)
-        driver.prepare(recipes, silently)
+        session.prepare(recipes, silently)
         outcome = engine.run(checked, Store.at(str(results)))
         assert outcome.failed == {}
         code, out, err = command("plan", path, "--results", results, "--json")

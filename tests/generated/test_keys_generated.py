@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from experiments.checks import InputError
-from orchestrator import plan, sweep
-from orchestrator.document import Document
-from orchestrator.store import Store
+from experiments.settings import InputError
+from orchestrator.planning import plan
+from orchestrator.spec import sweep
+from orchestrator.spec.yaml_document import Document
+from orchestrator.storage.store import Store
 from tests.generated.recipes import LAST, OTHER_EPOCHS, OTHER_ROOT, SAME, recipes
 
 HEAVY = int(os.environ.get("GENERATED_CASES", "20000"))
@@ -23,9 +24,9 @@ def keys(document: Document) -> tuple[str, list[str]]:
         made = plan.make(sweep.from_document(document), NOTHING)
     except InputError:
         assume(False)
-    ((trial, walk),) = made.walks.items()
+    ((trial, cursor),) = made.cursors.items()
     assert trial == made.trials[0].id
-    return walk.chain.root, walk.foreseen()
+    return cursor.chain.root, cursor.foreseen()
 
 
 def hold_the_same(draw: st.DataObject, document: Document) -> None:

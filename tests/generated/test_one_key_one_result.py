@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from experiments.optimizer_classes import CLASSES
+from experiments.optimizers.classes import CLASSES
 from tests.generated.nursery import Nursery
 from tests.generated.one_key import Turn, planned, require_one_result, trained
 from tests.generated.random_jobs import HOT, LARGE, Case, Document, cases, photos

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from experiments import own_modules
+from experiments import user_modules
 from tests.generated.nursery import Answer, Nursery, WorkError
 from tests.generated.one_key import Epoch, Planned, Turn, planned, require_one_result, trained
 from tests.generated.random_jobs import Document, copied, photos, repaint
@@ -175,7 +175,7 @@ class Mine(Trainer):
 
 def in_folder(folder: Path, function: Callable[..., T], *arguments: Any) -> T:
     """What `function` gives where the command was given in `folder`."""
-    os.environ[own_modules.FOLDER] = str(folder)
+    os.environ[user_modules.FOLDER] = str(folder)
     return function(*arguments)
 
 

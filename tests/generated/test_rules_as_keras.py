@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import backends
-from experiments.rules import METRICS, EarlyStopping, Plateau
+from experiments.callbacks import METRICS, EarlyStopping, Plateau
+from experiments.training import backends
 
 HEAVY = int(os.environ.get("GENERATED_CASES", "20000"))
 EPOCHS = 14

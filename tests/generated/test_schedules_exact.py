@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from experiments import schedules
-from experiments.checks import InputError
+from experiments.settings import InputError
 from tests.generated import exact_schedules as exact
 
 HEAVY = int(os.environ.get("GENERATED_CASES", "20000"))

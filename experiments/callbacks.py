@@ -1,0 +1,189 @@
+"""Rules that react to what was measured, as pure functions of the records so far: nothing to save or to lose.
+
+They decide as Keras 3's callbacks do (keras.callbacks.ReduceLROnPlateau and EarlyStopping), to the float32 in
+which those compare. Two things differ, on purpose: Plateau scales a row of the table instead of setting one
+rate, and NaN is never an improvement (in Keras a NaN in the first epoch becomes the best value, which nothing
+beats).
+
+A history is the metrics of epochs 0 .. n-1 in order, each a mapping from metric to number.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.settings import NOT_NEGATIVE, STRICT_REDUCTION, checked, unknown, within
+
+History = Sequence[Mapping[str, float]]
+
+DIRECTIONS: dict[str, Literal["max", "min"]] = {
+    "loss": "min",
+    "accuracy": "max",
+    "val_loss": "min",
+    "val_accuracy": "max",
+}
+METRICS = tuple(DIRECTIONS)
+"""What every epoch is measured by."""
+
+
+def direction(monitor: str) -> Literal["max", "min"]:
+    """Whether more or less of `monitor` is better. Raises InputError for a metric that no epoch has.
+
+    >>> direction("val_accuracy")
+    'max'
+    """
+    return _direction("monitor", monitor)
+
+
+def _direction(where: str, monitor: str) -> Literal["max", "min"]:
+    if monitor not in DIRECTIONS:
+        raise unknown(where, "metric", monitor, DIRECTIONS)
+    return DIRECTIONS[monitor]
+
+
+def best_epoch(history: History, monitor: str) -> int | None:
+    """The first epoch with the best `monitor` among those that did not diverge; None where there is none.
+
+    Raises InputError for an unknown metric.
+
+    >>> best_epoch([{"loss": 2.0}, {"loss": 1.0}, {"loss": 1.0}], "loss")
+    1
+    """
+    known = [
+        (epoch[monitor], n)
+        for n, epoch in enumerate(history)
+        if all(math.isfinite(epoch[metric]) for metric in METRICS if metric in epoch)
+    ]
+    if direction(monitor) == "max":
+        return max(known, key=lambda pair: (pair[0], -pair[1]))[1] if known else None
+    return min(known)[1] if known else None
+
+
+def _improvements(history: History, monitor: str, min_delta: float) -> list[bool]:
+    """For each epoch, whether it beat the best one before it by more than `min_delta`."""
+    sign = 1.0 if direction(monitor) == "max" else -1.0
+    # Keras subtracts in float64 and compares in float32; a margin near min_delta depends on it.
+    values = sign * np.array([epoch[monitor] for epoch in history], np.float64)
+    with np.errstate(over="ignore"):
+        reached = values.astype(np.float32).tolist()
+        less_margin = (values - min_delta).astype(np.float32).tolist()
+    best: float | None = None
+    result = []
+    for value, lowered in zip(reached, less_margin, strict=True):
+        better = not math.isnan(value) and (best is None or lowered > best)
+        best = value if better else best
+        result.append(better)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """Scale the learning rate by `factor` when `monitor` has not improved for `patience` epochs.
+
+    An improvement is a change of more than `min_delta`; after a reduction nothing is counted for `cooldown`
+    epochs; no learning rate is brought below `min_learning_rate`. Defaults are Keras's.
+    """
+
+    monitor: str = "val_loss"
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    min_learning_rate: float = 0.0
+
+    def firings(self, history: History) -> tuple[int, ...]:
+        """The epochs at whose end the rule fired; it acts from the next epoch on.
+
+        What it did by the end of an epoch depends on no later one, so one call serves every beginning of a
+        history.
+
+        >>> rule = Plateau(monitor="loss", patience=2)
+        >>> rule.firings([{"loss": 1.0}, {"loss": 1.0}, {"loss": 1.0}, {"loss": 1.0}, {"loss": 1.0}])
+        (2, 4)
+        """
+        fired = []
+        wait = cooling = 0
+        for epoch, better in enumerate(_improvements(history, self.monitor, self.min_delta)):
+            if cooling > 0:
+                cooling -= 1
+                wait = 0
+            if better:
+                wait = 0
+            elif cooling == 0:
+                wait += 1
+                if wait >= self.patience:
+                    fired.append(epoch)
+                    cooling, wait = self.cooldown, 0
+        return tuple(fired)
+
+    def apply(self, row: NDArray[np.float32], history: History) -> NDArray[np.float32]:
+        """The learning rates of the epoch after `history`: its `row` of the table [steps], float32, scaled.
+
+        Where nothing has fired this is `row` itself. A rate that the table has at or below
+        `min_learning_rate` stays as it is. Each reduction is rounded to float32, as Keras's is by its
+        variable.
+
+        >>> rule = Plateau(monitor="loss", factor=0.5, patience=1)
+        >>> rule.apply(np.array([0.5, 0.25], np.float32), [{"loss": 1.0}, {"loss": 1.0}]).tolist()
+        [0.25, 0.125]
+        """
+        for _ in self.firings(history):
+            lowered = np.maximum(row.astype(np.float64) * self.factor, self.min_learning_rate)
+            row = np.where(row > np.float32(self.min_learning_rate), lowered.astype(np.float32), row)
+        return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """End training when `monitor` has not improved by more than `min_delta` for `patience` epochs.
+
+    Epochs before `start_from_epoch` are not looked at. Defaults are Keras's: with patience 0 the first epoch
+    without an improvement is the last one.
+    """
+
+    monitor: str = "val_loss"
+    min_delta: float = 0.0
+    patience: int = 0
+    start_from_epoch: int = 0
+
+    def last_epoch(self, history: History) -> int | None:
+        """The epoch at whose end training ends, or None where it goes on.
+
+        >>> rule = EarlyStopping(monitor="accuracy", patience=2)
+        >>> rule.last_epoch([{"accuracy": 0.5}, {"accuracy": 0.5}, {"accuracy": 0.4}, {"accuracy": 0.9}])
+        2
+        """
+        wait = 0
+        watched = history[self.start_from_epoch :]
+        improvements = _improvements(watched, self.monitor, self.min_delta)
+        for epoch, better in enumerate(improvements, self.start_from_epoch):
+            wait = 0 if better else wait + 1
+            # Keras never stops after the very first epoch, whatever the patience.
+            if not better and wait >= self.patience and epoch > 0:
+                return epoch
+        return None
+
+    def stops(self, history: History) -> bool:
+        """Whether training has ended by the end of `history`."""
+        return self.last_epoch(history) is not None
+
+
+def check_plateau(where: str, given: Mapping[str, Any]) -> Plateau:
+    """`given` as a Plateau. Raises InputError for an unknown setting or metric, or a value out of bounds."""
+    settings = checked(where, given, Plateau)
+    _direction(f"{where}.monitor", settings["monitor"])
+    limits = dict.fromkeys(("patience", "min_delta", "cooldown", "min_learning_rate"), NOT_NEGATIVE)
+    within(where, settings, limits | {"factor": STRICT_REDUCTION})
+    return Plateau(**settings)
+
+
+def check_early_stopping(where: str, given: Mapping[str, Any]) -> EarlyStopping:
+    """`given` as an EarlyStopping. Raises InputError as check_plateau does."""
+    settings = checked(where, given, EarlyStopping)
+    _direction(f"{where}.monitor", settings["monitor"])
+    within(where, settings, dict.fromkeys(("min_delta", "patience", "start_from_epoch"), NOT_NEGATIVE))
+    return EarlyStopping(**settings)

@@ -1,0 +1,104 @@
+"""CIFAR-10, binary version (Krizhevsky 2009): 50,000 training images, 32 x 32 RGB, ten classes.
+
+Only the five training batches are used; the split takes its validation images from them, and the test batch
+stays untouched. A record is 3,073 bytes: the label, then the red, green and blue planes row by row.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.datasets.content_hashes import content_hashes
+from experiments.datasets.image_decoding import resized
+from experiments.datasets.location import Location, origin
+from experiments.datasets.source import Progress
+from experiments.settings import InputError
+
+FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+SIDE = 32
+RECORD = 1 + 3 * SIDE * SIDE
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PATH_HINT = (
+    "Nothing is downloaded by itself: get the binary version (cifar-10-binary.tar.gz) from "
+    "https://www.cs.toronto.edu/~kriz/cifar.html, unpack it, and set data.path to its folder "
+    "cifar-10-batches-bin"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Cifar:
+    """The training batches as a catalogue; `batches` are memory-mapped, uint8 [records, 3073] each."""
+
+    root: Location
+    cache: Path
+    batches: tuple[NDArray[np.uint8], ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] = CLASSES
+    channels: int = 3
+
+    @property
+    def names(self) -> list[str]:
+        """File and record number of each image."""
+        return [
+            f"{file}/{record:05d}"
+            for file, batch in zip(FILES, self.batches, strict=True)
+            for record in range(len(batch))
+        ]
+
+    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
+        """For each index in `used`, the sha256 (hex) of the batch file it lies in. Raises InputError."""
+        files = content_hashes(self.root.folder, FILES, self.cache)
+        return [files[self._find(index)[0]] for index in used]
+
+    def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
+        """One image, uint8 [size, size, 3]."""
+        batch, record = self._find(index)
+        planes = self.batches[batch][record, 1:].reshape(3, SIDE, SIDE)
+        return resized(np.ascontiguousarray(planes.transpose(1, 2, 0)), size)
+
+    def place(self, index: int) -> str:
+        """The batch file and the record in it."""
+        batch, record = self._find(index)
+        return f"{self.root}/{FILES[batch]} (record {record})"
+
+    def _find(self, index: int) -> tuple[int, int]:
+        ends = list(accumulate(len(batch) for batch in self.batches))
+        batch = bisect_right(ends, index)
+        return batch, index - (ends[batch - 1] if batch else 0)
+
+
+def survey(path: str | None, cache: Path) -> Cifar:
+    """Every training image under `path`. Raises InputError for a missing, truncated or foreign file."""
+    root = origin(path or "", cache)
+    files, folders = root.look()
+    missing = [file for file in FILES if file not in files]
+    if missing:
+        inner = "cifar-10-batches-bin"
+        hint = f"did you mean data.path={root / inner}?" if inner in folders else PATH_HINT
+        raise InputError(f"data.path: {root} lacks {', '.join(missing)} of CIFAR-10's binary version; {hint}")
+    root.fetch(FILES)  # a label stands in front of each image
+    batches = tuple(_records(root.folder / file) for file in FILES)
+    return Cifar(root, cache, batches, np.concatenate([batch[:, 0] for batch in batches]).astype(np.int64))
+
+
+def _records(file: Path) -> NDArray[np.uint8]:
+    size = file.stat().st_size
+    if size == 0 or size % RECORD:
+        raise InputError(
+            f"data.path: {file} is truncated or of another format: expected a multiple of {RECORD} bytes, "
+            f"got {size}; unpack cifar-10-binary.tar.gz again"
+        )
+    records = np.memmap(file, np.uint8, mode="r").reshape(-1, RECORD)
+    strange = np.flatnonzero(records[:, 0] >= len(CLASSES))
+    if len(strange):
+        first = int(strange[0])
+        raise InputError(
+            f"data.path: {file} is damaged: record {first} has label {records[first, 0]}, expected 0 to 9; "
+            "unpack cifar-10-binary.tar.gz again"
+        )
+    return records

@@ -1,0 +1,31 @@
+"""The table of data sets: a new one is a module with a catalogue and one row here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from experiments.datasets import cifar10, digits, image_folder
+from experiments.datasets.source import ImageSource
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of data set.
+
+    `image_size`: default side in pixels. `path_hint`: what to do when the path is missing; None where no path
+    is taken. `survey(path, cache)`: everything that is there, found without decoding. Raises InputError.
+    """
+
+    image_size: int
+    path_hint: str | None
+    survey: Callable[[str | None, Path], ImageSource]
+
+
+SOURCES = MappingProxyType(
+    {
+        "digits": Source(32, None, digits.survey),
+        "images": Source(224, image_folder.PATH_HINT, image_folder.survey),
+        "cifar10": Source(32, cifar10.PATH_HINT, cifar10.survey),
+    }
+)

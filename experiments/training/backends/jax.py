@@ -1,0 +1,245 @@
+"""Training steps on jax, for GPUs: a loop inside one compiled function. Needs no TensorFlow."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.optimizers.cycled_momentum import momentum_variable
+from experiments.settings import InputError
+from experiments.training.backends import Measured, Pending, compile_cache
+from experiments.training.backends.lean_imports import JAX_EXTRAS, without
+from experiments.training.microbatches import Chunk
+
+Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
+
+
+def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
+    """Set up jax for this process, with its compile cache below `cache`.
+
+    Raises InputError when jax is already at work here, which is with other settings.
+    """
+    flags = [os.environ.get("XLA_FLAGS", "")]
+    if deterministic:
+        flags.append("--xla_gpu_deterministic_ops=true")
+    if threads == 1:
+        flags.append("--xla_cpu_multi_thread_eigen=false")
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+    # XLA sizes its pool of CPU threads by this.
+    os.environ["NPROC"] = str(threads)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with without(*JAX_EXTRAS):
+        import jax
+
+    try:
+        jax.config.update("jax_num_cpu_devices", 1)
+    except RuntimeError:
+        raise InputError(f"trainer: jax already runs in this process, not with {threads} threads") from None
+    compile_cache.use(cache, threads)
+    device = jax.devices()[0]
+    return Backend("cpu" if device.platform == "cpu" else str(device.device_kind))
+
+
+@dataclass(frozen=True)
+class Backend:
+    """jax, set up."""
+
+    device: str
+
+    def network(self, model: Any) -> "CompiledModel":
+        """Compile `model`, a keras.Model with a layer "logits"."""
+        return CompiledModel(model)
+
+    def program(self, network: "CompiledModel", optimizer: Any, several_parts: bool) -> "TrainStep":
+        """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
+        return TrainStep(network, optimizer, several_parts)
+
+    def finite(self, variables: Iterable[Any]) -> bool:
+        """Whether every value of these Keras variables is a finite number."""
+        if self.device == "cpu":
+            return all(np.isfinite(np.asarray(variable.value)).all() for variable in variables)
+        answers = [_all_finite()(variable.value) for variable in variables]
+        return all(bool(answer) for answer in answers)
+
+
+class CompiledModel:
+    """A Keras network as a function of its values."""
+
+    def __init__(self, model: Any) -> None:
+        import keras
+
+        self.keras = model
+        self._trainable, self._others = model.trainable_variables, model.non_trainable_variables
+        self._logits = keras.Model(model.input, model.get_layer("logits").output)
+        self._evaluate = _compiled(self._evaluation, replaces=False)
+
+    def evaluate(self, chunk: Chunk) -> Pending:
+        """Losses and correct predictions, without dropout and without learning."""
+        *result, _values = self._evaluate(chunk.rows, chunk.columns(), self.values())
+        return _pending(result)
+
+    def values(self) -> tuple[list[Any], list[Any]]:
+        """The trainable and the other values, as they are in the Keras variables now."""
+        return _values(self._trainable), _values(self._others)
+
+    def assign(self, trainable: list[Any], others: list[Any]) -> None:
+        """Put values back into the Keras variables."""
+        _assign(self._trainable, trainable)
+        _assign(self._others, others)
+
+    def losses(self, trainable: Any, others: Any, part: Any, training: bool) -> tuple[Any, Any, Any]:
+        """The sum of the losses, how many are classified correctly, and the other values after that."""
+        import jax
+        from jax import numpy as jnp
+        from keras import StatelessScope
+
+        images = part["images"].astype(jnp.float32) * (1 / 255)
+        # Not stateless_call: the order of variables is that of the whole model, for which optimizers are built.
+        values = [*zip(self._trainable, trainable, strict=True), *zip(self._others, others, strict=True)]
+        with StatelessScope(values) as scope:
+            logits = self._logits(images, training=training)
+        others = [scope.get_current_value(variable) for variable in self._others]
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), part["labels"][:, None], -1)[:, 0]
+        hits = jnp.argmax(logits, -1) == part["labels"]
+        return -jnp.sum(chosen), jnp.sum(hits.astype(jnp.float32)), others
+
+    def _evaluation(self, values: tuple[Any, Any], part: Any) -> tuple[Any, Any, Any]:
+        loss, correct, _others = self.losses(*values, part, training=False)
+        return loss, correct, values
+
+
+class _Values(NamedTuple):
+    trainable: list[Any]
+    others: list[Any]
+    optimizer: list[Any]
+    sums: list[Any]
+
+
+class TrainStep:
+    """A network and an optimizer: one compiled loop over the parts of a chunk."""
+
+    def __init__(self, network: CompiledModel, optimizer: Any, several_parts: bool) -> None:
+        from jax import numpy as jnp
+
+        self._network, self._optimizer = network, optimizer
+        by_step = {"learning_rates": optimizer.learning_rate, "momentum": momentum_variable(optimizer)}
+        places = enumerate(optimizer.variables)
+        self._by_step = {index: name for index, v in places for name, one in by_step.items() if v is one}
+        weights = network.keras.trainable_variables if several_parts else []
+        self._sums = [jnp.zeros(variable.shape, variable.dtype) for variable in weights]
+        self._train = _compiled(self._part, replaces=True)
+
+    def train(self, chunk: Chunk) -> Pending:
+        """One weight step for each batch in `chunk`."""
+        values = _Values(*self._network.values(), _values(self._optimizer.variables), self._sums)
+        *result, values = self._train(chunk.rows, chunk.columns(), values)
+        self._network.assign(values.trainable, values.others)
+        _assign(self._optimizer.variables, values.optimizer)
+        self._sums = values.sums
+        return _pending(result)
+
+    def _part(self, values: _Values, part: Any) -> tuple[Any, Any, _Values]:
+        import jax
+        from jax import numpy as jnp
+
+        optimizer = list(values.optimizer)
+        for index, column in self._by_step.items():
+            optimizer[index] = part[column]
+        scale = self._scale(optimizer)
+
+        def scaled(trainable: Any) -> tuple[Any, Any]:
+            loss, correct, others = self._network.losses(trainable, values.others, part, training=True)
+            return loss / part["counts"] * scale, (loss, correct, others)
+
+        gradients, (loss, correct, others) = jax.grad(scaled, has_aux=True)(values.trainable)
+        apply = partial(self._optimizer.stateless_apply, optimizer)
+        if not self._sums:
+            trainable, optimizer = apply(gradients, values.trainable)
+            return loss, correct, _Values(trainable, others, optimizer, [])
+        pairs = zip(values.sums, gradients, strict=True)
+        sums = [jnp.where(part["first"], gradient, total + gradient) for total, gradient in pairs]
+        trainable, optimizer = jax.lax.cond(
+            part["last"], lambda: apply(sums, values.trainable), lambda: (values.trainable, optimizer)
+        )
+        return loss, correct, _Values(trainable, others, optimizer, sums)
+
+    def _scale(self, optimizer: list[Any]) -> Any:
+        from jax import numpy as jnp
+        from keras import StatelessScope
+
+        with StatelessScope(zip(self._optimizer.variables, optimizer, strict=True)):
+            return jnp.asarray(self._optimizer.scale_loss(1.0), jnp.float32)
+
+
+def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
+    """`compute` for one part after the other, until one gives a loss that is not finite.
+
+    Takes the number of parts, their columns and the values to begin with; gives how many parts were computed,
+    their losses and correct predictions, and the values afterwards, which need no second place on the device
+    where they replace the first.
+    """
+    import jax
+
+    donated = 2 if replaces else ()
+    if jax.default_backend() != "cpu":
+        loop: Callable[..., Any] = jax.jit(partial(_loop, compute), donate_argnums=donated)
+        return loop
+    # XLA's convolutions on a CPU are ten times slower inside a loop.
+    step = jax.jit(compute, donate_argnums=0 if replaces else ())
+
+    def one_by_one(parts: int, columns: Any, values: Any) -> Any:
+        losses, hits = [], []
+        for part in range(parts):
+            loss, correct, values = step(values, {name: column[part] for name, column in columns.items()})
+            losses.append(np.float32(loss))
+            hits.append(np.float32(correct))
+            if not np.isfinite(losses[-1]):
+                break
+        return len(losses), np.array(losses), np.array(hits), values
+
+    return one_by_one
+
+
+def _loop(compute: Compute, parts: Any, columns: Any, values: Any) -> Any:
+    import jax
+    from jax import numpy as jnp
+
+    def body(carry: Any) -> Any:
+        part, _, losses, hits, values = carry
+        loss, correct, values = compute(values, {name: column[part] for name, column in columns.items()})
+        return part + 1, jnp.isfinite(loss), losses.at[part].set(loss), hits.at[part].set(correct), values
+
+    empty = jnp.zeros(columns["counts"].shape[0], jnp.float32)
+    done, _, losses, hits, values = jax.lax.while_loop(
+        lambda carry: (carry[0] < parts) & carry[1], body, (0, True, empty, empty, values)
+    )
+    return done, losses, hits, values
+
+
+@cache
+def _all_finite() -> Any:
+    import jax
+    from jax import numpy as jnp
+
+    return jax.jit(lambda value: jnp.isfinite(value).all())
+
+
+def _values(variables: list[Any]) -> list[Any]:
+    return [variable.value for variable in variables]
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _pending(result: Any) -> Pending:
+    def wait() -> Measured:
+        done, losses, correct = (np.asarray(array) for array in result)
+        return Measured(losses[:done], correct[:done])
+
+    return wait

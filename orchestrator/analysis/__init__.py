@@ -1,0 +1,1 @@
+"""Turns records into figures and sentences. Pure functions."""

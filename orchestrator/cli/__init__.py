@@ -1,0 +1,1 @@
+"""The command `sweep`: parse, call, print, exit code."""

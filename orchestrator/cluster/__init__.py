@@ -1,0 +1,1 @@
+"""Ray and machines. Knows no plan."""

@@ -1,0 +1,1 @@
+"""What people watch in a terminal: progress, plans, status, timelines, TensorBoard files."""

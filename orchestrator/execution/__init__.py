@@ -1,0 +1,1 @@
+"""Carries out a plan: the run, its scheduler, and the workers' side of a trial."""

@@ -1,0 +1,127 @@
+"""Which checkpoints are still needed, and by whom; the rest are freed.
+
+A trial holds the checkpoint it would go on from (an unfinished one to resume or to branch, a finished one to be
+extended) and the one of its best epoch. That is all: disk use does not grow with the number of epochs, unless the
+sweep says `checkpoints: all`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+import pyarrow as pa
+
+from experiments import callbacks
+from orchestrator.planning.plan import Plan, make
+from orchestrator.spec.trials import Trial
+from orchestrator.storage.filesystem import HeldError
+from orchestrator.storage.store import Histories, Store
+
+
+class Retention:
+    """Which checkpoints the trials of a plan still hold."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Hold what every trial of `plan` needs."""
+        self._plan = plan
+        self._holders: Counter[str] = Counter()
+        self._held: dict[str, set[str]] = {}
+        for trial in plan.trials:
+            self._held[trial.id] = self._needs(trial)
+            self._holders.update(self._held[trial.id])
+
+    def __contains__(self, key: str) -> bool:
+        """Whether any trial holds the checkpoint."""
+        return self._holders[key] > 0
+
+    def __iter__(self) -> Iterator[str]:
+        """The checkpoints that are held."""
+        return (key for key, count in self._holders.items() if count > 0)
+
+    def update(self, trials: Iterable[Trial], written: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """`trials` have moved: the checkpoints that no trial holds any more, each with a trial on whose way it is.
+
+        `written` are new ones, in the same form. There are none where all checkpoints are kept.
+        """
+        released = dict(written)
+        for trial in trials:
+            needs, had = self._needs(trial), self._held[trial.id]
+            self._holders.update(needs - had)
+            self._holders.subtract(had - needs)
+            released |= dict.fromkeys(had - needs, trial.id)
+            self._held[trial.id] = needs
+        if self._plan.sweep.checkpoints != "needed":
+            return {}
+        return {key: trial_id for key, trial_id in released.items() if key not in self}
+
+    def _needs(self, trial: Trial) -> set[str]:
+        if self._plan.sweep.checkpoints == "all":
+            return set(self._plan.cursors[trial.id].keys)
+        needs = self._plan.cursors[trial.id].needed(trial.recipe.settings.monitor)
+        rebuild = self._plan.rebuilt.get(trial.id)
+        return needs | {rebuild.latest} if rebuild and rebuild.latest else needs
+
+
+def clean(plan: Plan, store: Store) -> tuple[int, int]:
+    """Free every checkpoint that neither `plan` nor another sweep in the store holds: how many, how many bytes.
+
+    Temporaries of writes that were cut off go too. The caller holds the sweep's lock. Raises HeldError while
+    another sweep is being run in the same store, for it may not have recorded what it has just written.
+    """
+    with store.alone() as alone:
+        if not alone:
+            raise HeldError(f"{store}: another sweep is being run here; clean when it has ended")
+        fresh = make(plan.sweep, store, share=plan.share)  # `plan` may be older than the lock
+        held = {*Retention(fresh), *held_by_others(fresh.histories, fresh.sweep.name, store)}
+        freed = [store.delete_checkpoint(key) for key in sorted(store.checkpoints() - held)]
+        store.delete_leftovers()
+    return len(freed), sum(freed)
+
+
+def tidy(plan: Plan, store: Store) -> None:
+    """Clear away what runs that died have left behind, unless another sweep is being run in the same store.
+
+    That is: temporaries, weights without a manifest, and checkpoints that no trial of `plan` and no other sweep
+    holds and that are of no settings that were given up. The caller holds the sweep's lock; `plan` is up to date.
+    """
+    with store.alone() as alone:
+        if not alone:
+            return
+        store.delete_leftovers()
+        unheld = store.checkpoints() - {*Retention(plan)}
+        if unheld and plan.sweep.checkpoints == "needed":
+            histories, _ = store.read_all()
+            given_up = {key for rows in histories.superseded for key in rows["epoch_key"].to_pylist()}
+            for key in unheld - given_up - held_by_others(histories, plan.sweep.name, store):
+                store.delete_checkpoint(key)
+
+
+def held_by_others(histories: Histories, sweep: str, store: Store) -> set[str]:
+    """The checkpoints that the sweeps in the store other than `sweep` hold, by their `histories`."""
+    return {
+        key
+        for other, trials in histories.current.items()
+        if other != sweep
+        for every in [keeps_all(store, other)]
+        for rows in trials.values()
+        for key in held_by_history(rows, every)
+    }
+
+
+def keeps_all(store: Store, sweep: str) -> bool:
+    """Whether the sweep, as it was last run, keeps the checkpoints of all its epochs."""
+    return store.read_sweep(sweep).get("checkpoints") == "all"
+
+
+def held_by_history(rows: pa.Table, every: bool) -> set[str]:
+    """The checkpoints that a trial of another sweep holds by its history: all, where its sweep keeps `every` one.
+
+    Otherwise the last, and the best by each metric, for any may be what it monitors.
+    """
+    keys = rows["epoch_key"].to_pylist()
+    if every:
+        return set(keys)
+    columns = {metric: rows[metric].to_pylist() for metric in callbacks.METRICS}
+    history = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    best = (callbacks.best_epoch(history, metric) for metric in callbacks.METRICS)
+    return {*keys[-1:], *(keys[epoch] for epoch in best if epoch is not None)}

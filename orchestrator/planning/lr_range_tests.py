@@ -1,0 +1,161 @@
+"""Learning-rate range tests of a sweep: which it needs, what is known of them, running what is not.
+
+A test has a key as an epoch has one: all that decides its numbers, and the rates of its ramp. Its curve is kept
+under that key for every sweep, so that no ramp is ever run twice. `learning_rate: auto` and `peak: auto` are
+answered from here before a trial has a chain.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from experiments import lr_range_test
+from experiments.lr_range_test import Curve, RangeTest, Reading
+from experiments.settings import InputError, unknown
+from orchestrator.cluster.conditions import Conditions
+from orchestrator.planning import epoch_chain
+from orchestrator.planning.root_key import RootFacts
+from orchestrator.spec import trials as grid
+from orchestrator.spec.sweep import Sweep
+from orchestrator.spec.trials import Recipe, Trial
+from orchestrator.storage.store import Store, require_sweep_name
+from orchestrator.storage.verified_files import CorruptFile
+
+FORMAT = 1
+"""Raised whenever the same ramp would give other losses than before."""
+SCHEDULES = ("range-test", "published-range-test")
+"""The shapes that test the range by the epoch, as a schedule."""
+PROVISIONAL = 1.0
+"""Stands for a peak that is not known yet: the table then holds fractions of it."""
+_DECIDES = ("data", "model", "batch_size", "precision", "deterministic", "resources", "optimizers")
+"""The grid axes that a test depends on."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
+
+    `label` names it for people; `fingerprint` is that of the data, `conditions` are those of the key. `curve` is
+    what was measured, None before: `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`,
+    `device`.
+    """
+
+    key: str
+    label: str
+    recipe: Recipe
+    seed: int
+    fingerprint: str
+    conditions: Conditions
+    ramp: RangeTest
+    curve: Mapping[str, Any] | None
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What the curve says. Only where there is one."""
+        assert self.curve is not None
+        return lr_range_test.read(self.ramp.learning_rates(), np.array(self.curve["loss"]))
+
+    @property
+    def measured(self) -> Curve:
+        """The curve to look at. Only where there is one."""
+        assert self.curve is not None
+        loss = np.array(self.curve["loss"], np.float64)
+        rates = self.ramp.learning_rates()[: len(loss)].astype(np.float64)
+        return Curve(self.label, "step", rates, loss, self.reading, self.curve["seconds"], self.ramp.suggestion)
+
+    @property
+    def answer(self) -> float:
+        """The learning rate that `auto` stands for. Raises InputError where the curve has no usable region."""
+        if self.reading.trouble:
+            raise InputError(
+                f"{self.label}: auto: its range test has no usable region: {self.reading.trouble}. "
+                "Look at it with `sweep lr-find`, or give a number"
+            )
+        # As people write it: three figures, so that the same number by hand is the same trial.
+        return float(f"{self.reading.suggestions[self.ramp.suggestion]:.3g}")
+
+
+def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, Test], list[CorruptFile]]:
+    """The tests that the sweep's `auto` rates ask for, by the label of the recipe; and damaged curves."""
+    recipes = [recipe for recipe in grid.recipes(sweep) if recipe.auto]
+    return _tests(recipes, sweep, root_facts, store) if recipes else ({}, [])
+
+
+def of_optimizers(
+    sweep: Sweep, root_facts: RootFacts, store: Store, optimizer: str | None = None
+) -> tuple[list[Test], list[CorruptFile]]:
+    """The test of every optimizer (or of one, by label) at every point of the grid that matters to it."""
+    require_sweep_name(sweep.name)
+    if optimizer is not None and optimizer not in sweep.optimizers:
+        raise unknown("--optimizer", "optimizer", optimizer, sweep.optimizers)
+    recipes = [recipe for recipe in grid.recipes(sweep) if optimizer in (None, recipe.optimizer_label)]
+    tests, damaged = _tests(recipes, sweep, root_facts, store)
+    return distinct(tests.values()), damaged
+
+
+def distinct(tests: Iterable[Test]) -> list[Test]:
+    """Each test once, in order."""
+    return list({test.key: test for test in tests}.values())
+
+
+def _tests(
+    recipes: Iterable[Recipe], sweep: Sweep, root_facts: RootFacts, store: Store
+) -> tuple[dict[str, Test], list[CorruptFile]]:
+    ramp, seed = sweep.range_test, sweep.seeds[0]
+    curves, damaged = store.read_range_tests()
+    found: dict[str, Test] = {}
+    by_key: dict[str, Test] = {}
+    for recipe in recipes:
+        facts = root_facts.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
+        root = epoch_chain.root_key({**facts, "seed": seed, "range_test": FORMAT})
+        key = epoch_chain.epoch_key(root, ramp.learning_rates())
+        if key not in by_key:
+            axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
+            label = grid.label(recipe.optimizer_label, axes)
+            fingerprint, conditions = root_facts.description(recipe).fingerprint, root_facts.conditions(recipe)
+            by_key[key] = Test(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
+        found[recipe.label] = by_key[key]
+    return found, damaged
+
+
+def answered(trials: Sequence[Trial], tests: Mapping[str, Test]) -> tuple[list[Trial], dict[str, str]]:
+    """The trials with numbers for `auto`; and those whose number is provisional, with the key of their test.
+
+    `tests` are those of `needed`. Raises InputError where a curve has no usable region.
+    """
+    recipes: dict[int, Recipe] = {}
+    result, provisional = [], {}
+    for trial in trials:
+        recipe, test = trial.recipe, tests.get(trial.recipe.label)
+        if test is None:
+            result.append(trial)
+            continue
+        if id(recipe) not in recipes:
+            recipes[id(recipe)] = recipe.at_rate(test.answer if test.curve else PROVISIONAL)
+        if not test.curve:
+            provisional[trial.id] = test.key
+        result.append(Trial(trial.id, recipes[id(recipe)], trial.seed))
+    return result, provisional
+
+
+def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:
+    """The same reading for trials of the sweep that were trained with a range test as their schedule, by epoch."""
+    histories, _ = store.history(sweep.name)
+    curves = []
+    for trial in grid.trials(sweep):
+        rows = histories.get(trial.id)
+        if rows is None or trial.recipe.schedule.shape not in SCHEDULES:
+            continue
+        if optimizer not in (None, trial.recipe.optimizer_label) or trial.seed != sweep.seeds[0]:
+            continue
+        rates, loss = (rows[name].to_numpy() for name in ("learning_rate", "loss"))
+        finite = int(np.argmin([*np.isfinite(loss), False]))
+        reading = lr_range_test.read(rates, loss[:finite])
+        seconds = float(np.sum(rows["seconds"].to_numpy()))
+        curves.append(
+            Curve(trial.id, "epoch", rates[:finite], loss[:finite], reading, seconds, sweep.range_test.suggestion)
+        )
+    return curves

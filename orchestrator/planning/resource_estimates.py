@@ -1,0 +1,143 @@
+"""What a sweep asks of machines: work, memory, disk. Estimates from the sweep file, before anything runs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from experiments.datasets import Description
+from experiments.models import vgg
+from experiments.optimizers.optimizer import Optimizer
+from experiments.training.microbatches import CHUNK_BYTES
+from experiments.training.trainer import PROGRAMS
+from orchestrator.planning.plan import Plan
+from orchestrator.spec.sweep import DEFAULT_TRAINER
+from orchestrator.spec.trials import Recipe
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution: outputs per image (height x width x channels), and multiply-adds for each of them."""
+
+    outputs: int
+    multiply_adds: int
+
+
+def layers(model: vgg.Model, shape: tuple[int, int, int]) -> Iterator[Layer]:
+    """The convolutions of `model` for images of `shape` (height, width, channels)."""
+    height, width, inputs = shape
+    for outputs, kernels in zip(vgg.channels(model), vgg.CONFIGURATIONS[model.name].kernels, strict=True):
+        for kernel in kernels:
+            yield Layer(height * width * outputs, kernel * kernel * inputs)
+            inputs = outputs
+        height, width = height // 2, width // 2
+
+
+def epoch_work(plan: Plan) -> Mapping[str, float]:
+    """How long an epoch of each trial takes, relative to the plan's other trials: multiply-adds x images.
+
+    A trainer of another kind is taken to need the same time for every epoch.
+    """
+    if plan.sweep.trainer != DEFAULT_TRAINER:
+        return {trial.id: 1.0 for trial in plan.trials}
+    by_recipe: dict[int, float] = {}
+    for trial in plan.trials:
+        if id(trial.recipe) not in by_recipe:
+            by_recipe[id(trial.recipe)] = _recipe_work(trial.recipe, plan.root_facts.description(trial.recipe))
+    return {trial.id: by_recipe[id(trial.recipe)] for trial in plan.trials}
+
+
+def _recipe_work(recipe: Recipe, description: Description) -> float:
+    model = recipe.settings.model
+    per_image = sum(layer.outputs * layer.multiply_adds for layer in layers(model, description.shape))
+    return float(per_image * (3 * description.train + description.validation))
+
+
+FLOAT = 4
+"""Bytes of a weight, a slot, and of an activation in float32."""
+SLOTS: Mapping[str, int] = {"SGD": 0, "RMSprop": 1, "Adagrad": 1, "Lion": 1, "Adafactor": 1, "Muon": 0}
+"""Values that an optimizer keeps for each weight; all others keep two."""
+MORE_SLOTS = ("momentum", "amsgrad", "centered", "use_ema")
+"""Settings that, where they are not off, add one more."""
+
+
+def slots(optimizer: Optimizer) -> int:
+    """How many values `optimizer` keeps for each weight; its checkpoints hold them beside the weight.
+
+    >>> from experiments import optimizers
+    >>> slots(optimizers.check("adam", {"class": "Adam", "amsgrad": True}))
+    3
+    """
+    return SLOTS.get(optimizer.class_name, 2) + sum(bool(optimizer.settings.get(name)) for name in MORE_SLOTS)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes that a sweep's checkpoints and best models take when it is done: at `least`, and at `most`."""
+
+    least: int
+    most: int
+
+
+def disk(plan: Plan) -> Disk:
+    """What the checkpoints and models of the plan's trials take when it is done.
+
+    A checkpoint is 4 bytes x parameters x (1 + slots). Every finished trial keeps its last one and its best one,
+    which may be the same, and the weights of the best as a `.keras` file.
+    """
+    exported = 1 if plan.sweep.save_best else 0
+    sizes = [(FLOAT * _parameters(plan, t.recipe), 1 + slots(t.recipe.optimizer)) for t in plan.trials]
+    return Disk(
+        sum(weights * (states + exported) for weights, states in sizes),
+        sum(weights * (2 * states + exported) for weights, states in sizes),
+    )
+
+
+def cache(plan: Plan) -> int:
+    """Bytes that the decoded images of the plan's unfinished trials take in the cache of each node."""
+    there = {t.recipe.settings.data: t.recipe for t in plan.unfinished}
+    return sum(_images(plan.root_facts.description(recipe)) for recipe in there.values())
+
+
+def _images(description: Description) -> int:
+    return (description.train + description.validation) * prod(description.shape)
+
+
+def _parameters(plan: Plan, recipe: Recipe) -> int:
+    description = plan.root_facts.description(recipe)
+    return vgg.parameters(recipe.settings.model, description.shape, len(description.classes))
+
+
+PROCESS = 800 * 2**20
+"""Bytes of a worker before it has a model: Python, Ray and TensorFlow."""
+COPIES = 5
+"""Of weights and slots, at most at once: the values, gradients, what TensorFlow keeps of both, and, while a
+checkpoint is written, a copy and its bytes."""
+PASSES = 2
+"""Of the convolutions' outputs: the way forward and the way back."""
+
+
+def memory(plan: Plan, recipe: Recipe) -> int:
+    """About how many bytes of memory a worker needs that trains `recipe`.
+
+        PROCESS + COPIES x 4 x parameters x (1 + slots) + PASSES x 4 x images at a time x outputs of convolutions
+                + 3 x images on their way (64 MiB, or the epoch where that is less)
+                + 4 x parameters x slots of up to seven other optimizers that the worker keeps warm
+
+    Measured peaks on CPU were 0.90 to 1.02 times this: widths 0.0625 to 1, 32 to 224 pixels, batches of 16 to
+    256, SGD and Adam. On a GPU weights and activations are on the device, and the machine itself needs less.
+    """
+    description = plan.root_facts.description(recipe)
+    images = plan.root_facts.division(recipe).part
+    outputs = sum(layer.outputs for layer in layers(recipe.settings.model, description.shape))
+    weights = FLOAT * _parameters(plan, recipe)
+    others = {
+        repr(replace(t.recipe.optimizer, learning_rate=0.0, decay=0.0)): t.recipe.optimizer for t in plan.trials
+    }
+    warm = sum(sorted((slots(optimizer) for optimizer in others.values()), reverse=True)[1:PROGRAMS])
+    moving = 3 * min(CHUNK_BYTES, _images(description))
+    return int(
+        PROCESS
+        + weights * (COPIES * (1 + slots(recipe.optimizer)) + warm)
+        + PASSES * FLOAT * images * outputs
+        + moving
+    )

@@ -1,0 +1,1 @@
+"""A sweep file as recipes and trials."""

@@ -1,0 +1,358 @@
+"""The sweep file: its schema, its defaults and every check that needs no data.
+
+A sweep names optimizers and schedules; `grid.trials` crosses them (or takes the pairs under `recipes:`) into
+trials. `Settings` is everything that one such pair trains with once overrides and grid axes are applied. Whatever
+is set changes some trial, or is refused.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from experiments import callbacks, datasets, object_store, optimizers, schedules, user_modules
+from experiments import lr_range_test as range_test
+from experiments.lr_range_test import RangeTest
+from experiments.models import vgg
+from experiments.settings import InputError, Limit, converted, mapping, one_line, unknown, whole
+from orchestrator.spec.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
+from orchestrator.spec.yaml_document import Document, dotted, override, put, read, resolve
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+CHECKPOINT_POLICIES = ("needed", "all")
+DEFAULT_TRAINER = "experiments.trainer:Trainer"
+KEYS = SETTINGS | {
+    "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
+    "save_best", "range_test",
+}  # fmt: skip
+LABELLED = {"optimizers": "optimizer", "schedules": "schedule"}
+"""The keys whose mappings have labels, and what one of those stands for."""
+LIMITS: Mapping[str, Limit] = {
+    "epochs": whole(1, 100_000),
+    "batch_size": whole(1, 2**31 - 1, "images"),
+    "retries": whole(0, 1_000_000),
+    "seeds": whole(0, 2**63 - 1),
+    "resources.cpus_per_trial": whole(1, 10_000),
+    # A ten-thousandth is the smallest part of a GPU that Ray knows.
+    "resources.gpus_per_trial": Limit(
+        "0, a fraction of 1 from 0.0001, or a whole number up to 10,000",
+        lambda number: number == 0 or 1e-4 <= number <= 1 or (number == number // 1 and 1 < number <= 10_000),
+    ),
+}
+"""What numbers of the sweep file itself may be."""
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one).
+
+    `hardware` is what it is computed on, in the words of `sweep doctor`; None is this machine's, "any" is all.
+    """
+
+    cpus_per_trial: int = 1
+    gpus_per_trial: float = 0.0
+    hardware: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that one optimizer and schedule train with, but for those two and the seed."""
+
+    data: datasets.Data
+    model: vgg.Model
+    batch_size: int | Literal["full"]
+    epochs: int
+    early_stopping: callbacks.EarlyStopping | None
+    reduce_on_plateau: callbacks.Plateau | None
+    monitor: str
+    precision: str
+    deterministic: bool
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep file. `document` is its text as data, with defaults left out and overrides put in."""
+
+    name: str
+    seeds: tuple[int, ...]
+    optimizers: Mapping[str, optimizers.Optimizer]
+    schedules: Mapping[str, schedules.Schedule]
+    pairs: tuple[Pair, ...]
+    axes: Mapping[str, tuple[Any, ...]]
+    trainer: str
+    retries: int
+    results: str
+    checkpoints: str
+    save_best: bool
+    range_test: RangeTest
+    document: Document
+
+    def with_settings(self, changes: Mapping[str, Any]) -> "Sweep":
+        """The same sweep with dotted settings changed: what a pair's overrides or one point of the grid mean."""
+        document = self.document
+        for key, value in changes.items():
+            document = put(document, key, value)
+        return _checked(document, axes={}) if changes else self
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings that hold for every pair that does not override them. Raises InputError."""
+        return _settings(self.document)
+
+
+def load(path: Path, overrides: Mapping[str, Any] = MappingProxyType({})) -> Sweep:
+    """The sweep file at `path`, with the command line's dotted `overrides`. Raises InputError naming the key."""
+    document = read(path)
+    try:
+        if "name" not in document and not _LABEL.fullmatch(path.stem):
+            raise InputError(
+                f"name: the file's own, {path.stem!r}, is no name for a folder of results; add `name:`"
+            )
+        return from_document({"name": path.stem, **document}, overrides)
+    except InputError as error:
+        raise InputError(one_line(f"{path}: {error}")) from None
+
+
+def from_document(document: Document, overrides: Mapping[str, Any] = MappingProxyType({})) -> Sweep:
+    """A checked sweep from its document, with dotted `overrides`. Raises InputError naming the key."""
+    labels = {group: document.get(group) or {} for group in LABELLED}
+    document = with_labels(document)
+    for key, value in overrides.items():
+        document = with_labels(override(document, {key: value}))
+        _refuse_unknown_optimizer(document, key, labels["optimizers"])
+    sweep = _checked(document, axes=_axes(document))
+    _refuse_idle(sweep, overrides)
+    return sweep
+
+
+def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
+    for key in document:
+        if key not in KEYS:
+            raise unknown(str(key), "setting", key, KEYS)
+    known_optimizers = {
+        label: optimizers.check(f"optimizers.{label}", given)
+        for label, given in _labelled("optimizers", document.get("optimizers"), needed=True)
+    }
+    known_schedules = {
+        label: schedules.check(f"schedules.{label}", label, given)
+        for label, given in _labelled("schedules", document.get("schedules"), needed="recipes" not in document)
+    }
+    sweep = Sweep(
+        name=_name(document.get("name", "sweep")),
+        seeds=_seeds(document.get("seeds", [0])),
+        optimizers=known_optimizers,
+        schedules=known_schedules,
+        pairs=pairs(document, known_optimizers, known_schedules),
+        axes=axes,
+        trainer=_trainer(document.get("trainer", DEFAULT_TRAINER)),
+        retries=_whole("retries", document.get("retries", 2)),
+        results=_results(document.get("results", "results")),
+        checkpoints=_one_of("checkpoints", document.get("checkpoints", "needed"), CHECKPOINT_POLICIES),
+        save_best=converted("save_best", document.get("save_best", True), bool),
+        range_test=range_test.check("range_test", mapping("range_test", document.get("range_test", {}))),
+        document=document,
+    )
+    _ = sweep.settings
+    return sweep
+
+
+def _settings(document: Document) -> Settings:
+    early, plateau = document.get("early_stopping"), document.get("reduce_on_plateau")
+    data = datasets.check("data", mapping("data", document.get("data")))
+    model = vgg.check("model", {"name": "vgg16", **mapping("model", document.get("model", {}))})
+    vgg.require("data.image_size", model, data.image_size)
+    return Settings(
+        data=data,
+        model=model,
+        batch_size=_batch_size(document.get("batch_size", 16)),
+        epochs=_whole("epochs", _needed("epochs", document)),
+        early_stopping=None
+        if early is None
+        else callbacks.check_early_stopping("early_stopping", mapping("early_stopping", early)),
+        reduce_on_plateau=None
+        if plateau is None
+        else callbacks.check_plateau("reduce_on_plateau", mapping("reduce_on_plateau", plateau)),
+        monitor=_one_of("monitor", document.get("monitor", "val_accuracy"), callbacks.METRICS),
+        precision=_one_of("precision", document.get("precision", "float32"), PRECISIONS),
+        deterministic=converted("deterministic", document.get("deterministic", True), bool),
+        resources=_resources(mapping("resources", document.get("resources", {}))),
+    )
+
+
+def _axes(document: Document) -> dict[str, tuple[Any, ...]]:
+    grid = document.get("grid")
+    axes = {}
+    for key, values in dotted(mapping("grid", {} if grid is None else grid), "grid").items():
+        where = f"grid.{key}"
+        group, *inner = resolve(document, key)
+        if group not in LABELLED:
+            require_settable("grid", [key], also=tuple(LABELLED))
+        elif not inner:
+            raise InputError(
+                f"{where}: expected {group}.LABEL or {group}.LABEL.SETTING as an axis, got {values!r}"
+            )
+        else:
+            labels = mapping(group, document.get(group) or {})
+            if inner[0] not in labels:
+                raise unknown(f"grid.{group}.{inner[0]}", LABELLED[group], inner[0], labels)
+        if not isinstance(values, list) or not values:
+            raise InputError(f"{where}: expected a list of at least one value, got {values!r}")
+        if len({repr(v) for v in values}) < len(values):
+            raise InputError(f"{where}: a value stands twice in {values!r}; keep one of them")
+        _refuse_hidden(where, key, _at(document, (group, *inner)), values)
+        axes[key] = tuple(values)
+    return axes
+
+
+def _at(document: Document, way: Sequence[str]) -> Any:
+    place: Any = document
+    for key in way:
+        place = place.get(key) if isinstance(place, dict) else None
+    return place
+
+
+def _refuse_hidden(where: str, key: str, settings: Any, values: Sequence[Any]) -> None:
+    """Raise InputError where an axis replaces a mapping whose settings would then be in no trial."""
+    replacing = [value for value in values if isinstance(value, dict)]
+    if isinstance(settings, dict) and replacing:
+        hidden = [name for name in settings if not any(name in value for value in replacing)]
+        if hidden:
+            raise InputError(
+                f"{where}: its values take the place of all of {key}, so {key}.{hidden[0]} would change nothing; "
+                f"write it into the values, or make axes of single settings ({key}.SETTING)"
+            )
+
+
+def _refuse_unknown_optimizer(document: Document, key: str, known: Mapping[str, Any]) -> None:
+    """Raise InputError where an override sets something of an optimizer that the file does not have."""
+    group, *inner = resolve(document, key)
+    if group == "optimizers" and len(inner) > 1 and inner[0] not in known:
+        settings = _at(document, (group, inner[0]))
+        if isinstance(settings, dict) and "class" not in settings:
+            raise unknown(f"optimizers.{inner[0]}", "optimizer", inner[0], known)
+
+
+def _refuse_idle(sweep: Sweep, overrides: Iterable[str]) -> None:
+    """Raise InputError for an override of an optimizer or a schedule that would change no trial."""
+    for key in overrides:
+        group, *inner = resolve(sweep.document, key)
+        if group not in LABELLED or not inner:
+            continue
+        using = [p for p in sweep.pairs if inner[0] == getattr(p, LABELLED[group])]
+        if not using:
+            raise InputError(
+                f"-S {key}: would change nothing, no recipe has the {LABELLED[group]} {inner[0]!r}; "
+                "name it under `recipes:`, or override one of another name"
+            )
+        followed = any(schedules.follows_optimizer(sweep.schedules[p.schedule]) for p in using)
+        varied = any(axis.startswith("schedules.") for axis in sweep.axes)
+        if group == "optimizers" and inner[1:] == ["learning_rate"] and not followed and not varied:
+            raise InputError(
+                f"-S {key}: would change nothing, every schedule of {inner[0]} has a peak or rates of its own; "
+                "override that peak"
+            )
+
+
+def _labelled(where: str, value: Any, needed: bool) -> list[tuple[str, dict[str, Any]]]:
+    if not value:
+        if needed:
+            raise InputError(f"{where}: expected at least one, got none: the grid is empty")
+        return []
+    return [
+        (_label(f"{where}.{label}", label), mapping(f"{where}.{label}", given if given is not None else {}))
+        for label, given in mapping(where, value).items()
+    ]
+
+
+def _label(where: str, value: Any) -> str:
+    # A shape of the user's own may be its own label, as every other shape is.
+    allowed = (_LABEL, _REFERENCE) if where.startswith("schedules.") else (_LABEL,)
+    if isinstance(value, str) and any(pattern.fullmatch(value) for pattern in allowed):
+        return value
+    raise InputError(
+        f"{where}: expected a label of at most 100 letters, digits and . _ + -, the first a letter or a digit, "
+        f"got {value!r}"
+    )
+
+
+def _name(value: Any) -> str:
+    return _label("name", value)
+
+
+def _needed(key: str, document: Document) -> Any:
+    if document.get(key) is None:
+        raise InputError(f"{key}: expected a value, got none; add it to the sweep file")
+    return document[key]
+
+
+def _whole(where: str, value: Any) -> int:
+    number: int = converted(where, value, int)
+    LIMITS[where].check(where, number)
+    return number
+
+
+def _one_of(where: str, value: Any, known: Sequence[str]) -> str:
+    if value not in known:
+        raise unknown(where, "value", value, known)
+    return str(value)
+
+
+def _batch_size(value: Any) -> int | Literal["full"]:
+    if value == "full":
+        return "full"
+    if isinstance(value, str) or value is None:
+        raise InputError(f"batch_size: expected a number of images or 'full', got {value!r}")
+    return _whole("batch_size", value)
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    seeds = [_whole("seeds", seed) for seed in (value if isinstance(value, list) else [value])]
+    if not seeds:
+        raise InputError("seeds: expected at least one, got none: the grid is empty")
+    repeated = {seed for seed in seeds if seeds.count(seed) > 1} if len(set(seeds)) < len(seeds) else set()
+    if repeated:
+        raise InputError(f"seeds: a seed stands twice, {min(repeated)}; keep one of them")
+    return tuple(seeds)
+
+
+def _trainer(value: Any) -> str:
+    name: str = converted("trainer", value, str)
+    if not _REFERENCE.fullmatch(name):
+        raise InputError(f"trainer: expected module:Class, got {name!r}")
+    if name != DEFAULT_TRAINER:
+        user_modules.find("trainer", name.partition(":")[0])
+    return name
+
+
+def _results(value: Any) -> str:
+    results: str = converted("results", value, str)
+    if not results:
+        raise InputError("results: expected a folder or an address, got ''")
+    return results if object_store.is_address(results) else object_store.expanded("results", results)
+
+
+def _hardware(where: str, value: Any) -> str | None:
+    line: str | None = converted(where, value, str | None)
+    if line is not None and not line.strip():
+        raise InputError(f"{where}: expected a line of `sweep doctor`'s or 'any', got {value!r}")
+    return line
+
+
+def _resources(given: Mapping[str, Any]) -> Resources:
+    kinds: dict[str, Callable[[str, Any], Any]] = {
+        "cpus_per_trial": _whole,
+        "gpus_per_trial": lambda where, value: converted(where, value, float),
+        "hardware": _hardware,
+    }
+    for key in given:
+        if key not in kinds:
+            raise unknown(f"resources.{key}", "setting", key, kinds)
+    resources = Resources(**{key: kinds[key](f"resources.{key}", value) for key, value in given.items()})
+    LIMITS["resources.gpus_per_trial"].check("resources.gpus_per_trial", resources.gpus_per_trial)
+    return resources

@@ -1,0 +1,1 @@
+"""Every file name and every byte that is kept."""

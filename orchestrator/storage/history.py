@@ -1,0 +1,109 @@
+"""Epoch records: the columns of the history, and the look-up of what is known under an epoch key."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from experiments.callbacks import METRICS
+
+HISTORY = pa.schema(
+    [
+        ("sweep", pa.string()),
+        ("trial_id", pa.string()),
+        ("optimizer", pa.string()),
+        ("schedule", pa.string()),
+        ("seed", pa.int64()),
+        ("epoch", pa.int64()),
+        ("loss", pa.float64()),
+        ("accuracy", pa.float64()),
+        ("val_loss", pa.float64()),
+        ("val_accuracy", pa.float64()),
+        ("learning_rate", pa.float64()),
+        ("learning_rate_end", pa.float64()),
+        ("seconds", pa.float64()),
+        ("images_per_second", pa.float64()),
+        ("epoch_key", pa.string()),
+        ("reused", pa.bool_()),
+        ("host", pa.string()),
+        ("device", pa.string()),
+        ("started_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""One row per trial and epoch. Units: loss in nats, accuracies 0 to 1, seconds of training and validation."""
+
+Row = Mapping[str, Any]
+
+
+def table(rows: Sequence[Row]) -> pa.Table:
+    """Rows as a table with the history's columns."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=HISTORY)
+
+
+def for_trial(row: Row, sweep: str, trial_id: str, optimizer: str, schedule: str, seed: int) -> dict[str, Any]:
+    """`row`, trained for some other trial, as a row of this one: taken, not trained."""
+    labels = {
+        "sweep": sweep,
+        "trial_id": trial_id,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "seed": seed,
+    }
+    return {**row, **labels, "reused": True}
+
+
+def by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each trial of a table in which they stand together."""
+    if not len(merged):
+        return
+    runs = pc.run_end_encode(merged["trial_id"].combine_chunks())
+    start = 0
+    for end, trial_id in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
+        yield trial_id, merged.slice(start, end - start)
+        start = end
+
+
+class EpochIndex:
+    """Every epoch that the store knows, by key. Rows that were trained are preferred over rows taken."""
+
+    def __init__(self, tables: Iterable[pa.Table] = ()) -> None:
+        """Look-up over history `tables`; among rows with one key the first that was trained counts."""
+        merged = pa.concat_tables([HISTORY.empty_table(), *tables])
+        self._rows = merged.take(pc.sort_indices(merged["reused"])) if len(merged) else merged
+        keys = self._rows["epoch_key"].to_pylist()
+        self._index = {key: i for i, key in zip(range(len(keys) - 1, -1, -1), reversed(keys), strict=True)}
+        self._metrics = list(zip(*(self._rows[m].to_pylist() for m in METRICS), strict=True))
+        self._new: dict[str, Row] = {}
+
+    def __len__(self) -> int:
+        """How many epochs are known."""
+        return len(self._index) + len(self._new)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether an epoch is known."""
+        return key in self._new or key in self._index
+
+    def metrics(self, key: str) -> Mapping[str, float] | None:
+        """The metrics recorded under `key`, or None when that epoch is not known."""
+        if key in self._new:
+            return {m: float(self._new[key][m]) for m in METRICS}
+        index = self._index.get(key)
+        return None if index is None else dict(zip(METRICS, self._metrics[index], strict=True))
+
+    def row(self, key: str) -> Row:
+        """The whole record under `key`. Raises KeyError when that epoch is not known."""
+        if key in self._new:
+            return self._new[key]
+        rows: list[Row] = self._rows.slice(self._index[key], 1).to_pylist()
+        return rows[0]
+
+    def missing(self, table: pa.Table) -> list[Row]:
+        """The rows of a history of which the epoch is not known."""
+        places = [place for place, key in enumerate(table["epoch_key"].to_pylist()) if key not in self]
+        rows: list[Row] = table.take(places).to_pylist() if places else []
+        return rows
+
+    def add(self, row: Row) -> None:
+        """One more epoch is known."""
+        self._new.setdefault(row["epoch_key"], row)

@@ -1,0 +1,81 @@
+"""What a run shows while it goes on."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from orchestrator.console import live_progress
+from orchestrator.console.live_progress import Counter, Display, Estimate
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support.rows import row
+from tests.support.sweeps import small
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([], ""), ([1.0], "▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([float("nan"), 2.0, 1.0], "█▁"), ([float("inf")], "")],
+)
+def test_a_sparkline_shows_finite_values(values: list[float], expected: str) -> None:
+    assert live_progress.sparkline(values) == expected
+
+
+def test_a_sparkline_is_never_wider_than_asked() -> None:
+    line = live_progress.sparkline([float(i) for i in range(100)], width=10)
+    assert (len(line), line[0], line[-1]) == (10, "▁", "█")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (18720, "5 h 12 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert live_progress.duration(seconds) == text
+
+
+def test_without_a_terminal_there_is_one_plain_line_an_epoch(store: Store) -> None:
+    planned = plan.make(small(), store)
+    out = io.StringIO()
+    first = planned.trials[0]
+    with Display(planned, Console(file=out, width=60)) as display:
+        display.started(first)
+        display.epoch(first, row(first.id, 0))
+        display.epoch(first, row(first.id, 1))
+        display.ended(first, "failed", "no luck")
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"{first.id} epoch 1/4 loss 1.5000 val_loss 0.7000 val_accuracy 0.2500")
+    assert lines[1].startswith(f"{first.id} epoch 2/4")
+    assert lines[2] == f"{first.id}: failed: no luck"
+
+
+def test_a_terminal_shows_running_trials_and_the_best(store: Store) -> None:
+    planned = plan.make(small(), store)
+    first = planned.trials[0]
+    out = io.StringIO()
+    with Display(planned, Console(file=out, width=110, force_terminal=True)) as display:
+        display.started(first)
+        display.epoch(first, row(first.id, 0))
+    shown = out.getvalue()
+    assert "1/4" in shown
+    assert "best so far: 0.2500" in shown
+    assert "1/32 epochs" in shown
+
+
+def test_an_estimate_needs_one_epoch_and_ends_at_nothing(store: Store) -> None:
+    estimate = Estimate(plan.make(small(), store))
+    assert estimate.left is None
+    estimate.add(2.0)
+    assert estimate.left is not None
+    assert 61.0 < estimate.left < 70.0
+    for _ in range(31):
+        estimate.add(2.0)
+    assert estimate.left == 0.0
+
+
+def test_a_counter_without_a_terminal_says_when_it_begins_and_ends() -> None:
+    out = io.StringIO()
+    counter = Counter(Console(file=out), "decoding images")
+    for done in range(1, 101):
+        counter(done, 100)
+    assert out.getvalue().splitlines() == ["decoding images 1/100", "decoding images 100/100"]

@@ -1,0 +1,62 @@
+"""TensorBoard event files of a run."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from orchestrator.console.tensorboard import EventFiles
+from orchestrator.planning import plan
+from orchestrator.storage.store import Store
+from tests.support.rows import trained
+from tests.support.silent import Silent
+from tests.support.sweeps import small
+
+
+def scalars(folder: Path) -> list[tuple[str, int, float]]:
+    """Tag, step and value of everything in the one event file of a folder."""
+    (path,) = folder.glob("events.*")
+    content, found, at = path.read_bytes(), [], 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<Q", content, at)
+        event = Event.FromString(content[at + 12 : at + 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        at += 16 + length
+    return found
+
+
+def test_every_known_epoch_is_written_once(store: Store, tmp_path: Path) -> None:
+    planned = plan.make(small(), store)
+    trial, listener = planned.trials[0], Silent()
+    files = EventFiles(planned, tmp_path / "events", listener)
+    cursor = planned.cursors[trial.id]
+    files.started(trial)
+    for accuracy in (0.25, 0.5):
+        row = trained(planned, trial, accuracy)
+        cursor.append(row["epoch_key"], {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")})
+        files.epoch(trial, row)
+    files.ended(trial, "completed", "")
+    found = scalars(tmp_path / "events" / trial.id)
+    assert [(step, value) for tag, step, value in found if tag == "val_accuracy"] == [(0, 0.25), (1, 0.5)]
+    assert [value for tag, _, value in found if tag == "learning_rate"] == pytest.approx([0.01, 0.01])
+    assert len(found) == 2 * 5
+    assert listener.endings == {trial.id: "completed"}
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(store: Store, tmp_path: Path) -> None:
+    planned = plan.make(small(), store)
+    listener = Silent()
+    files = EventFiles(planned, tmp_path / "events", listener)
+    (tmp_path / "events").mkdir()
+    for trial in planned.trials[:2]:
+        (tmp_path / "events" / trial.id).touch()
+        row = trained(planned, trial, 0.5)
+        metrics = {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        planned.cursors[trial.id].append(row["epoch_key"], metrics)
+        files.epoch(trial, row)
+        files.ended(trial, "completed", "")
+    assert listener.said == [
+        f"--tensorboard {tmp_path}/events: cannot be written (Not a directory); no more event files in this run"
+    ]
+    assert set(listener.endings.values()) == {"completed"}

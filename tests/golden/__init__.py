@@ -1,0 +1,1 @@
+"""What must not move: keys written down once, and stores written by older versions of the code."""

@@ -1,0 +1,89 @@
+"""The page: complete in itself, safe with any name, and sorting in a real browser."""
+
+import re
+
+import pytest
+
+from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.report import html, tables
+from tests.support.histories import PUBLISHED, article, history, square, worked
+from tests.support.pages import browse, read
+
+
+@pytest.fixture(scope="module")
+def page():
+    return html.render(summarize(*article(), published=PUBLISHED))
+
+
+def test_the_page_answers_every_question_and_is_whole(page):
+    reader = read(page)
+    assert len(reader.ids) == len(set(reader.ids))
+    for name in ("ranking", "matrix", "stages", "targets", "sensitivity", "published", "cost", "curves", "notes"):
+        assert name in reader.ids
+    assert {link[1:] for link in reader.links} <= set(reader.ids)
+    assert reader.column("table-ranking", 1)[0] == "rmsprop + constant"
+    assert (
+        "Use rmsprop + constant: final validation accuracy 0.936 (95 % interval 0.902 to 0.970, 3 seeds)." in page
+    )
+
+
+def test_the_page_needs_nothing_from_outside(page):
+    assert read(page).outside == []
+    assert "default-src 'none'" in page
+    addresses = set(re.findall(r"https?://[^\"'\s<>)]+", page))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "@import" not in page
+    assert "url(" not in re.sub(r"url\(#", "", page)
+
+
+def test_names_cannot_break_the_page():
+    bad = "<script>alert(1)</script>\"'&$title"
+    trials = [Planned(f"t{s}", bad, "x", s, 2, 0.1, status="stopped", reason=bad) for s in (0, 1)]
+    found = summarize(*history([(t, [0.5, 0.6 + t.seed / 10]) for t in trials]), sweep=bad, notes=[bad])
+    text = html.render(found)
+    read(text)
+    assert text.count("<script>") == 1
+    assert "alert(1)</script>" not in text
+    assert read(text).column("table-ranking", 1) == [f"{bad} + x"]
+
+
+def test_every_row_of_a_large_grid_is_in_the_page():
+    found = summarize(*square(12, seeds=1, epochs=4))
+    reader = read(html.table(tables.ranking(found)) + html.table(tables.targets(found)))
+    assert reader.column("table-ranking", 1) == found.ranking.column("recipe").to_pylist()
+    assert len(reader.column("table-targets", 0)) == 144
+
+
+def test_what_was_not_asked_is_said_in_words():
+    text = html.render(summarize(*worked({"a + x": [0.9]})))
+    assert "nothing is known about touchiness" in text
+    assert "Every trial completed." in text
+    assert 'id="published"' not in text
+    assert "one seed: no interval" in text
+
+
+CLICK = "document.querySelectorAll('#table-{table} th button')[{column}].click();"
+
+
+def test_in_chromium_headings_sort_by_value(page, tmp_path):
+    click = CLICK.format(table="ranking", column=1) + CLICK.format(table="targets", column=2) * 2
+    click += CLICK.format(table="cost", column=1)
+    shown = browse(page, tmp_path, click)
+    names = shown.column("table-ranking", 1)
+    assert names == sorted(names)
+    assert names != read(page).column("table-ranking", 1)
+    assert shown.tables["table-ranking"][0][1][0] == "ascending"
+    epochs = shown.column("table-targets", 2)
+    assert shown.tables["table-targets"][0][2][0] == "descending"
+    assert epochs[0] == "never"
+    assert [int(e) for e in epochs if e != "never"] == [31, 25, 11, 7, 5, 5]
+    assert shown.column("table-cost", 0)[-1] == "all"
+
+
+def test_in_chromium_what_is_not_known_stays_last(page, tmp_path):
+    for clicks, order in ((1, 1), (2, -1)):
+        shown = browse(page, tmp_path, CLICK.format(table="ranking", column=5) * clicks)
+        p = shown.column("table-ranking", 5)
+        assert p[-2:] == ["", ""]
+        numbers = [float(text) for text in p[:-2]]
+        assert numbers == sorted(numbers)[::order]

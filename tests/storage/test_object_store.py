@@ -1,0 +1,229 @@
+"""Addresses of object stores, and what is said of those that cannot be used, before anything is trained."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments import object_store as addresses
+from experiments.object_store import parse
+from experiments.settings import InputError
+from orchestrator.storage import object_store
+from orchestrator.storage.filesystem import LocalFiles, StoreError
+from orchestrator.storage.object_store import ObjectFiles, files_at, opened
+from orchestrator.storage.store import Store
+from tests.support import buckets, engine
+from tests.support.command import command
+from tests.support.sweeps import written
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("s3://b", ("s3", "b", "", ())),
+        ("s3://b/", ("s3", "b", "", ())),
+        ("gs://b/a/c/", ("gs", "b", "a/c", ())),
+        ("s3://b/a?region=eu&scheme=http", ("s3", "b", "a", (("region", "eu"), ("scheme", "http")))),
+    ],
+)
+def test_an_address_has_a_scheme_a_bucket_a_prefix_and_options(text: str, parts: tuple[object, ...]) -> None:
+    address = parse("--results", text)
+    assert (address.scheme, address.bucket, address.prefix, address.options) == parts
+    assert parse("--results", address.text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("s4://b/a", "expected a folder, s3://bucket/prefix or gs://bucket/prefix"),
+        ("https://b/a", "expected a folder, s3://"),
+        ("s3://", "got no bucket"),
+        ("s3:///a", "got no bucket"),
+        ("s3://key:secret@b/a", "must not hold credentials"),
+        ("s3://b/a?regoin=eu", "did you mean 'region'?"),
+        ("gs://b/a?region=eu", "unknown option 'region'"),
+    ],
+)
+def test_a_malformed_address_is_refused_without_a_look(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=r"^--results") as refused:
+        files_at(text)
+    assert message in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_what_is_no_address_is_a_folder(tmp_path: Path) -> None:
+    assert isinstance(files_at(str(tmp_path)), LocalFiles)
+
+
+@pytest.mark.parametrize("verb", ["plan", "run", "status", "report", "clean"])
+def test_a_bucket_that_is_not_there(
+    verb: str, s3: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = buckets.address(s3, "absent")
+    code, out, err = command(verb, written(tmp_path), "--results", address, capture=capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: --results s3://absent/")
+    assert "there is no such bucket: create it or correct the address" in err
+
+
+def test_an_endpoint_where_nothing_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    started = time.monotonic()
+    address = buckets.address("127.0.0.1:1", prefix="dead")
+    code, _, err = command("run", written(tmp_path), "--results", address, capture=capsys)
+    assert code == 2
+    assert "nothing answers there: check the network, the region and the endpoint" in err
+    assert time.monotonic() - started < 20
+
+
+def test_an_endpoint_that_accepts_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "ANSWER", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InputError, match="nothing answers there"):
+            opened(buckets.address(endpoint))
+
+
+@pytest.fixture
+def reader(s3: str) -> Iterator[dict[str, str]]:
+    """The credentials of somebody who may read everything and write nothing; every request is checked."""
+    import boto3
+    from moto import settings
+
+    iam = boto3.client("iam", endpoint_url=f"http://{s3}", region_name="us-east-1")
+    iam.create_user(UserName="reader")
+    allowed = {"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="reader", PolicyName="reads", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
+    yield {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
+    iam.delete_access_key(UserName="reader", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(UserName="reader", PolicyName="reads")
+    iam.delete_user(UserName="reader")
+
+
+def test_a_bucket_that_may_only_be_read(
+    s3: str,
+    reader: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in reader.items():
+        monkeypatch.setenv(name, value)
+    results = ("--results", buckets.address(s3))
+    code, out, err = command("run", written(tmp_path), *results, capture=capsys)
+    assert (code, out) == (2, "")
+    assert "cannot be written (AWS Error ACCESS_DENIED" in err
+    assert "give credentials" in err
+    assert command("status", written(tmp_path), *results, capture=capsys)[0] == 0
+
+
+def test_credentials_that_are_not_known(
+    s3: str,
+    reader: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    code, _, err = command("run", written(tmp_path), "--results", buckets.address(s3), capture=capsys)
+    assert code == 2
+    assert "access is denied: give credentials" in err
+
+
+def test_a_read_that_meets_a_replacement_is_repeated(s3: str) -> None:
+    """The object grows between the look at its size and the reading of so many bytes: half a new one comes."""
+    address = buckets.address(s3, prefix="replaced")
+    store, direct = Store.at(address), opened(address)
+    store.write_note("s", "a", "short")
+    long = "a longer text than before " * 20
+
+    def replace(piece: bytes) -> None:
+        if piece.startswith(b"GET ") and b"/notes/a.json" in piece and direct.size("s/notes/a.json") < 500:
+            Store(direct).write_note("s", "a", long)
+
+    with buckets.Cable(s3, replace) as cable:
+        through = Store.at(buckets.address(cable.endpoint, prefix="replaced"))
+        assert through.notes("s") == {"a": long}
+        assert through.read_reasons("s", "notes") == ({"a": long}, [])
+
+
+def write(address: str, name: str, size: int) -> None:
+    """Write so many bytes in this process, which Ctrl-C interrupts even where a shell has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    opened(address).write(name, b"n" * size)
+
+
+@pytest.mark.parametrize(
+    ("size", "last"),
+    [
+        (100, b"PUT "),
+        (3_000_000, b"PUT "),
+        (3_000_000, b""),
+        (25_000_000, b"partNumber=2"),
+        (25_000_000, b"POST "),
+    ],
+    ids=["small, at once", "one request, at once", "one request, midway", "parts, midway", "parts, completion"],
+)
+@pytest.mark.parametrize("fault", ["killed", "cut off"])
+def test_an_upload_that_does_not_end_shows_nothing(
+    size: int, last: bytes, fault: str, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`last` is in the first line of the request at which it ends; without it, in the middle of a body."""
+    address = buckets.address(s3)
+    direct = opened(address)
+    direct.write("a/there", b"old")
+    monkeypatch.setattr(object_store, "TRIES", 1)
+    passed, processes = [0], []
+
+    def end(piece: bytes) -> None:
+        passed[0] += len(piece)
+        first = piece.partition(b"\r\n")[0]
+        ended = last in first and b"uploads" not in first if last else passed[0] > size / 2
+        if (b"/a/" not in first and last) or not ended:
+            return
+        for process in processes:
+            process.kill()  # whoever started it waits for it: two who wait take each other's answer
+        raise OSError("the cable is cut")
+
+    with buckets.Cable(s3, end) as cable:
+        through = buckets.through(cable.endpoint, address)
+        for name in ("a/there", "a/new"):
+            passed[0] = 0
+            if fault == "killed":
+                processes[:] = [engine.PROCESSES.Process(target=write, args=(through, name, size))]
+                processes[0].start()
+                processes[0].join(60)
+                assert processes[0].exitcode == -9
+            else:
+                with pytest.raises(StoreError, match="cannot be written"):
+                    ObjectFiles(parse("--results", through)).write(name, b"n" * size)
+            cable.mend()
+    assert direct.read("a/there") == b"old"
+    assert direct.names("a") == ["there"]
+
+
+def test_an_upload_that_is_interrupted_is_whole_or_not_there(s3: str) -> None:
+    """Ctrl-C between opening and writing: pyarrow's stream, closed by it, would make an empty object."""
+    address, size = buckets.address(s3), 25_000_000
+    direct, processes = opened(address), []
+
+    def interrupt(piece: bytes) -> None:
+        if b"?uploads" in piece.partition(b"\r\n")[0]:
+            os.kill(processes.pop().pid, signal.SIGINT)
+
+    with buckets.Cable(s3, interrupt) as cable:
+        through = buckets.through(cable.endpoint, address)
+        process = engine.PROCESSES.Process(target=write, args=(through, "a/new", size))
+        processes.append(process)
+        process.start()
+        process.join(60)
+    assert process.exitcode == 1
+    assert direct.names("a") == [] or direct.read("a/new") == b"n" * size

@@ -1,0 +1,142 @@
+"""An S3 server for tests, in a thread of this process, and what can go wrong on the way to it.
+
+`python -m tests.support.buckets HOST PORT FOLDER` serves a copy of a folder, at s3://kept/NAME, until it is killed.
+"""
+
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from experiments import object_store
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@contextmanager
+def server(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Host and port of a server that holds an empty bucket called kept, and forgets everything at the end."""
+    from moto.server import ThreadedMotoServer
+    from pyarrow import fs
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = ThreadedMotoServer(host, port, verbose=False)
+    running.start()
+    try:
+        host, port = running.get_host_and_port()
+        endpoint = f"{host}:{port}"
+        fs.S3FileSystem(
+            endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True
+        ).create_dir("kept")
+        yield endpoint
+    finally:
+        running.stop()
+
+
+def upload(endpoint: str, folder: Path, prefix: str | None = None) -> str:
+    """Copy a folder into the bucket; the address of the copy."""
+    from pyarrow import fs
+
+    target = address(endpoint, prefix=prefix)
+    there = object_store.parse("data.path", target)
+    fs.copy_files(str(folder), there.path, destination_filesystem=object_store.connected(there))
+    return target
+
+
+def address(endpoint: str, bucket: str = "kept", prefix: str | None = None) -> str:
+    """The address of a prefix that nobody else uses, or of the one that is given."""
+    options = f"endpoint_override={endpoint}&region=us-east-1&scheme=http"
+    return f"s3://{bucket}/{prefix or uuid4().hex}?{options}"
+
+
+def prefix_of(given: str) -> str:
+    """The prefix in an address."""
+    return object_store.parse("address", given).prefix
+
+
+def through(endpoint: str, given: str) -> str:
+    """The address of the same place, reached by way of another endpoint."""
+    return address(endpoint, prefix=prefix_of(given))
+
+
+class Cable:
+    """A port that passes everything on to a server, until `sent`, told of every piece beforehand, raises OSError.
+
+    From then on the cable is cut: what was open is closed, and nothing gets through any more.
+    """
+
+    def __init__(self, endpoint: str, sent: Callable[[bytes], None]) -> None:
+        """`sent` is called with every piece of bytes on its way to the server, from one thread at a time."""
+        host, port = endpoint.split(":")
+        self._to, self._sent = (host, int(port)), sent
+        self._turn = threading.Lock()
+        self._cut, self._done = False, threading.Event()
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "Cable":
+        """The cable is plugged in."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """And out again."""
+        self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Nothing gets through any more."""
+        self._cut = True
+        for end in self._open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+        self._done.set()
+
+    def mend(self) -> None:
+        """The cable has been cut; what is connected from now on gets through."""
+        assert self._done.wait(10)
+        self._done.clear()
+        self._cut = False
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if self._cut:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._to)
+                self._open += [near, far]
+                threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, forth: bool) -> None:
+        with suppress(OSError), source, target:
+            while piece := source.recv(65536):
+                if forth:
+                    try:
+                        with self._turn:
+                            self._sent(piece)
+                    except OSError:
+                        self.cut()
+                        return
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+if __name__ == "__main__":
+    os.environ.update(CREDENTIALS)
+    with server(sys.argv[1], int(sys.argv[2])) as here:
+        print(upload(here, Path(sys.argv[3]), Path(sys.argv[3]).name), flush=True)
+        threading.Event().wait()
