@@ -1,9 +1,9 @@
 """Who runs what in an object store: leases, objects that a run keeps renewing and that expire without it.
 
 An object store has no lock that dies with its process, so time has to tell who is dead. All else is exact: leases
-are won, renewed, taken over and released by conditional writes, of which the store carries out one and refuses the
-others. A free lease is an empty object, or none. Its age is the difference of two times that the object store itself
-gave, so that no machine's clock has to be right.
+are won, renewed, taken over and released by conditional writes. Of two such writes the store carries out one and
+refuses the other. A free lease is an empty object, or none. A lease's age is the difference of two times that the
+object store itself gave, so that no machine's clock has to be right.
 """
 
 import os

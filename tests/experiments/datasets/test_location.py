@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 
 from experiments import datasets
 from experiments.datasets import image_folder, location
+from experiments.object_store import RetryLimits
 from experiments.settings import InputError
 from tests.support import buckets
 from tests.support.command import command
@@ -131,11 +133,7 @@ def test_an_object_that_goes_or_changes_while_it_is_fetched(s3: str, local: Path
         catalogue.digests(range(16))
 
 
-def test_fetching_that_was_cut_off_goes_on_where_it_was(
-    s3: str, address: str, local: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(location, "TRIES", 1)
-    monkeypatch.setattr(location, "THREADS", 1)
+def test_fetching_that_was_cut_off_goes_on_where_it_was(s3: str, address: str, local: Path, cache: Path) -> None:
     left = SimpleNamespace(photos=5)
 
     def sent(piece: bytes) -> None:
@@ -144,16 +142,17 @@ def test_fetching_that_was_cut_off_goes_on_where_it_was(
             raise OSError("cut")
 
     with buckets.Cable(s3, sent) as cable:
-        through = images(buckets.through(cable.endpoint, address))
+        through = buckets.through(cable.endpoint, address)
+        bucket = location.origin(through, cache)
+        assert isinstance(bucket, location.Bucket)
         with pytest.raises(datasets.Unreached, match=r"^data\.path: s3://.*: cannot be read .*; nothing answers"):
-            datasets.describe(through, cache)
+            replace(bucket, threads=1, limits=RetryLimits(retries=0)).fetch(NAMES)
         assert len(fetched(cache)) == 5
         cable.mend()
         left.photos = 16
         calls: list[tuple[int, int]] = []
-        assert datasets.describe(through, cache, lambda *call: calls.append(call)) == datasets.describe(
-            images(local), cache
-        )
+        description = datasets.describe(images(through), cache, lambda *call: calls.append(call))
+        assert description == datasets.describe(images(local), cache)
     assert calls == [(done, 11) for done in range(1, 12)]
 
 
