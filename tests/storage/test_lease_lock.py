@@ -15,6 +15,7 @@ from orchestrator.storage.lease_lock import Holder, Leases, LeaseTimes
 from orchestrator.storage.object_store import ConflictError, ObjectFiles, opened
 from orchestrator.storage.store import Store
 from tests.support import buckets, engine
+from tests.support.buckets import held
 from tests.support.rows import row
 
 SHORT = LeaseTimes(renewed=0.1, expires=3.0)
@@ -26,12 +27,6 @@ ELSEWHERE = Holder("00", "process 7 on elsewhere", "another boot pid 7 1")
 def files(s3: str) -> ObjectFiles:
     """An empty prefix in a bucket."""
     return opened(buckets.address(s3))
-
-
-def held(files: ObjectFiles) -> list[str]:
-    """The leases that are not free."""
-    infos = files.infos("lock").items()
-    return sorted(name for name, info in infos if info.size and name != "clock")
 
 
 def lock_and_die(address: str) -> None:
@@ -156,7 +151,7 @@ def test_a_lease_that_cannot_be_read_is_held_until_it_expires(files: ObjectFiles
 
 
 def contend(address: str, locks: int, results: str) -> None:
-    """Try to hold each of so many sweeps once, in an order of this process's own; write down those that were won."""
+    """Try to hold each of so many sweeps once, in a drawn order; write down those that were won."""
     files = opened(address)
     drawn = random.Random(os.getpid())
     runs = Leases(files, LockTimes(look=0.0))
