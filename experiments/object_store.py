@@ -214,7 +214,7 @@ def _s3(address: Address, limits: RetryLimits) -> "S3Store":
         "disable_bulk_delete": True,  # not every S3 server knows it
     }
     if host:
-        config["aws_endpoint_url_s3"] = f"{scheme}://{host}"
+        config["aws_endpoint_url_s3"] = f"{scheme}://{host.rstrip('/')}"
     credentials = _aws_credentials()
     if credentials is None:
         config["skip_signature"] = True

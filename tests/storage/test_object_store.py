@@ -313,8 +313,8 @@ def test_credentials_come_from_where_awss_own_tools_look(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = {"Version": 1, "AccessKeyId": "process", "SecretAccessKey": "p"}
-    (tmp_path / "answer.json").write_text(json.dumps(given))
+    answer = {"Version": 1, "AccessKeyId": "process", "SecretAccessKey": "p"}
+    (tmp_path / "answer.json").write_text(json.dumps(answer))
     (tmp_path / "credentials").write_text(
         "[default]\naws_access_key_id=default\naws_secret_access_key=d\n"
         "[other]\naws_access_key_id=other\naws_secret_access_key=o\n"
@@ -369,3 +369,11 @@ def test_where_nobody_tells_the_region_a_mend_is_named() -> None:
         AddressError, match=r"its region cannot be found out \(.*refused.*\); .* or set AWS_REGION"
     ):
         bucket_region(parse("--results", "s3://photos/a"), "http://127.0.0.1:1")
+
+
+def test_an_address_names_another_endpoint_than_the_environment(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3}/")
+    ObjectFiles(parse("--results", "s3://kept/environment")).probe()
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    ObjectFiles(parse("--results", buckets.address(s3))).probe()

@@ -118,6 +118,27 @@ def test_what_macos_leaves_and_what_is_hidden_is_no_image(s3: str, local: Path, 
     assert datasets.describe(images(buckets.upload(s3, local)), cache).train == 12
 
 
+def test_an_empty_object_with_a_folders_name_is_that_folder(s3: str, local: Path, cache: Path) -> None:
+    """Amazon's console makes one for every new folder, and an empty folder is a class like any other."""
+    address = buckets.upload(s3, local)
+    prefix, client = buckets.prefix_of(address), buckets.client(s3)
+    for name in ("", "cat/", "fox/"):
+        client.put_object(Bucket="kept", Key=f"{prefix}/{name}", Body=b"")
+    (local / "fox").mkdir()
+    bucket = location.origin(address, cache)
+    assert bucket.look() == location.origin(str(local), cache).look() == ([], ["cat", "dog", "fox"])
+    assert datasets.describe(images(address), cache) == datasets.describe(images(local), cache)
+
+
+def test_a_name_that_no_file_could_have_is_named(s3: str, address: str, cache: Path) -> None:
+    key = f"{buckets.prefix_of(address)}/cat//9.png"
+    buckets.client(s3).put_object(Bucket="kept", Key=key, Body=b"")
+    with pytest.raises(
+        datasets.Unreached, match=r"cannot be listed \(.*cat//9\.png.*\); rename or delete that object"
+    ):
+        datasets.describe(images(address), cache)
+
+
 def test_a_broken_photo_is_named_by_its_address(s3: str, local: Path, cache: Path) -> None:
     (local / "cat/3.png").write_text("not an image")
     with pytest.raises(InputError, match=r"1 of 16 images .*: s3://kept/\w+/cat/3\.png \(no JPEG"):
