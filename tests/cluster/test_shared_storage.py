@@ -14,7 +14,7 @@ PROGRAM = """
 import os, sys
 import ray
 from ray.cluster_utils import Cluster
-from orchestrator import sharing
+from orchestrator.cluster import shared_storage as sharing
 from orchestrator.storage.store import Store
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

@@ -51,14 +51,14 @@ def client(endpoint: str) -> Any:
     return boto3.client("s3", endpoint_url=f"http://{endpoint}", region_name="us-east-1")
 
 
-def upload(endpoint: str, folder: Path, prefix: str | None = None) -> str:
+def upload(endpoint: str, folder: Path | str, prefix: str | None = None) -> str:
     """Copy a folder into the bucket; the address of the copy."""
     import obstore
 
     target = address(endpoint, prefix=prefix)
     place = object_store.parse("data.path", target)
     store = object_store.connected(place)
-    for file in (path for path in folder.rglob("*") if path.is_file()):
+    for file in (path for path in Path(folder).rglob("*") if path.is_file()):
         obstore.put(store, f"{place.prefix}/{file.relative_to(folder)}", file.read_bytes())
     return target
 
