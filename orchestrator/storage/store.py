@@ -81,10 +81,10 @@ class Histories:
 class Store:
     """Records and checkpoints under one results folder."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, locks: file_lock.SweepLocks | None = None) -> None:
         """The store in `files`. Raises DamagedError when another version of this program wrote it."""
         self.files = files
-        self._runs = file_lock.runs_in(files)
+        self._runs = locks or file_lock.runs_in(files)
         self._good = VerifiedFiles(files, self._runs.check)
         try:
             written = _json_object(files.read(FORMAT_FILE))["format"]
