@@ -52,10 +52,11 @@ class ObjectState:
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object's size in bytes; `modified` in nanoseconds of the object store's clock."""
+    """An object's size in bytes; `modified` in nanoseconds of the object store's clock; its e-tag, "" for none."""
 
     size: int
     modified: int
+    e_tag: str
 
 
 def files_at(results: str) -> Files:
@@ -198,6 +199,14 @@ class ObjectFiles:
         # An object `folder/`, which some tools make, comes back as `folder`.
         return {item["path"].rpartition("/")[2]: _info(item) for item in objects if item["path"] != key}
 
+    def versions(self, folder: str) -> dict[str, str]:
+        """The e-tag of each file right below `folder`, by name."""
+        return {name: info.e_tag for name, info in self.infos(folder).items()}
+
+    def version(self, name: str) -> str:
+        """The file's e-tag; empty where there is no file."""
+        return self._head(name).e_tag
+
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
         return sorted(path.rpartition("/")[2] for path in self._list("")["common_prefixes"])
@@ -224,7 +233,7 @@ class ObjectFiles:
             with self._explained(name, "looked at"):
                 return _info(obstore.head(self._store, self._key(name)))
         except FileNotFoundError:
-            return ObjectInfo(0, 0)
+            return ObjectInfo(0, 0, "")
 
     def _list(self, folder: str) -> "ListResult[Sequence[ObjectMeta]]":
         import obstore
@@ -291,4 +300,5 @@ class ObjectFiles:
 
 
 def _info(meta: "ObjectMeta") -> ObjectInfo:
-    return ObjectInfo(meta["size"], object_store.nanoseconds(meta["last_modified"]))
+    modified = object_store.nanoseconds(meta["last_modified"])
+    return ObjectInfo(meta["size"], modified, meta["e_tag"] or "")
