@@ -23,6 +23,11 @@ class Check:
     fix: str = ""
     stops: bool = False
 
+    @property
+    def line(self) -> str:
+        """The check in one line."""
+        return f"{self.state}: {self.name}: {self.finding}; {self.fix}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:

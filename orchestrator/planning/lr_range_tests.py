@@ -35,7 +35,7 @@ _DECIDES = ("data", "model", "batch_size", "precision", "deterministic", "resour
 
 
 @dataclass(frozen=True)
-class Test:
+class LrRangeTest:
     """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
 
     `label` names it for people; `fingerprint` is that of the data, `conditions` are those of the key. `curve` is
@@ -78,7 +78,7 @@ class Test:
         return float(f"{self.reading.suggestions[self.ramp.suggestion]:.3g}")
 
 
-def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, Test], list[CorruptFile]]:
+def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, LrRangeTest], list[CorruptFile]]:
     """The tests that the sweep's `auto` rates ask for, by the label of the recipe; and damaged curves."""
     recipes = [recipe for recipe in grid.recipes(sweep) if recipe.auto]
     return _tests(recipes, sweep, root_facts, store) if recipes else ({}, [])
@@ -86,7 +86,7 @@ def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str,
 
 def of_optimizers(
     sweep: Sweep, root_facts: RootFacts, store: Store, optimizer: str | None = None
-) -> tuple[list[Test], list[CorruptFile]]:
+) -> tuple[list[LrRangeTest], list[CorruptFile]]:
     """The test of every optimizer (or of one, by label) at every point of the grid that matters to it."""
     require_sweep_name(sweep.name)
     if optimizer is not None and optimizer not in sweep.optimizers:
@@ -96,18 +96,18 @@ def of_optimizers(
     return distinct(tests.values()), damaged
 
 
-def distinct(tests: Iterable[Test]) -> list[Test]:
+def distinct(tests: Iterable[LrRangeTest]) -> list[LrRangeTest]:
     """Each test once, in order."""
     return list({test.key: test for test in tests}.values())
 
 
 def _tests(
     recipes: Iterable[Recipe], sweep: Sweep, root_facts: RootFacts, store: Store
-) -> tuple[dict[str, Test], list[CorruptFile]]:
+) -> tuple[dict[str, LrRangeTest], list[CorruptFile]]:
     ramp, seed = sweep.range_test, sweep.seeds[0]
     curves, damaged = store.read_range_tests()
-    found: dict[str, Test] = {}
-    by_key: dict[str, Test] = {}
+    by_label: dict[str, LrRangeTest] = {}
+    by_key: dict[str, LrRangeTest] = {}
     for recipe in recipes:
         facts = root_facts.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
         root = epoch_chain.root_key({**facts, "seed": seed, "range_test": FORMAT})
@@ -116,12 +116,14 @@ def _tests(
             axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
             label = grid.label(recipe.optimizer_label, axes)
             fingerprint, conditions = root_facts.description(recipe).fingerprint, root_facts.conditions(recipe)
-            by_key[key] = Test(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
-        found[recipe.label] = by_key[key]
-    return found, damaged
+            by_key[key] = LrRangeTest(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
+        by_label[recipe.label] = by_key[key]
+    return by_label, damaged
 
 
-def answered(trials: Sequence[Trial], tests: Mapping[str, Test]) -> tuple[list[Trial], dict[str, str]]:
+def answered(
+    trials: Sequence[Trial], tests: Mapping[str, LrRangeTest]
+) -> tuple[tuple[Trial, ...], Mapping[str, str]]:
     """The trials with numbers for `auto`; and those whose number is provisional, with the key of their test.
 
     `tests` are those of `needed`. Raises InputError where a curve has no usable region.
@@ -138,7 +140,7 @@ def answered(trials: Sequence[Trial], tests: Mapping[str, Test]) -> tuple[list[T
         if not test.curve:
             provisional[trial.id] = test.key
         result.append(Trial(trial.id, recipes[id(recipe)], trial.seed))
-    return result, provisional
+    return tuple(result), provisional
 
 
 def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:

@@ -6,6 +6,7 @@ old file or the new one, never a part of one.
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from experiments.files import atomic_write, sync_folder
 from experiments.settings import InputError
 
 TEMPORARY = ".tmp-"
+UNSETTLED = 2_000_000_000
+"""Nanoseconds in which a file may be written twice and show the same time: some file systems count in seconds."""
 LONGEST_PATH = 3500
 """Bytes in the path of a folder; what lies below it has longer ones, and systems end at 4,096."""
 
@@ -68,8 +71,14 @@ class Files(Protocol):
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
 
-    def times(self, folder: str) -> dict[str, int]:
-        """When each file right below `folder` was written, in nanoseconds; nothing if it is not there."""
+    def versions(self, folder: str) -> dict[str, str]:
+        """The version of each file right below `folder`, by name; nothing if the folder is not there."""
+
+    def version(self, name: str) -> str:
+        """A text that another write of `name` changes: equal versions mean equal content.
+
+        Empty where the file does not exist, and where the file system cannot tell two writes apart yet.
+        """
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
@@ -179,13 +188,27 @@ class LocalFiles:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
         return sorted(entry.name for entry in self._entries(folder) if entry.name.endswith(suffix))
 
-    def times(self, folder: str) -> dict[str, int]:
-        """When each file right below `folder` was written, in nanoseconds."""
-        result = {}
-        for entry in self._entries(folder):
-            with contextlib.suppress(FileNotFoundError):
-                result[entry.name] = entry.stat().st_mtime_ns
-        return result
+    def versions(self, folder: str) -> dict[str, str]:
+        """The version of each file right below `folder`, by name."""
+        return {entry.name: self.version(f"{folder}/{entry.name}") for entry in self._entries(folder)}
+
+    def version(self, name: str) -> str:
+        """The file's inode, size and times; empty for a file of the last two seconds and for none.
+
+        The file is opened: only then does a network file system ask its server for the size and the times.
+        """
+        now = time.time_ns()
+        try:
+            descriptor = os.open(self.path(name), os.O_RDONLY)
+        except OSError:
+            return ""
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if now - status.st_mtime_ns < UNSETTLED:
+            return ""
+        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""

@@ -4,6 +4,7 @@ There is no rename there and none is needed: an object appears whole when its up
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from uuid import uuid4
 from experiments import object_store
 from experiments.object_store import LOOKS, TRIES, Address, AddressError, connected, is_address, parse
 from experiments.settings import InputError
-from orchestrator.storage.filesystem import Files, LocalFiles, StoreError
+from orchestrator.storage.filesystem import UNSETTLED, Files, LocalFiles, StoreError
 
 T = TypeVar("T")
 
@@ -113,6 +114,17 @@ class ObjectFiles:
 
         return {i.base_name: i.mtime_ns or 0 for i in self._list(folder) if i.type == FileType.File}
 
+    def versions(self, folder: str) -> dict[str, str]:
+        """The version of each file right below `folder`, by name."""
+        from pyarrow.fs import FileType
+
+        now = time.time_ns()
+        return {i.base_name: _version(i, now) for i in self._list(folder) if i.type == FileType.File}
+
+    def version(self, name: str) -> str:
+        """The file's size and time; empty for a file of the last two seconds and for none."""
+        return _version(self._info(name), time.time_ns())
+
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
         from pyarrow.fs import FileType
@@ -184,6 +196,11 @@ class ObjectFiles:
                 yield
         except AddressError as error:
             raise StoreError(str(error)) from None
+
+
+def _version(info: Any, now: int) -> str:
+    settled = info.mtime_ns is not None and now - info.mtime_ns >= UNSETTLED
+    return f"{info.size}-{info.mtime_ns}" if settled else ""
 
 
 def _uninterrupted(function: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ import pytest
 from experiments import numerics
 from experiments.settings import InputError
 from orchestrator.cluster.conditions import Conditions, conditions, require_conditions, require_device, source_hash
-from orchestrator.execution import run
+from orchestrator.execution.run import carry_out
 from orchestrator.planning import plan
 from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.storage.filesystem import StoreError
@@ -109,7 +109,7 @@ def test_a_worker_under_other_conditions_trains_nothing(
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16" if not changes else "")
     made = plan.make(small(**changes), store)
     with store.lock("small"), pytest.raises(StoreError, match=words):
-        run.run(made, store, Silent())
+        carry_out(made, store, Silent())
     assert store.history("small")[0] == {}
 
 
@@ -117,6 +117,6 @@ def test_a_worker_under_other_conditions_trains_nothing(
 def test_on_hardware_that_does_not_matter_everybody_trains(store: Store) -> None:
     made = plan.make(small(resources={"hardware": "any"}), store)
     with store.lock("small"):
-        assert run.run(made, store, Silent()).trained == 32
+        assert carry_out(made, store, Silent()).trained == 32
     exact = plan.make(small(), store)
     assert exact.epochs.known == 0

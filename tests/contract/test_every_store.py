@@ -116,10 +116,8 @@ def test_a_checkpoint_without_its_manifest_is_absent_and_cleared_away(store: Sto
     assert store.files.names("checkpoints") == []
 
 
-def test_many_finished_histories_become_one_file_and_read_the_same(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 20)
+def test_many_finished_histories_become_one_file_and_read_the_same(place: str) -> None:
+    store = Store.at(place, compact_above=20)
     count = 20 + 3
     for number in range(count):
         store.write_history("s", f"t{number}", [row(f"t{number}", 0), row(f"t{number}", 1)])
@@ -179,10 +177,8 @@ def test_failures_and_notes_are_kept_until_cleared(store: Store) -> None:
     assert store.failures("s") == {}
 
 
-def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
+def test_a_superseded_trial_does_not_come_back_from_a_merged_file(place: str) -> None:
+    store = Store.at(place, compact_above=2)
     for trial_id in ("a", "b"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
     store.compact("s", {"a", "b"})
@@ -195,10 +191,8 @@ def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
     assert "a:0" in history.EpochIndex(store.read_all()[0].everything())
 
 
-def test_merging_keeps_the_rows_of_trials_that_are_not_finished(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
+def test_merging_keeps_the_rows_of_trials_that_are_not_finished(place: str) -> None:
+    store = Store.at(place, compact_above=2)
     for trial_id in ("a", "b"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
     store.compact("s", {"a", "b"})
@@ -283,9 +277,9 @@ def test_cleaning_frees_what_nobody_holds(store: Store) -> None:
     assert len(store.checkpoints()) == 4
     needed = small(epochs=2, seeds=[0], schedules={"constant": {}})
     with store.lock("small"):
-        count, freed = checkpoint_retention.clean(plan.make(needed, store), store)
-    assert count == 4 - len(store.checkpoints()) > 0
-    assert freed > 0
+        freed = checkpoint_retention.clean(plan.make(needed, store), store)
+    assert freed.checkpoints == 4 - len(store.checkpoints()) > 0
+    assert freed.bytes > 0
     engine.assert_whole(needed, store)
 
 
@@ -294,7 +288,7 @@ def test_a_sweep_under_ray_stops_goes_on_and_ends_as_everywhere(store: Store, tm
     schedules = {"constant": {}, "step": {"every": 2}}
     first, _ = run(small(epochs=2, schedules=schedules), store)
     outcome, after = run(small(schedules=schedules), store)
-    assert (first.trained, outcome.trained, outcome.again, outcome.failed) == (4 * 2, 8 * 2, 0, {})
+    assert (first.trained, outcome.trained, outcome.recomputed, outcome.failed) == (4 * 2, 8 * 2, 0, {})
     assert after.unfinished == ()
     engine.assert_whole(small(schedules=schedules), store)
     calm = Store.at(str(tmp_path / "calm"))

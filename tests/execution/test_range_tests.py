@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.execution import range_tests, run
+from orchestrator.execution import range_tests
+from orchestrator.execution.run import run_sweep
 from orchestrator.planning import lr_range_tests, plan
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.root_key import RootFacts
@@ -64,10 +65,10 @@ def test_a_sweep_with_found_rates_trains_and_says_where_they_come_from(store: St
 
     sweep = small(**AUTO)
     after = measured(sweep, store)
-    with store.lock(sweep.name):
-        outcome = run.run(after, store, Silent())
+    outcome = run_sweep(sweep, store, Silent())
     assert (outcome.trained, outcome.failed) == (48, {})
-    comparison = status.comparison(plan.make(sweep, store), store)
+    assert outcome.plan.tests == after.tests
+    comparison = status.comparison(outcome.plan, store)
     assert any("learning rate of sgd was found by a range test of 200 steps" in note for note in comparison.notes)
 
 

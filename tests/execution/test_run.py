@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.execution.run import carry_out
+from orchestrator.planning import plan
 from orchestrator.storage.store import Store
 from tests.support.runs import numbers, run
 from tests.support.silent import Silent
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 def test_a_run_records_every_epoch_and_its_best_model(store: Store) -> None:
     listener = Silent()
     outcome, after = run(small(), store, listener=listener)
-    assert (outcome.trained, outcome.again, outcome.failed) == (32, 0, {})
+    assert (outcome.trained, outcome.recomputed, outcome.failed) == (32, 0, {})
     assert set(listener.endings.values()) == {"completed"}
     assert after.epochs.known == after.epochs.total == 32
     rows = numbers(store)
@@ -133,10 +135,13 @@ def test_a_checkpoint_that_is_gone_is_computed_again(store: Store) -> None:
     for key in store.checkpoints():
         store.delete_checkpoint(key)
     outcome, _ = run(small(schedules={"constant": {}}, epochs=5), store)
-    assert (outcome.trained, outcome.again) == (4 * 5, 4 * 4)
+    assert (outcome.trained, outcome.recomputed) == (4 * 5, 4 * 4)
     assert store.notes("small") == {}
 
 
 def test_a_trainer_that_is_not_there_is_a_reason_not_a_crash(store: Store) -> None:
-    outcome, _ = run(small(trainer="tests.support.fakes:NoTrainer"), store)
+    made = plan.make(small(trainer="tests.support.fakes:NoTrainer"), store)
+    with store.lock("small"):
+        outcome = carry_out(made, store, Silent())
+    assert len(outcome.failed) == 8
     assert all("tests.support.fakes:NoTrainer" in reason for reason in outcome.failed.values())
