@@ -8,7 +8,7 @@ from experiments.datasets import Description
 from experiments.models import vgg
 from experiments.optimizers.optimizer import Optimizer
 from experiments.training.microbatches import CHUNK_BYTES
-from experiments.training.trainer import PROGRAMS
+from experiments.training.trainer import TRAIN_STEPS
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.spec.trials import Recipe
@@ -127,13 +127,13 @@ def memory(plan: Plan, recipe: Recipe) -> int:
     256, SGD and Adam. On a GPU weights and activations are on the device, and the machine itself needs less.
     """
     description = plan.root_facts.description(recipe)
-    images = plan.root_facts.division(recipe).part
+    images = plan.root_facts.division(recipe).microbatch
     outputs = sum(layer.outputs for layer in layers(recipe.settings.model, description.shape))
     weights = FLOAT * _parameters(plan, recipe)
     others = {
         repr(replace(t.recipe.optimizer, learning_rate=0.0, decay=0.0)): t.recipe.optimizer for t in plan.trials
     }
-    warm = sum(sorted((slots(optimizer) for optimizer in others.values()), reverse=True)[1:PROGRAMS])
+    warm = sum(sorted((slots(optimizer) for optimizer in others.values()), reverse=True)[1:TRAIN_STEPS])
     moving = 3 * min(CHUNK_BYTES, _images(description))
     return int(
         PROCESS

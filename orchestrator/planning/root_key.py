@@ -92,7 +92,7 @@ class RootFacts:
             "model": equivalence.model(settings.model),
             "optimizer": equivalence.optimizer(recipe.optimizer, settings.precision, cycles_momentum, whole),
             "batch_size": divided.batch,
-            "part_size": divided.part,
+            "part_size": divided.microbatch,
             "deterministic": deterministic,
         }
 
