@@ -17,7 +17,7 @@ from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.storage.filesystem import StoreError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Conditions:
     """What decides a trial's numbers besides its settings and the versions of the libraries.
 
@@ -53,8 +53,9 @@ def conditions(trainer: str, gpu: bool, hardware: str | None = None) -> Conditio
 
     `hardware` replaces this machine's line. Raises InputError for a trainer without a source.
     """
-    name, line = backend(), hardware or numerics.hardware(gpu)
-    return Conditions(_identity(trainer), name, line, numerics.environment(os.environ, name, line, gpu))
+    backend_name, line = backend(), hardware or numerics.hardware(gpu)
+    variables = numerics.environment(os.environ, backend_name, line, gpu)
+    return Conditions(trainer=_identity(trainer), backend=backend_name, hardware=line, environment=variables)
 
 
 def _identity(trainer: str) -> str:

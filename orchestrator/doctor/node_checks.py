@@ -116,11 +116,12 @@ def _with_kind(inspection: Inspection, gpu: bool) -> list[NodeInfo]:
 def _conditions_on(node: NodeInfo, gpu: bool, expected: Conditions | None = None) -> Conditions:
     """A node's conditions, with the trainer and the backend `expected`: workers check those themselves."""
     facts = node.facts["numerics"]
-    trainer, name = (expected.trainer, expected.backend) if expected else ("", backend())
+    trainer, backend_name = (expected.trainer, expected.backend) if expected else ("", backend())
     hardware: str = facts["gpu" if gpu else "processor"]
     if expected and expected.hardware == numerics.ANY:
         hardware = numerics.ANY
-    return Conditions(trainer, name, hardware, numerics.environment(facts["variables"], name, hardware, gpu))
+    variables = numerics.environment(facts["variables"], backend_name, hardware, gpu)
+    return Conditions(trainer=trainer, backend=backend_name, hardware=hardware, environment=variables)
 
 
 def _assignments(variables: Mapping[str, str]) -> str:

@@ -18,12 +18,13 @@ from orchestrator.storage.store import Store
 from tests.support.silent import Silent
 from tests.support.sweeps import small
 
-HERE = "built-in", "tensorflow", "x86_64 avx2"
+HERE = {"trainer": "built-in", "backend": "tensorflow", "hardware": "x86_64 avx2"}
 
 
 def test_what_is_other_is_said_in_words() -> None:
-    here = Conditions(*HERE, {"TF_ENABLE_ONEDNN_OPTS": "false", "ONEDNN_MAX_CPU_ISA": "AVX"})
-    there = Conditions("Mine 12ab", "jax", "x86_64 avx", {"ONEDNN_MAX_CPU_ISA": "AVX"})
+    limit = {"ONEDNN_MAX_CPU_ISA": "AVX"}
+    here = Conditions(**HERE, environment={"TF_ENABLE_ONEDNN_OPTS": "false", **limit})
+    there = Conditions(trainer="Mine 12ab", backend="jax", hardware="x86_64 avx", environment=limit)
     assert here.differences(here) == []
     assert here.differences(there) == [
         "trainer built-in, not Mine 12ab",
@@ -34,7 +35,7 @@ def test_what_is_other_is_said_in_words() -> None:
 
 
 def test_a_gpu_that_nobody_can_tell_is_like_no_other() -> None:
-    untold = Conditions("built-in", "tensorflow", "no GPU of one kind (A and B)", {})
+    untold = Conditions(**HERE | {"hardware": "no GPU of one kind (A and B)"}, environment={})
     assert untold.differences(untold)
 
 
