@@ -144,7 +144,7 @@ def _flags(value: str) -> str:
     return " ".join(f"{name}={flags[name]}" for name in sorted(flags) if not name.startswith("--xla_dump_"))
 
 
-def look() -> dict[str, Any]:
+def collect() -> dict[str, Any]:
     """Plain values: this machine's `processor`, its `gpu`, and the `variables` that may decide numbers."""
     variables = {name: os.environ[name] for name in deciding(os.environ)}
     return {"processor": processor(), "gpu": accelerator(), "variables": variables}

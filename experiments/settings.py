@@ -39,8 +39,17 @@ def last_line(error: BaseException) -> str:
     >>> last_line(ValueError("a\nb"))
     'ValueError: b'
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return one_line(f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
+    line = last_line_of(str(error))
+    return one_line(f"{type(error).__name__}: {line}" if line else type(error).__name__)
+
+
+def last_line_of(text: str) -> str:
+    r"""The last line of `text` that is not blank, without its margins; empty where there is none.
+
+    >>> last_line_of("a\n b\n\n")
+    'b'
+    """
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> InputError:

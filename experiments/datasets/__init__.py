@@ -5,7 +5,7 @@ node into a memory-mapped uint8 file. `order` and `augment` give an epoch's batc
 """
 
 from experiments.datasets.dataset import Dataset, Description, describe, load
-from experiments.datasets.location import Unreached, origin
+from experiments.datasets.location import Unreached, locate
 from experiments.datasets.registry import SOURCES, Source
 from experiments.datasets.settings import Augmentation, Data, check
 from experiments.datasets.shuffling import augment, order
@@ -24,6 +24,6 @@ __all__ = [
     "check",
     "describe",
     "load",
+    "locate",
     "order",
-    "origin",
 ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.datasets.content_hashes import content_hashes
 from experiments.datasets.image_decoding import resized
-from experiments.datasets.location import Location, origin
+from experiments.datasets.location import Location, locate
 from experiments.datasets.source import Progress
 from experiments.settings import InputError
 
@@ -74,8 +74,8 @@ class Cifar:
 
 def survey(path: str | None, cache: Path) -> Cifar:
     """Every training image under `path`. Raises InputError for a missing, truncated or foreign file."""
-    root = origin(path or "", cache)
-    files, folders = root.look()
+    root = locate(path or "", cache)
+    files, folders = root.entries()
     missing = [file for file in FILES if file not in files]
     if missing:
         inner = "cifar-10-batches-bin"

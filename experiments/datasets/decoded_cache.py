@@ -3,7 +3,6 @@
 import hashlib
 import io
 import math
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Generator
@@ -16,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.datasets.cache_files import FULL, locked, sync_folder
+from experiments.datasets.cache_files import FULL, locked
 from experiments.datasets.source import Progress, few
+from experiments.files import replacing, sync_folder
 from experiments.settings import InputError
 
 Pixels = NDArray[np.uint8]
@@ -37,34 +37,33 @@ def decoded_once(
 ) -> Pixels:
     """The images in `path` (.npy), uint8 `shape` = [N, H, W, C], memory-mapped read-only.
 
-    Where they are missing or damaged, `image(n)` gives each one and `place(n)` says where it came from.
-    Several processes may ask at once: one decodes, the others wait. `progress(done, total)` is called while
-    decoding. Raises InputError for images that cannot be decoded (all are counted, some named) and for lack
-    of disk space.
+    Where they are missing or damaged, `image(n)` decodes each one and `place(n)` names its source. Of several
+    processes at once, one decodes and the others wait; `progress(done, total)` is called while decoding. Raises
+    InputError for images that cannot be decoded (all are counted, some named) and for lack of disk space.
     """
-    found = _opened(path, shape)
-    if found is not None:
-        return found
+    images = _opened(path, shape)
+    if images is not None:
+        return images
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(path.with_suffix(".lock")))
         except OSError as error:
-            raise _unkept(path, error) from None
-        found = _opened(path, shape)
-        if found is None:
+            raise _unwritable(path, error) from None
+        images = _opened(path, shape)
+        if images is None:
             _write(path, shape, _chunks(shape, image, place, threads, progress))
-            found = _opened(path, shape)
-    if found is None:
+            images = _opened(path, shape)
+    if images is None:
         raise InputError(f"data: {path} does not read back as it was written; check this disk")
-    return found
+    return images
 
 
 def _opened(path: Path, shape: Shape) -> Pixels | None:
     try:
         expected = _sidecar(path).read_text(errors="replace")
         stat = path.stat()
-        if _sha256(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) != expected:
+        if _sha256_of_file(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) != expected:
             return None
         images: Pixels = np.load(path, mmap_mode="r")
     except (OSError, ValueError):
@@ -72,9 +71,9 @@ def _opened(path: Path, shape: Shape) -> Pixels | None:
     return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
-# A warm worker opens the same gigabytes for trial after trial: it reads them through once.
+# A warm worker opens the same gigabytes for trial after trial, and reads them once.
 @lru_cache(maxsize=8)
-def _sha256(path: Path, *_unchanged: int) -> str:
+def _sha256_of_file(path: Path, *_unchanged: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -84,37 +83,27 @@ def _sidecar(path: Path) -> Path:
 
 
 def _write(path: Path, shape: Shape, chunks: Generator[Pixels, None, None]) -> None:
-    """Raises InputError for lack of disk space, leaving nothing. Only one process writes at a time.
+    """Write the file and its hash; only one process does at a time. Raises InputError, and leaves no file then.
 
-    The file is written in sequence and mapped afterwards: a full disk is an error here, but kills a process
-    that writes through a mapping.
+    The file is written in sequence and mapped afterwards: a full disk is an error here, but kills a process that
+    writes through a mapping.
     """
     temporary, temporary_seal = path.with_name(f"{path.name}.tmp"), path.with_name(f"{path.name}.sha256.tmp")
-    for useless in (path, temporary, temporary_seal):
-        useless.unlink(missing_ok=True)
+    for leftover in (path, temporary, temporary_seal):
+        leftover.unlink(missing_ok=True)
     if shutil.disk_usage(path.parent).free < _bytes(shape):
         raise _no_room(path, shape)
-    sha = hashlib.sha256()
+    digest = hashlib.sha256()
     try:
-        with closing(_blocks(shape, chunks)) as blocks, temporary.open("wb") as file:
-            for block in blocks:
-                sha.update(block)
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        with temporary_seal.open("w") as file_of_seal:
-            file_of_seal.write(sha.hexdigest())
-            file_of_seal.flush()
-            os.fsync(file_of_seal.fileno())
-        os.replace(temporary, path)
-        os.replace(temporary_seal, _sidecar(path))
+        with replacing(_sidecar(path), temporary_seal) as seal:
+            with closing(_blocks(shape, chunks)) as blocks, replacing(path, temporary) as file:
+                for block in blocks:
+                    digest.update(block)
+                    file.write(block)
+            seal.write(digest.hexdigest().encode())
         sync_folder(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        temporary_seal.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise (_no_room(path, shape) if error.errno in FULL else _unkept(path, error)) from None
-        raise
+    except OSError as error:
+        raise (_no_room(path, shape) if error.errno in FULL else _unwritable(path, error)) from None
 
 
 def _blocks(shape: Shape, chunks: Generator[Pixels, None, None]) -> Generator[bytes | memoryview, None, None]:
@@ -133,7 +122,7 @@ def _chunks(
     threads: int,
     progress: Progress | None,
 ) -> Generator[Pixels, None, None]:
-    """The images in order, several at a time. Raises InputError in the end if any was broken."""
+    """The images in order, several at a time. Raises InputError in the end for those that are broken."""
     step = max(1, min(64, CHUNK_BYTES // math.prod(shape[1:])))
     broken: list[str] = []
 
@@ -150,15 +139,15 @@ def _chunks(
     starts = iter(range(0, shape[0], step))
     pool = ThreadPoolExecutor(threads)
     try:
-        waiting = deque(pool.submit(chunk, start) for start in islice(starts, 2 * threads))
-        done = 0
-        while waiting:
-            pixels = waiting.popleft().result()
-            waiting.extend(pool.submit(chunk, start) for start in islice(starts, 1))
-            done += len(pixels)
+        tasks = deque(pool.submit(chunk, start) for start in islice(starts, 2 * threads))
+        decoded = 0
+        while tasks:
+            pixels = tasks.popleft().result()
+            tasks.extend(pool.submit(chunk, start) for start in islice(starts, 1))
+            decoded += len(pixels)
             yield pixels
             if progress is not None:
-                progress(done, shape[0])
+                progress(decoded, shape[0])
     finally:
         pool.shutdown(cancel_futures=True)
     if broken:
@@ -182,7 +171,7 @@ def _bytes(shape: Shape) -> int:
     return math.prod(shape) + 128
 
 
-def _unkept(path: Path, error: OSError) -> InputError:
+def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"data: cannot keep decoded images in {path.parent}: {error.strerror or error}; set SWEEP_CACHE to a "
         "folder that can be written"

@@ -1,8 +1,5 @@
-"""The 1,797 handwritten digits that scikit-learn carries, 8 x 8 pixels, ten classes (UCI, Alpaydin & Kaynak
-1998).
-"""
+"""The 1,797 handwritten digits of scikit-learn, 8 x 8 pixels, ten classes (UCI, Alpaydin & Kaynak 1998)."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from experiments.datasets.cache_files import read_sealed, write_sealed
 from experiments.datasets.image_decoding import resized
 from experiments.datasets.source import Progress
+from experiments.files import sha256
 
 SIDE = 8
 BRIGHTEST = 16
@@ -21,7 +19,7 @@ BRIGHTEST = 16
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """The digits as a catalogue; `pixels` uint8 [N, 8, 8, 1]."""
+    """The digits as an ImageSource; `pixels` uint8 [N, 8, 8, 1]."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -35,7 +33,7 @@ class Digits:
 
     def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
         """The sha256 (hex) of the pixels of each index in `used`."""
-        return [hashlib.sha256(self.pixels[index].tobytes()).hexdigest() for index in used]
+        return [sha256(self.pixels[index].tobytes()) for index in used]
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
         """One digit, uint8 [size, size, 1]."""
@@ -48,11 +46,11 @@ class Digits:
 
 def survey(path: str | None, cache: Path) -> Digits:
     """Every digit. The table is kept in `cache`, because importing scikit-learn takes more than a second."""
-    memory = cache / f"digits-{version('scikit-learn')}.bin"
-    content = read_sealed(memory)
+    cache_file = cache / f"digits-{version('scikit-learn')}.bin"
+    content = read_sealed(cache_file)
     if content is None:
         content = _from_sklearn()
-        write_sealed(memory, content)
+        write_sealed(cache_file, content)
     table = np.frombuffer(content, np.uint8).reshape(-1, SIDE * SIDE + 1)
     return Digits(table[:, 1:].reshape(-1, SIDE, SIDE, 1), table[:, 0].astype(np.int64))
 

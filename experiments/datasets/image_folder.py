@@ -1,6 +1,5 @@
 """A folder of photos: names as Kaggle ships them (`cat.0.jpg`), or one folder a class."""
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from experiments.datasets import regular_files
 from experiments.datasets.content_hashes import content_hashes
 from experiments.datasets.image_decoding import decoded
-from experiments.datasets.location import Location, origin
+from experiments.datasets.location import Location, locate
 from experiments.datasets.source import Progress, few
+from experiments.files import sha256
 from experiments.settings import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
@@ -28,7 +28,7 @@ SEARCHED = 200  # folders looked through for a better path after an error
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """The photos under `root` as a catalogue; `names` are relative to it, sorted."""
+    """The photos under `root` as an ImageSource; `names` are relative to it, sorted."""
 
     root: Location
     cache: Path
@@ -46,7 +46,7 @@ class Folder:
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
         """One photo, uint8 [size, size, 3]. Raises ValueError when the file is no longer what was hashed."""
         content = regular_files.read(self.root.folder / self.names[index])
-        if hashlib.sha256(content).hexdigest() != digest:
+        if sha256(content) != digest:
             raise ValueError("the file changed while it was being read")
         return decoded(content, size)
 
@@ -56,12 +56,12 @@ class Folder:
 
 
 def survey(path: str | None, cache: Path) -> Folder:
-    """Every photo under `path`, found by name only.
+    """Every photo under `path`, by the suffix of its name.
 
-    Raises InputError where there is no such folder, no image, a single class, or folders in folders; the
-    message names a folder further in that would do, if there is one.
+    Raises InputError where there is no such folder, no image, a single class, or folders in folders; the message
+    suggests a usable folder inside `path`, if there is one.
     """
-    root = origin(path or "", cache)
+    root = locate(path or "", cache)
     try:
         grouped = _grouped(root)
     except InputError as error:
@@ -76,9 +76,9 @@ def survey(path: str | None, cache: Path) -> Folder:
 
 def _grouped(root: Location) -> dict[str, list[str]]:
     """Class -> names of its images relative to `root`. Raises InputError."""
-    images, folders = _look(root)
-    inside = {folder: _look(root / folder) for folder in folders}
-    filled = [folder for folder, (found, _) in inside.items() if found]
+    images, folders = _images_and_folders(root)
+    contents = {folder: _images_and_folders(root / folder) for folder in folders}
+    filled = [folder for folder, (names, _) in contents.items() if names]
     if images and filled:
         raise InputError(
             f"data.path: {root} holds images as well as folders of images ({few(filled)}); "
@@ -87,8 +87,8 @@ def _grouped(root: Location) -> dict[str, list[str]]:
     if images:
         grouped = _by_name(images)
     else:
-        _refuse_deeper(root, inside)
-        grouped = {folder: [f"{folder}/{name}" for name in found] for folder, (found, _) in inside.items()}
+        _refuse_nested(root, contents)
+        grouped = {folder: [f"{folder}/{name}" for name in names] for folder, (names, _) in contents.items()}
     if not any(grouped.values()):
         raise InputError(f"data.path: no images in {root}; expected files ending in {', '.join(SUFFIXES)}")
     if len(grouped) == 1:
@@ -103,18 +103,18 @@ def _by_name(images: Sequence[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _refuse_deeper(root: Location, inside: dict[str, tuple[list[str], list[str]]]) -> None:
-    """Raises InputError where the folders in `root` are not classes, but hold classes themselves."""
-    for folder, (found, deeper) in inside.items():
-        holding = [name for name in deeper if any(_look(root / folder / name))]
-        if holding:
+def _refuse_nested(root: Location, contents: dict[str, tuple[list[str], list[str]]]) -> None:
+    """Raise InputError where the folders in `root` are not classes, but hold classes themselves."""
+    for folder, (images, folders) in contents.items():
+        nested = [name for name in folders if any(_images_and_folders(root / folder / name))]
+        if nested:
             raise InputError(
-                f"data.path: {root} holds folders in folders ({folder}/{holding[0]}); "
+                f"data.path: {root} holds folders in folders ({folder}/{nested[0]}); "
                 "expected one folder a class, with its images directly inside"
             )
-        if folder.lower().rstrip("0123456789") in PARTS and _has_kaggle_names(found):
+        if folder.lower().rstrip("0123456789") in PARTS and _has_kaggle_names(images):
             raise InputError(
-                f"data.path: {root / folder} holds names such as {found[0]}, "
+                f"data.path: {root / folder} holds names such as {images[0]}, "
                 f"so {folder!r} looks like a part of the data, not like a class"
             )
 
@@ -124,25 +124,25 @@ def _has_kaggle_names(images: Sequence[str]) -> bool:
     return len(kinds) > 1 and sum(kinds.values()) == len(images)
 
 
-def _look(folder: Location) -> tuple[list[str], list[str]]:
+def _images_and_folders(folder: Location) -> tuple[list[str], list[str]]:
     """Images and folders directly in `folder`, by name, sorted."""
-    files, folders = folder.look()
+    files, folders = folder.entries()
     return [name for name in files if name.lower().endswith(SUFFIXES)], folders
 
 
 def _better(root: Location) -> Location | None:
-    """A folder inside `root` that can be used as it stands: the nearest, and `train` before others."""
-    waiting = deque([root])
+    """A usable folder inside `root`: the nearest, and `train` before others."""
+    queue = deque([root])
     for _ in range(SEARCHED):
-        if not waiting:
+        if not queue:
             break
-        folder = waiting.popleft()
+        folder = queue.popleft()
         with suppress(InputError):
             if folder != root and min(map(len, _grouped(folder).values())) > 1:
                 return folder
         with suppress(InputError):
-            inner = _look(folder)[1]
-            waiting.extend(folder / name for name in sorted(inner, key=_train_first))
+            names = _images_and_folders(folder)[1]
+            queue.extend(folder / name for name in sorted(names, key=_train_first))
     return None
 
 

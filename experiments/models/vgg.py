@@ -16,6 +16,8 @@ from experiments.settings import InputError, Limit, checked, unknown
 CHANNELS = (64, 128, 256, 512, 512)
 DENSE = 4096
 SMALLEST_IMAGE = 32  # five halvings
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+"""The dtype policies of Keras that a network can have."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def dense(model: Model) -> int:
 def build(model: Model, input_shape: tuple[int, int, int], classes: int, precision: str = "float32") -> Any:
     """A keras.Model from images (float in 0..1, [B, H, W, C]) to probabilities (float32, [B, classes]).
 
-    `precision` is the Keras dtype policy of every layer but the last two, "logits" and "predictions", which
-    are float32 always. Its weights are the `initial_weights` of seed 0.
+    `precision`, one of PRECISIONS, is the policy of every layer but the last two, "logits" and "predictions",
+    which are float32 always. Its weights are the `initial_weights` of seed 0.
     """
     from keras import Input, layers
     from keras import Model as CompiledModel

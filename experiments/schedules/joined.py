@@ -53,7 +53,8 @@ def joined(t: Array, total: float, *, sequence: tuple[Any, ...]) -> Array:
     """The parts of `sequence` one after the other, as its row of the table of shapes has checked them.
 
     >>> parts = ({"warmup": {"epochs": 1.0, "start": 0.0}}, {"linear": {"epochs": "rest", "final": 0.2}})
-    >>> joined(shapes.times(2, 2), 2.0, sequence=parts).round(3).tolist()
+    >>> from experiments.schedules.decays import times
+    >>> joined(times(2, 2), 2.0, sequence=parts).round(3).tolist()
     [[0.0, 0.5], [1.0, 0.6]]
     """
     values = np.zeros_like(t)

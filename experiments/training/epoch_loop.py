@@ -1,4 +1,4 @@
-"""Running a compiled loop over an epoch's chunks, and what came of it."""
+"""Running a compiled loop over the chunks of an epoch, and its loss and accuracy."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.training.backends import Measured, Pending
+from experiments.training.backends import PendingSums, Sums
 from experiments.training.microbatches import Chunk, Microbatches
 
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """The sums of the parts that were computed, which are the first ones of `parts`."""
+    """The `sums` of the first of the `microbatches`, as many as were computed."""
 
-    parts: Microbatches
-    measured: Measured
+    microbatches: Microbatches
+    sums: Sums
 
     @property
     def images(self) -> int:
@@ -24,36 +24,36 @@ class Totals:
 
     @property
     def loss(self) -> float:
-        """The mean loss of an image; not finite where computing ended early."""
-        return float(self.measured.losses.sum(dtype=np.float64) / self.images)
+        """The mean loss of an image; not finite where the loop ended early."""
+        return float(self.sums.losses.sum(dtype=np.float64) / self.images)
 
     @property
     def accuracy(self) -> float:
         """The fraction of images that were classified correctly."""
-        return float(self.measured.correct.sum(dtype=np.float64) / self.images)
+        return float(self.sums.correct.sum(dtype=np.float64) / self.images)
 
     @property
     def by_step(self) -> NDArray[np.float32]:
-        """The mean loss of each batch of `parts`: float32 [steps], NaN for one that was not computed whole."""
-        every = self.parts.step - self.parts.step[0]
-        steps, count = every[: len(self._images)], int(every[-1]) + 1
-        losses = np.bincount(steps, self.measured.losses, count)
+        """The mean loss of each batch: float32 [steps], NaN for one that was not computed whole."""
+        batches = self.microbatches.step - self.microbatches.step[0]
+        steps, count = batches[: len(self._images)], int(batches[-1]) + 1
+        losses = np.bincount(steps, self.sums.losses, count)
         computed = np.bincount(steps, self._images, count)
-        whole = np.bincount(every, self.parts.sizes)
-        return np.where(computed == whole, losses / whole, np.nan).astype(np.float32)
+        sizes = np.bincount(batches, self.microbatches.sizes)
+        return np.where(computed == sizes, losses / sizes, np.nan).astype(np.float32)
 
     @property
     def _images(self) -> NDArray[np.int64]:
-        return self.parts.sizes[: len(self.measured.losses)]
+        return self.microbatches.sizes[: len(self.sums.losses)]
 
 
-def run(compute: Callable[[Chunk], Pending], chunks: Iterable[Chunk], parts: Microbatches) -> Totals:
-    """`compute` for all `chunks` of `parts`, or up to the first loss that is not finite.
+def run(compute: Callable[[Chunk], PendingSums], chunks: Iterable[Chunk], microbatches: Microbatches) -> Totals:
+    """`compute` for all `chunks` of `microbatches`, or up to the first loss that is not finite.
 
-    A chunk is gathered while the one before it may still be computing.
+    The next chunk is gathered while the backend may still be computing.
     """
-    results: list[Measured] = []
-    pending: Pending | None = None
+    results: list[Sums] = []
+    pending: PendingSums | None = None
     for chunk in chunks:
         if pending is not None:
             results.append(pending())
@@ -64,4 +64,4 @@ def run(compute: Callable[[Chunk], Pending], chunks: Iterable[Chunk], parts: Mic
     if pending is not None:
         results.append(pending())
     losses, correct = (np.concatenate(column) for column in zip(*results, strict=True))
-    return Totals(parts, Measured(losses, correct))
+    return Totals(microbatches, Sums(losses, correct))

@@ -1,4 +1,4 @@
-"""The values of a network and its optimizer: what they are called, how they are read, written and copied."""
+"""The values of a model and its optimizer: their names, reading, writing and copying."""
 
 import re
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from experiments.settings import InputError
 State = dict[str, NDArray[Any]]
 
 
-def named(network: Any, optimizer: Any) -> dict[str, Any]:
-    """Every Keras variable that decides how training goes on, by a name that is the same in every process.
+def training_variables(model: Any, optimizer: Any) -> dict[str, Any]:
+    """Every Keras variable on which the next epochs depend, by a name that is the same in every process.
 
-    They are the weights, moving statistics among them, then the optimizer's variables. Left out are the learning
-    rate and a cycled momentum, which each step sets, and the states of random layers, which each epoch sets.
+    First the weights, with moving statistics, then the optimizer's variables. Without the learning rate and a
+    cycled momentum, which each step sets, and the states of random layers, which each epoch sets.
     """
-    result = {f"model/{index:03d}/{_stable(v.path)}": v for index, v in enumerate(network.weights)}
+    variables = {f"model/{index:03d}/{_stable(v.path)}": v for index, v in enumerate(model.weights)}
     for index, variable in enumerate(optimizer.variables):
         if variable.name not in ("learning_rate", CYCLED):
-            result[f"optimizer/{index:03d}/{_stable(variable.path.rsplit('/', 1)[-1])}"] = variable
-    return result
+            variables[f"optimizer/{index:03d}/{_stable(variable.path.rsplit('/', 1)[-1])}"] = variable
+    return variables
 
 
 def _stable(path: str) -> str:
@@ -35,10 +35,10 @@ def _stable(path: str) -> str:
     return re.sub(r"_\d+(?=[_/]|$)", "", path)
 
 
-def seeds(network: Any) -> dict[str, Any]:
-    """The state of every seed generator in `network`, those of nested models included, in a fixed order."""
-    weights = {id(variable) for variable in network.weights}
-    states = {id(v): v for v in network.variables if id(v) not in weights}
+def seed_variables(model: Any) -> dict[str, Any]:
+    """The state of every seed generator in `model` and its nested models, in a fixed order."""
+    weights = {id(variable) for variable in model.weights}
+    states = {id(v): v for v in model.variables if id(v) not in weights}
     return {f"seed/{index:03d}": state for index, state in enumerate(states.values())}
 
 
@@ -49,7 +49,7 @@ def read(variables: Mapping[str, Any]) -> State:
 
 def value_of(variable: Any) -> NDArray[Any]:
     """A copy of a Keras variable's value as a NumPy array."""
-    # What the backend gives may be its own memory, which the next step overwrites.
+    # The backend may return its memory, which the next step overwrites.
     return np.array(variable.numpy())
 
 
@@ -66,9 +66,9 @@ def write(variables: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> No
             f"unknown are {len(foreign)} ({', '.join(sorted(foreign)[:3])})"
         )
     for name, variable in variables.items():
-        expected, got = _kind(variable), _kind(state[name])
-        if expected != got:
-            raise InputError(f"state: {name}: expected {expected}, got {got}")
+        expected, actual = _kind(variable), _kind(state[name])
+        if expected != actual:
+            raise InputError(f"state: {name}: expected {expected}, got {actual}")
     for name, variable in variables.items():
         variable.assign(state[name])
 
@@ -77,7 +77,7 @@ def _kind(values: Any) -> str:
     return f"{values.dtype} {tuple(values.shape)}"
 
 
-def copy(values: Any, optimizer: Any) -> None:
-    """Set every variable of `optimizer` to its value in `values`, an optimizer built alike on the same weights."""
-    for variable, start in zip(optimizer.variables, values.variables, strict=True):
-        variable.assign(start.value)
+def copy_optimizer(source: Any, target: Any) -> None:
+    """Set every variable of the optimizer `target` to its value in `source`, built alike on the same weights."""
+    for target_variable, variable in zip(target.variables, source.variables, strict=True):
+        target_variable.assign(variable.value)

@@ -1,8 +1,8 @@
-"""A warm Keras trainer: compiled once per optimizer, started afresh in place, one epoch at a time.
+"""A warm Keras trainer: it compiles once for each optimizer, resets in place, and trains one epoch at a time.
 
-What an epoch gives depends only on the state before it, its learning rates, and the job: weights, batch order,
+The result of an epoch depends only on the state before it, its learning rates, and the job. Weights, batch order,
 augmentation and dropout are drawn from (seed, epoch), never from global state. The loss is Keras's sparse
-categorical cross-entropy, the mean over a batch's images, of the logits in float32.
+categorical cross-entropy of the float32 logits, the mean over the images of a batch.
 """
 
 import gc
@@ -25,24 +25,23 @@ from experiments.settings import InputError
 from experiments.training import backends
 from experiments.training import state as variables
 from experiments.training.epoch_loop import Totals, run
-from experiments.training.microbatches import chunks, cut, division, largest_part
+from experiments.training.microbatches import chunks, cut, division, largest_microbatch
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-PIECE = 20  # weight steps of a range test between two looks at the loss
-
-MODELS, PROGRAMS, DATASETS = 2, 8, 4  # kept warm; the programs of each model
+STEPS_PER_CHECK = 20
+"""Weight steps of a range test between two checks of the loss."""
+MODELS, TRAIN_STEPS, DATASETS = 2, 8, 4
+"""How many stay in memory for the next trials; TRAIN_STEPS for each model."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is trained: everything that decides the numbers but the learning rates.
+    """Everything that decides a trial's numbers, except the learning rates.
 
-    `batch_size` counts images, "full" is all of them; `precision` is one of PRECISIONS. With `cycles_momentum`
-    every epoch is given a momentum beside its learning rates. `fingerprint` is what the data has to have, where
-    that is known.
+    `batch_size` counts images, "full" is all of them; `precision` is one of `vgg.PRECISIONS`. With
+    `cycles_momentum` every epoch takes a momentum besides its learning rates. `fingerprint` is that of the
+    expected data, None for any.
     """
 
     data: datasets.Data
@@ -57,10 +56,10 @@ class Job:
 
 
 class Trainer:
-    """One per process. Call `reset` first; then `epoch` in order, or `restore` and go on from there.
+    """One in each process. Call `reset` first, then `epoch` in order; or `restore` and continue from that epoch.
 
-    `device` is "cpu" or the GPU's name, known from the first `reset` on. `losses`, float32 [steps], is the mean
-    loss of each batch in the last epoch, as it was before that batch's weight step; NaN where none was made.
+    `device` is "cpu" or the GPU's name, set by the first `reset`. `losses`, float32 [steps], is the mean loss of
+    each batch in the last epoch, before that batch's weight step; NaN for a batch that was not trained.
     """
 
     device: str
@@ -68,13 +67,13 @@ class Trainer:
 
     def __init__(self, threads: int, cache: Path, progress: Callable[[int, int], None] | None = None) -> None:
         self._threads, self._cache, self._progress = threads, cache, progress
-        self._datasets = _Recent[datasets.Dataset](DATASETS)
-        self._networks = _Recent[tuple[backends.CompiledModel, _Programs]](MODELS)
+        self._datasets = _RecentlyUsed[datasets.Dataset](DATASETS)
+        self._models = _RecentlyUsed[tuple[backends.CompiledModel, _TrainSteps]](MODELS)
 
     def reset(self, job: Job) -> None:
-        """Begin `job`: fresh weights of its seed, a fresh optimizer. What is compiled for it is used again.
+        """Begin `job` with fresh weights of its seed and a fresh optimizer; compiled functions are used again.
 
-        Raises InputError for data that cannot be loaded or is not what it has to be, and for a number of threads
+        Raises InputError for data that cannot be loaded or has another fingerprint. Also for a number of threads
         or a determinism that this process can no longer have.
         """
         self._backend = backends.start(self._threads, job.deterministic, self._cache)
@@ -88,26 +87,26 @@ class Trainer:
             )
         shape, classes = self._data.images.shape[1:], len(self._data.description.classes)
         divided = division(job.batch_size, len(self._data.train), *shape[:2])
-        self._batch, self._part = divided.batch, divided.part
-        self._network, programs = self._networks.get(
+        self._batch, self._microbatch = divided.batch, divided.microbatch
+        self._model, train_steps = self._models.get(
             (job.model, shape, classes, job.precision),
-            lambda: (self._backend.network(self._build(shape, classes)), _Recent(PROGRAMS)),
+            lambda: (self._backend.compile_model(self._build(shape, classes)), _RecentlyUsed(TRAIN_STEPS)),
         )
-        for variable, value in zip(self._network.keras.weights, self._initial_weights(), strict=True):
+        for variable, value in zip(self._model.keras.weights, self._initial_weights(), strict=True):
             variable.assign(value)
         # Built on the fresh weights, because a slot may start as a copy of its weight.
         fresh = self._new_optimizer()
-        several = self._part < self._batch
-        self._program, self._optimizer = programs.get(
-            (*_identity(job.optimizer), several, job.cycles_momentum),
-            lambda: (self._backend.program(self._network, fresh, several), fresh),
+        accumulates = self._microbatch < self._batch
+        self._train_step, self._optimizer = train_steps.get(
+            (*_identity(job.optimizer), accumulates, job.cycles_momentum),
+            lambda: (self._backend.compile_train_step(self._model, fresh, accumulates), fresh),
         )
         if self._optimizer is not fresh:
-            variables.copy(fresh, self._optimizer)
+            variables.copy_optimizer(fresh, self._optimizer)
 
     @property
     def steps(self) -> int:
-        """Weight steps in an epoch: batches, the last one may be smaller."""
+        """Weight steps in an epoch: one for each batch, of which the last may be smaller."""
         return -(-len(self._data.train) // self._batch)
 
     def epoch(
@@ -115,13 +114,15 @@ class Trainer:
     ) -> dict[str, float]:
         """Train epoch `n` with `learning_rates`, float32 [steps], then validate.
 
-        `momentum`, of the same form, is given where the job cycles it, and only there.
+        `momentum`, of the same shape, belongs to a job that cycles it, and to no other.
 
-        Gives loss, accuracy (means over the epoch, each image as the model was before learning from its batch),
-        val_loss, val_accuracy (with the averaged weights, where the optimizer keeps an average) and images (how
-        many were trained on). Training ends with the first batch whose loss is not finite; then loss is not
-        finite either and the validation metrics are NaN. So it is after an epoch that leaves a weight, an average
-        or another value of the optimizer that is not finite, whatever the loss was: it need not show in the loss.
+        Gives loss and accuracy, means over the epoch, each image before its batch's weight step; val_loss and
+        val_accuracy, with the averaged weights where the optimizer keeps an average; and images, the number
+        trained.
+
+        Training ends with the first batch whose loss is not finite. Then loss is not finite and the validation
+        metrics are NaN. The same holds where the epoch leaves a weight, an average or a slot that is not finite,
+        even if the loss is finite.
 
         Raises InputError for a wrong number of learning rates or of momentum.
         """
@@ -152,7 +153,7 @@ class Trainer:
         steps: range,
         momentum: NDArray[np.float32] | None = None,
     ) -> Totals:
-        """Train the weight steps `steps` (a run of them) of epoch `n`, each with its rate in float32 [steps]."""
+        """Train the consecutive weight steps `steps` of epoch `n`, with the rates float32 [steps of the epoch]."""
         job, data = self._job, self._data
         images = data.train[datasets.order(len(data.train), job.seed, n)]
 
@@ -160,35 +161,37 @@ class Trainer:
             batch = data.images[images[positions]]
             return datasets.augment(batch, job.data.augmentation, job.seed, n, positions)
 
-        parts = cut(len(images), self._batch, self._part).of_steps(steps)
-        at_least = min(PIECE, self.steps) if self._part == self._batch else 1
-        cut_up = chunks(parts, gather, data.labels[images], learning_rates, momentum, at_least=at_least)
-        return run(self._program.train, cut_up, parts)
+        microbatches = cut(len(images), self._batch, self._microbatch).of_steps(steps)
+        minimum_length = min(STEPS_PER_CHECK, self.steps) if self._microbatch == self._batch else 1
+        gathered = chunks(
+            microbatches, gather, data.labels[images], learning_rates, momentum, minimum_length=minimum_length
+        )
+        return run(self._train_step.train, gathered, microbatches)
 
     def range_test(self, learning_rates: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The loss at every step of a ramp of `learning_rates`, float32 [n], from the weights as they are.
+        """The loss at every step of a ramp of `learning_rates`, float32 [n], from the present weights.
 
-        Float32 [m], m <= n: it ends when the loss leaves all bounds (`experiments.lr_range_test.exploded`), and with
-        the step that leaves a value which is not finite. Batches are those of epochs 0, 1, …; what is trained
-        stays, so `reset` before and after.
+        Float32 [m], m <= n: the test ends when the loss explodes (`experiments.lr_range_test.exploded`), or with
+        the step that leaves a value which is not finite. Batches are those of epochs 0, 1, …. The weights stay
+        changed, so call `reset` before and after.
         """
         losses = np.zeros(0, np.float32)
-        piece = PIECE
+        length = STEPS_PER_CHECK
         while len(losses) < len(learning_rates):
             n, first = divmod(len(losses), self.steps)
             if not first:
                 self._seed_random_layers(n)
-            steps = range(first, min(first + piece, self.steps, first + len(learning_rates) - len(losses)))
+            steps = range(first, min(first + length, self.steps, first + len(learning_rates) - len(losses)))
             rates = np.zeros(self.steps, np.float32)
             rates[steps.start : steps.stop] = learning_rates[len(losses) : len(losses) + len(steps)]
-            everything = self._variables() | variables.seeds(self._network.keras)
-            before = variables.read(everything)
+            resettable = self._variables() | variables.seed_variables(self._model.keras)
+            before = variables.read(resettable)
             measured = self._train(n, rates, steps).by_step
             finite = self._backend.finite(self._variables().values())
             if not finite and len(steps) > 1:
-                # Once more, step by step: which was it?
-                variables.write(everything, before)
-                piece = 1
+                # Repeat step by step, to know which step it was.
+                variables.write(resettable, before)
+                length = 1
                 continue
             losses = np.append(losses, measured)
             end = range_test.exploded(losses)
@@ -198,60 +201,61 @@ class Trainer:
                 return losses
         return losses
 
-    def _require_one_a_step(self, n: int, what: str, row: NDArray[np.float32]) -> None:
+    def _require_one_a_step(self, n: int, name: str, row: NDArray[np.float32]) -> None:
         if row.shape != (self.steps,) or row.dtype != np.float32:
             raise InputError(
-                f"epoch {n}: expected {self.steps} {what} as float32, one a step, got {row.dtype} {row.shape}"
+                f"epoch {n}: expected {self.steps} {name} as float32, one a step, got {row.dtype} {row.shape}"
             )
 
     def _validate(self) -> dict[str, float]:
         data = self._data
-        parts = cut(len(data.validation), len(data.validation), largest_part(*data.images.shape[1:3]))
+        microbatches = cut(len(data.validation), len(data.validation), largest_microbatch(*data.images.shape[1:3]))
         unused = np.zeros(1, np.float32)
         images, labels = data.validation, data.labels[data.validation]
-        cut_up = chunks(parts, lambda positions: data.images[images[positions]], labels, unused)
-        measured = run(self._network.evaluate, cut_up, parts)
-        return {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
+        gathered = chunks(microbatches, lambda positions: data.images[images[positions]], labels, unused)
+        totals = run(self._model.evaluate, gathered, microbatches)
+        return {"val_loss": totals.loss, "val_accuracy": totals.accuracy}
 
     def state(self) -> variables.State:
-        """All that `restore` needs to go on to the bit: weights, slots and counters by name, copied."""
+        """A copy of the weights, slots and counters by name, from which `restore` continues to the bit."""
         return variables.read(self._variables())
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`, taken from a trainer of the same job.
+        """Continue from `state`, of a trainer of the same job.
 
         Raises InputError, and changes nothing, when names, shapes or types differ.
         """
         variables.write(self._variables(), state)
 
     def save(self, path: Path) -> None:
-        """Write the model, with its weights as they are now, as a .keras file that Keras opens by itself.
+        """Write the model with its present weights as a .keras file, which Keras opens without this project.
 
-        The weights are the averaged ones where the optimizer keeps an average. The model takes images as float
-        in 0..1 and is not compiled. Not atomic.
+        The weights are the averaged ones where the optimizer keeps an average. The model takes images as float in
+        0..1 and is not compiled. The write is not atomic.
         """
         with self._averaged_weights():
-            self._network.keras.save(path)
+            self._model.keras.save(path)
 
     def _variables(self) -> dict[str, Any]:
-        return variables.named(self._network.keras, self._optimizer)
+        return variables.training_variables(self._model.keras, self._optimizer)
 
     def _build(self, shape: tuple[int, int, int], classes: int) -> Any:
         """The job's keras.Model for images of `shape`, with a layer "logits"."""
         return vgg.build(self._job.model, shape, classes, self._job.precision)
 
     def _initial_weights(self) -> Iterable[Any]:
-        """What each of the model's `weights` starts from, by the job's seed alone."""
-        return vgg.initial_weights(self._network.keras, self._job.model, self._job.seed)
+        """The initial value of each of the model's `weights`, from the job's seed alone."""
+        return vgg.initial_weights(self._model.keras, self._job.model, self._job.seed)
 
     def _new_optimizer(self) -> Any:
         from keras.optimizers import LossScaleOptimizer
 
-        job, weights = self._job, self._network.keras.trainable_variables
+        job, weights = self._job, self._model.keras.trainable_variables
         optimizer = optimizers.build(job.optimizer)
         optimizer.build(weights)
         if job.precision == "mixed_float16" and job.optimizer.settings["loss_scale_factor"] is None:
-            # One that it builds itself does not count what its class adds to the slots: Nadam's product of betas.
+            # One that Keras builds does not hold the variables that its class adds to the slots: Nadam's product
+            # of betas.
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale")
             optimizer.build(weights)
         if job.cycles_momentum:
@@ -259,35 +263,35 @@ class Trainer:
         return optimizer
 
     def _seed_random_layers(self, epoch: int) -> None:
-        for index, state in enumerate(variables.seeds(self._network.keras).values()):
+        for index, state in enumerate(variables.seed_variables(self._model.keras).values()):
             words = np.random.SeedSequence((self._job.seed, epoch, index)).generate_state(2)
             state.assign(words.astype(state.dtype))
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
-        """Within, the weights are their moving averages, where the optimizer keeps them (use_ema)."""
+        """Within the block the weights are their moving averages, where the optimizer keeps them (use_ema)."""
         inner: Any = getattr(self._optimizer, "inner_optimizer", self._optimizer)
         # Averages begin with the first step, and a scaled loss may skip every step of an epoch.
         if not self._job.optimizer.settings["use_ema"] or not inner.variables[0].numpy():
             yield
             return
-        network = self._network.keras
-        own = [variables.value_of(variable) for variable in network.trainable_variables]
-        self._optimizer.finalize_variable_values(network.trainable_variables)
+        model = self._model.keras
+        weights = [variables.value_of(variable) for variable in model.trainable_variables]
+        self._optimizer.finalize_variable_values(model.trainable_variables)
         try:
             yield
         finally:
-            for variable, value in zip(network.trainable_variables, own, strict=True):
+            for variable, value in zip(model.trainable_variables, weights, strict=True):
                 variable.assign(value)
 
 
 def _identity(optimizer: optimizers.Optimizer) -> tuple[Hashable, ...]:
-    """What a compiled program depends on; the learning rate and its decay are data to it."""
+    """The settings that a compiled train step depends on; the learning rate and its decay are inputs to it."""
     return optimizer.class_name, tuple(sorted(optimizer.settings.items()))
 
 
-class _Recent(Generic[T]):
-    """The values used last, at most `size` of them."""
+class _RecentlyUsed(Generic[T]):
+    """A cache of the values used last, at most `size` of them."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -297,11 +301,11 @@ class _Recent(Generic[T]):
         if key not in self._values:
             if len(self._values) >= self._size:
                 self._values.popitem(last=False)
-                # Compiled functions hold themselves in cycles, and their optimizers' slots with them.
+                # Compiled functions refer to themselves, and to their optimizers' slots.
                 gc.collect()
             self._values[key] = make()
         self._values.move_to_end(key)
         return self._values[key]
 
 
-_Programs = _Recent[tuple[backends.TrainStep, Any]]
+_TrainSteps = _RecentlyUsed[tuple[backends.TrainStep, Any]]

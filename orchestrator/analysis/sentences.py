@@ -59,7 +59,8 @@ def _headline(arrays: TrialArrays, ranking: Ranking, monitor: str, winners: Sequ
     """The first sentence: the best recipe or recipes with the final metric, and with its interval if known."""
     final = ranking.final[monitor]
     label = _list([arrays.recipes[recipe].text for recipe in winners])
-    mean, low, high, n = (values[ranking.winner] for values in (final.mean, final.low, final.high, final.n))
+    mean, low, high = (float(values[winners[0]]) for values in (final.mean, final.low, final.high))
+    n = int(final.n[winners[0]])
     measure = f"final {METRICS[monitor]} {mean:.3f}"
     if all(arrays.trials[trial].status == "diverged" for trial in arrays.results):
         return f"Every trial that ended diverged: use none as it is. {label} came furthest: {measure}."

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from experiments import callbacks
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.summary import RecipeLabel, TrialDescription, summarize
-from orchestrator.planning.lr_range_tests import Test
+from orchestrator.planning.lr_range_tests import LrRangeTest
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Recipe, Trial
 from orchestrator.storage import history as records
@@ -90,7 +90,7 @@ def recipe_key(recipe: Recipe) -> RecipeLabel:
     return RecipeLabel(recipe.optimizer_label, recipe.schedule_label, tuple(sorted(recipe.axes.items())))
 
 
-def _found(test: Test) -> str:
+def _found(test: LrRangeTest) -> str:
     others = ", ".join(f"{name} {rate:.3g}" for name, rate in test.reading.suggestions.items())
     return (
         f"The learning rate of {test.label} was found by a range test of {test.ramp.steps} steps: {test.answer:g} "
@@ -157,4 +157,4 @@ def _seconds_left(plan: Plan, store: Store) -> float | None:
         return None
     first: datetime = pc.min(times).as_py()
     pace = (datetime.now(UTC) - first).total_seconds() / len(times)
-    return (plan.epochs.new + plan.epochs.again) * pace
+    return (plan.epochs.new + plan.epochs.recomputed) * pace

@@ -1,4 +1,4 @@
-"""How many trials fit on the machines there are, as machines come and go."""
+"""How many trials fit on the nodes at once, while nodes join and leave."""
 
 import time
 from collections import Counter
@@ -7,62 +7,62 @@ from collections.abc import Callable, Mapping, Sequence
 from orchestrator.spec.sweep import Resources
 
 Node = Mapping[str, float]
-"""What one machine has, by Ray's names: CPU, GPU."""
+"""The resources of one node, by Ray's names: CPU, GPU."""
 
 PRECISION = 1e-6
 
 
 def slots(nodes: Sequence[Node], needs: Resources) -> int:
-    """How many trials with these `needs` run at once on `nodes`; no trial is spread over two machines.
+    """How many trials with these `needs` run at once on `nodes`; each trial runs on a single node.
 
     >>> slots([{"CPU": 4}, {"CPU": 3, "GPU": 1}], Resources(cpus_per_trial=2))
     3
     >>> slots([{"CPU": 4}, {"CPU": 3, "GPU": 1}], Resources(cpus_per_trial=1, gpus_per_trial=0.5))
     2
     """
-    return sum(_on(node, needs) for node in nodes)
+    return sum(_slots_on(node, needs) for node in nodes)
 
 
-def _on(node: Node, needs: Resources) -> int:
-    cpus = node.get("CPU", 0) // needs.cpus_per_trial
+def _slots_on(node: Node, needs: Resources) -> int:
+    by_cpus = node.get("CPU", 0) // needs.cpus_per_trial
     if not needs.gpus_per_trial:
-        return int(cpus)
-    # A share of a GPU does not reach over two of them.
+        return int(by_cpus)
+    # A fraction of a GPU lies on a single GPU.
     gpus = node.get("GPU", 0)
-    each = int(1 / needs.gpus_per_trial + PRECISION)
-    return int(min(cpus, gpus * each if each else gpus // needs.gpus_per_trial))
+    trials_per_gpu = int(1 / needs.gpus_per_trial + PRECISION)
+    return int(min(by_cpus, gpus * trials_per_gpu if trials_per_gpu else gpus // needs.gpus_per_trial))
 
 
 class Capacity:
-    """The machines as they were a moment ago, and whether one more trial fits on them."""
+    """The nodes as they were a moment ago, and whether one more trial fits on them."""
 
-    def __init__(self, look: Callable[[], Sequence[Node]], every: float = 1.0, ahead: int = 0) -> None:
-        """`look` gives the machines that are alive; it is asked again after `every` seconds.
+    def __init__(self, live_nodes: Callable[[], Sequence[Node]], interval: float = 1.0, queue: int = 0) -> None:
+        """`live_nodes()` gives the live nodes, and is called at most once in `interval` seconds.
 
-        `ahead` trials more than fit may wait, for an autoscaler to see them.
+        As many as `queue` trials more than fit may wait, so that an autoscaler starts nodes for them.
         """
-        self._look, self._every, self._ahead = look, every, ahead
+        self._live_nodes, self._interval, self._queue = live_nodes, interval, queue
         self._nodes: Sequence[Node] = ()
         self._slots: dict[Resources, int] = {}
-        self._seen = float("-inf")
+        self._updated = float("-inf")
 
     def fits(self, needs: Resources, running: Counter[Resources]) -> bool:
-        """Whether a trial with `needs` fits beside the `running` ones, or nothing runs and it has to be tried.
+        """Whether a trial with `needs` fits beside the `running` ones; with none running, it always does.
 
-        Each takes its share of a cluster that is full of its kind, so that kinds can be mixed.
+        Trials with other needs count by the fraction of the cluster that they occupy.
         """
-        used = sum(count / max(self._of(kind), 1) for kind, count in running.items() if count > 0)
-        if used <= 0 or used + 1 / max(self._of(needs), 1) <= 1 + PRECISION:
+        occupied = sum(count / max(self._slots_for(kind), 1) for kind, count in running.items() if count > 0)
+        if occupied <= 0 or occupied + 1 / max(self._slots_for(needs), 1) <= 1 + PRECISION:
             return True
-        return running.total() < self._of(needs) + self._ahead
+        return running.total() < self._slots_for(needs) + self._queue
 
-    def _of(self, needs: Resources) -> int:
-        now = time.monotonic()
-        if now - self._seen >= self._every:
-            nodes = self._look()
+    def _slots_for(self, needs: Resources) -> int:
+        time_now = time.monotonic()
+        if time_now - self._updated >= self._interval:
+            nodes = self._live_nodes()
             if nodes != self._nodes:
                 self._nodes, self._slots = nodes, {}
-            self._seen = now
+            self._updated = time_now
         if needs not in self._slots:
             self._slots[needs] = slots(self._nodes, needs)
         return self._slots[needs]

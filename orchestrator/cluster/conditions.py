@@ -1,6 +1,5 @@
 """The conditions that trials are trained under: equal where two processes compute the same numbers."""
 
-import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -11,18 +10,19 @@ from pathlib import Path
 from experiments import numerics, user_modules
 from experiments.environment import backend
 from experiments.equivalence import CPU
+from experiments.files import sha256
 from experiments.numerics import ANY, NO_GPU
 from experiments.settings import InputError
 from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.storage.filesystem import StoreError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What decides numbers where a trial is trained, beside its settings and the versions of the libraries.
+    """What decides a trial's numbers besides its settings and the versions of the libraries.
 
-    `trainer` is "built-in", or a class with the hash of its source; `backend` is Keras's; `hardware` a line of
-    `numerics.hardware`, or "any"; `environment` the variables that are not at their default.
+    `trainer` is "built-in", or a class with the hash of its source; `backend` is Keras's; `hardware` is a line of
+    `numerics.hardware`, or "any"; `environment` has the variables that are not at their default.
     """
 
     trainer: str
@@ -30,31 +30,32 @@ class Conditions:
     hardware: str
     environment: Mapping[str, str]
 
-    def unlike(self, theirs: "Conditions") -> list[str]:
-        """What is other here than `theirs`, in words; a GPU that is not told is other than every one."""
+    def differences(self, expected: "Conditions") -> list[str]:
+        """The differences from `expected`, in words; an unknown GPU differs from every one."""
         return [
-            f"{name} {own or 'at its default'}, not {other or 'at its default'}"
-            for name, (own, other) in self._beside(theirs).items()
-            if own != other or own.startswith(NO_GPU)
+            f"{name} {value or 'at its default'}, not {expected_value or 'at its default'}"
+            for name, (value, expected_value) in self._pairs(expected).items()
+            if value != expected_value or value.startswith(NO_GPU)
         ]
 
-    def _beside(self, theirs: "Conditions") -> dict[str, tuple[str, str]]:
-        variables = sorted({*self.environment, *theirs.environment})
+    def _pairs(self, expected: "Conditions") -> dict[str, tuple[str, str]]:
+        variables = sorted({*self.environment, *expected.environment})
         return {
-            "trainer": (self.trainer, theirs.trainer),
-            "KERAS_BACKEND": (self.backend, theirs.backend),
-            "hardware": (self.hardware, theirs.hardware),
-            **{name: (self.environment.get(name, ""), theirs.environment.get(name, "")) for name in variables},
+            "trainer": (self.trainer, expected.trainer),
+            "KERAS_BACKEND": (self.backend, expected.backend),
+            "hardware": (self.hardware, expected.hardware),
+            **{name: (self.environment.get(name, ""), expected.environment.get(name, "")) for name in variables},
         }
 
 
 def conditions(trainer: str, gpu: bool, hardware: str | None = None) -> Conditions:
-    """Those of this process for trials of `trainer` on a GPU or on the processor.
+    """The conditions in this process for trials of `trainer`, with `gpu` on a GPU, else on the processor.
 
-    `hardware` stands for a line that is not this machine's own. Raises InputError for a trainer without a source.
+    `hardware` replaces this machine's line. Raises InputError for a trainer without a source.
     """
-    name, line = backend(), hardware or numerics.hardware(gpu)
-    return Conditions(_identity(trainer), name, line, numerics.environment(os.environ, name, line, gpu))
+    backend_name, line = backend(), hardware or numerics.hardware(gpu)
+    variables = numerics.environment(os.environ, backend_name, line, gpu)
+    return Conditions(trainer=_identity(trainer), backend=backend_name, hardware=line, environment=variables)
 
 
 def _identity(trainer: str) -> str:
@@ -62,7 +63,7 @@ def _identity(trainer: str) -> str:
 
 
 def source_hash(trainer: str) -> str:
-    """The sha256 (hex) of the file that the module of `trainer`, module:Class, lies in; it is not imported.
+    """The sha256 (hex) of the source file of `trainer`, module:Class, which is not imported.
 
     Raises InputError where there is no such file.
     """
@@ -70,38 +71,40 @@ def source_hash(trainer: str) -> str:
     try:
         if not spec.has_location or spec.origin is None:
             raise ImportError(f"no file of a module named {spec.name!r}")
-        return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+        return sha256(Path(spec.origin).read_bytes())
     except (ImportError, OSError) as error:
         raise InputError(f"trainer: {trainer!r} cannot be imported: {error}") from error
 
 
 def require_conditions(expected: Conditions, trainer: str, gpu: bool) -> None:
-    """Raise StoreError where this process would train `trainer` under other conditions than the keys say."""
-    own = _own_conditions(trainer, gpu, ANY if expected.hardware == ANY else None)
-    others = own.unlike(expected)
-    if others:
-        mend = "make it alike or take it out of the cluster"
-        if own.hardware.startswith(NO_GPU):
-            mend += ", or set resources.hardware to 'any' where the last bits do not matter"
-        elif own.hardware != expected.hardware:
-            mend += f", or set resources.hardware to {own.hardware!r} or, where last bits do not matter, to 'any'"
+    """Raise StoreError where this process would train `trainer` under conditions other than the `expected`."""
+    actual = _conditions_at_start(trainer, gpu, ANY if expected.hardware == ANY else None)
+    differences = actual.differences(expected)
+    if differences:
+        fix = "make it alike or take it out of the cluster"
+        if actual.hardware.startswith(NO_GPU):
+            fix += ", or set resources.hardware to 'any' where the last bits do not matter"
+        elif actual.hardware != expected.hardware:
+            fix += (
+                f", or set resources.hardware to {actual.hardware!r} or, where last bits do not matter, to 'any'"
+            )
         raise StoreError(
-            f"{socket.gethostname()} computes other numbers than the run's keys stand for: {'; '.join(others)}; "
-            f"{mend}, and run the same command again"
+            f"{socket.gethostname()} computes other numbers than the run's keys stand for: "
+            f"{'; '.join(differences)}; {fix}, and run the same command again"
         )
 
 
 @cache
-def _own_conditions(trainer: str, gpu: bool, hardware: str | None) -> Conditions:
-    """Those of this process before a backend was started in it, which sets variables of its own."""
+def _conditions_at_start(trainer: str, gpu: bool, hardware: str | None) -> Conditions:
+    """The conditions in this process before a backend starts in it, which sets further variables."""
     return conditions(trainer, gpu, hardware)
 
 
 def require_device(trainer: str, device: str, gpu: bool) -> None:
-    """Raise StoreError where the built-in `trainer` uses a GPU and its key names none, or the reverse."""
+    """Raise StoreError where the built-in `trainer` uses another `device` than its trial's key names."""
     if trainer == DEFAULT_TRAINER and (device == CPU) == gpu:
-        asked, mend = ("a GPU", "see why Keras finds none there") if gpu else ("the processor", "hide its GPUs")
+        expected, fix = ("a GPU", "see why Keras finds none there") if gpu else ("the processor", "hide its GPUs")
         raise StoreError(
-            f"{socket.gethostname()}: the trial is to be trained on {asked}, and Keras uses {device}; {mend}, or "
-            "take it out of the cluster, and run the same command again"
+            f"{socket.gethostname()}: the trial is to be trained on {expected}, and Keras uses {device}; {fix}, "
+            "or take it out of the cluster, and run the same command again"
         )

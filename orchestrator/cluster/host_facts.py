@@ -1,4 +1,4 @@
-"""What a machine says of itself, by the standard library alone: it is sent to nodes, whatever they have."""
+"""Facts about a machine, read with the standard library alone: the module is sent to nodes, whatever they have."""
 
 import glob
 import hashlib
@@ -18,13 +18,13 @@ CGROUPS = (
 )
 
 
-def look(packages: Sequence[str], project: Sequence[str], folders: Sequence[str]) -> dict[str, Any]:
-    """Facts about the machine this runs on, as plain values.
+def collect(packages: Sequence[str], project: Sequence[str], folders: Sequence[str]) -> dict[str, Any]:
+    """Facts about the machine of this process, as plain values.
 
-    `versions` of the installed `packages`, None where one is missing; `code`, a hash of the modules of the
-    `project`; `memory` and `memory_free` in bytes, as limits of a container allow; `disk`, the free bytes where
-    each of the `folders` lies or will lie; `token_mode` and `key`, the file mode of Ray's token file, None where
-    there is none; `files`, how many a process may open; `gpus`, how many devices the system shows.
+    `versions`: of the installed `packages`, None for a missing one. `code`: a hash of the source of the `project`.
+    `memory` and `memory_free`: bytes, within the limits of a container. `disk`: the free bytes on the disk of each
+    of the `folders`, which need not exist. `token_mode`: RAY_AUTH_MODE. `key`: the file mode of Ray's token file,
+    None without one. `files`: how many a process may open. `gpus`: how many devices the system has.
     """
     total, free = _memory()
     return {
@@ -36,14 +36,14 @@ def look(packages: Sequence[str], project: Sequence[str], folders: Sequence[str]
         "memory_free": free,
         "disk": {folder: _free(Path(folder)) for folder in folders},
         "token_mode": os.environ.get("RAY_AUTH_MODE", ""),
-        "key": _key(),
-        "files": _files(),
+        "key": _token_file_mode(),
+        "files": _open_files_limit(),
         "gpus": len(glob.glob("/dev/nvidia[0-9]*")),
     }
 
 
 def software(packages: Sequence[str], project: Sequence[str]) -> dict[str, str | None]:
-    """Versions of Python and of the `packages`, None where one is missing, and `code`, a hash of `project`."""
+    """Versions of Python and of the `packages`, None for a missing one, and `code`, a hash of the `project`."""
     return {
         "python": platform.python_version(),
         **{name: _version(name) for name in packages},
@@ -59,7 +59,7 @@ def _version(package: str) -> str | None:
 
 
 def _code(project: Sequence[str]) -> str:
-    """A short hash of the source files of the packages, empty where one cannot be found."""
+    """A short hash of the source files of the packages, empty where one is missing."""
     digest = hashlib.sha256()
     for package in project:
         spec = util.find_spec(package)
@@ -80,25 +80,25 @@ def _memory() -> tuple[int, int]:
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         pass
-    for limit, used in CGROUPS:
+    for limit_file, usage_file in CGROUPS:
         try:
-            most = int(Path(limit).read_text())
-            total, free = min(total, most), min(free, most - int(Path(used).read_text()))
+            limit = int(Path(limit_file).read_text())
+            total, free = min(total, limit), min(free, limit - int(Path(usage_file).read_text()))
         except (OSError, ValueError):
             continue
     return total, max(free, 0)
 
 
 def _free(folder: Path) -> int | None:
-    """Free bytes where `folder` lies, or would lie."""
+    """Free bytes on the disk of `folder`, which need not exist."""
     try:
-        there = next(f for f in (folder, *folder.parents) if f.exists())
-        return shutil.disk_usage(there).free
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        return shutil.disk_usage(existing).free
     except (OSError, StopIteration):
         return None
 
 
-def _key() -> int | None:
+def _token_file_mode() -> int | None:
     path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
     try:
         return stat.S_IMODE(os.stat(path).st_mode)
@@ -106,7 +106,7 @@ def _key() -> int | None:
         return None
 
 
-def _files() -> int:
+def _open_files_limit() -> int:
     try:
         import resource
     except ImportError:

@@ -1,11 +1,10 @@
-"""A sweep as a job of Ray's on a cluster: submitting it, watching it, stopping it.
+"""A sweep as a Ray job on a cluster: submit it, watch it, stop it.
 
-The job is `sweep run` on the head, so it goes on whatever becomes of the machine that submitted it; the store
-knows how far it is. All that this machine does is watch.
+The job is `sweep run` on the head, so it continues without the machine that submitted it, and its progress is in
+the store. This machine only watches.
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
@@ -20,9 +19,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from experiments.files import sha256
 from experiments.object_store import is_address
 from experiments.settings import InputError
-from orchestrator.cluster.ray_session import passed_on
+from orchestrator.cluster.ray_session import forwarded_variables
 from orchestrator.cluster.ssh_tunnel import tunnel
 from orchestrator.spec import trials
 from orchestrator.spec.sweep import Sweep
@@ -31,18 +31,19 @@ from orchestrator.storage.store import require_sweep_name
 ANSWER = 10.0
 """Seconds for a job server to answer."""
 PATIENCE = 60.0
-"""Seconds for a connection that was lost to come back, before watching ends."""
+"""Seconds to restore a lost connection, before watching ends."""
 STOPPING = 30.0
 """Seconds for a job to stop."""
 NOT_COPIED = (".git", ".venv", "__pycache__", "*.egg-info", "/results", "/data")
 _OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
+"""Shows one message to people."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the job server is: at an http address, or behind the head of a cluster file."""
+class ServerAddress:
+    """Where the job server listens: at an http `address`, or on the head of a `cluster` file."""
 
     address: str | None
     cluster: Path
@@ -52,9 +53,9 @@ class Place:
         return f"--address {self.address}" if self.address is not None else f"--cluster {self.cluster}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """`sweep run` as it is to run on the cluster: the file as given, its checked content, where the results go."""
+    """A `sweep run` on the cluster: the file's path, its checked content, the overrides, the results folder."""
 
     file: Path
     sweep: Sweep
@@ -63,23 +64,23 @@ class Request:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What tells this sweep's jobs from others, and one state of its file from another."""
+        """The sweep, its results and a hash of its settings: they identify its jobs."""
         document = json.dumps(self.sweep.document, sort_keys=True, default=str)
-        settings = hashlib.sha256(document.encode()).hexdigest()
+        settings = sha256(document.encode())
         return {"sweep": self.sweep.name, "results": self.results, "settings": settings}
 
     @property
     def command(self) -> str:
-        """The job's entry point, for a shell on the head in a copy of this folder."""
-        variables = {**passed_on(), "COLUMNS": "115"}
+        """The job's entry point, for a shell on the head in a copy of the current folder."""
+        variables = {**forwarded_variables(), "COLUMNS": "115"}
         run = ["python", "-m", "orchestrator.cli", "run", self.file.as_posix(), "--address", "auto"]
         overrides = [part for text in self.overrides for part in ("-S", text)]
-        given = [f"{name}={value}" for name, value in variables.items()]
-        return shlex.join(["env", *given, *run, "--results", self.results, *overrides])
+        assignments = [f"{name}={value}" for name, value in variables.items()]
+        return shlex.join(["env", *assignments, *run, "--results", self.results, *overrides])
 
 
 def request(file: Path, sweep: Sweep, overrides: Sequence[str], results: str | None) -> Request:
-    """Check that a sweep can run elsewhere. Raises InputError for what only this machine would see."""
+    """A sweep's Request. Raises InputError for paths that only this machine sees."""
     require_sweep_name(sweep.name)
     results = results or sweep.results
     if not is_address(results) and not os.path.isabs(results):
@@ -93,23 +94,23 @@ def request(file: Path, sweep: Sweep, overrides: Sequence[str], results: str | N
                 f"data.path: {path!r} is relative to this machine; give -S data.path= with an absolute path that "
                 "every node of the cluster sees, or a bucket's address"
             )
-    inside = Path(os.path.relpath(file))
-    if inside.is_absolute() or ".." in inside.parts:
+    relative = Path(os.path.relpath(file))
+    if relative.is_absolute() or ".." in relative.parts:
         raise InputError(f"{file}: lies outside this folder, which is what the cluster gets a copy of; go there")
-    return Request(inside, sweep, tuple(overrides), results)
+    return Request(file=relative, sweep=sweep, overrides=tuple(overrides), results=results)
 
 
 @contextmanager
-def server(place: Place) -> Iterator[Any]:
+def server(server_address: ServerAddress) -> Iterator[Any]:
     """Ray's client of the job server. Raises InputError when none answers, or it refuses the token."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
-    if place.address is None:
-        with tunnel(place.cluster) as address:
-            yield _client(address, str(place))
+    if server_address.address is None:
+        with tunnel(server_address.cluster) as address:
+            yield _client(address, str(server_address))
         return
-    if not place.address.startswith(("http://", "https://")):
-        raise InputError(f"{place}: expected the job server's address, such as http://127.0.0.1:8265")
-    yield _client(place.address, str(place))
+    if not server_address.address.startswith(("http://", "https://")):
+        raise InputError(f"{server_address}: expected the job server's address, such as http://127.0.0.1:8265")
+    yield _client(server_address.address, str(server_address))
 
 
 def _client(address: str, name: str) -> Any:
@@ -125,12 +126,12 @@ def _client(address: str, name: str) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     for handler in logging.getLogger("ray").handlers:
-        handler.setLevel(logging.ERROR)  # it tells of every file that it leaves out
+        handler.setLevel(logging.ERROR)  # at lower levels it lists every excluded file
     try:
         return JobSubmissionClient(address)
     except AuthenticationError as error:
-        wrong = "Authentication failed" in str(error)
-        reason = "has another token than it" if wrong else "has no token for it"
+        has_token = "Authentication failed" in str(error)
+        reason = "has another token than it" if has_token else "has no token for it"
         raise InputError(
             f"{name}: the cluster asks for a token, and this machine {reason}; copy the cluster's "
             "~/.ray/auth_token here, to the same place"
@@ -139,33 +140,33 @@ def _client(address: str, name: str) -> Any:
         raise InputError(f"{name}: no job server of Ray's answers there ({error})") from None
 
 
-def submit(asked: Request, place: Place, say: Say) -> str:
-    """Begin the job, or find it where it runs already; its id. Raises InputError."""
-    with server(place) as client:
-        for job in running(client, asked.sweep.name, asked.results):
-            if job.metadata["settings"] != asked.metadata["settings"]:
+def submit(job_request: Request, server_address: ServerAddress, notify: Notify) -> str:
+    """Begin the job, unless it is already running; gives its id. Raises InputError."""
+    sweep = job_request.sweep.name
+    with server(server_address) as client:
+        for job in running(client, sweep, job_request.results):
+            if job.metadata["settings"] != job_request.metadata["settings"]:
                 raise InputError(
-                    f"sweep {asked.sweep.name!r} runs with other settings, as job {job.submission_id}; "
+                    f"sweep {sweep!r} runs with other settings, as job {job.submission_id}; "
                     "wait for it, or stop it with `sweep stop`"
                 )
-            say(f"sweep {asked.sweep.name!r} runs already; watching it")
+            notify(f"sweep {sweep!r} runs already; watching it")
             return str(job.submission_id)
-        working = {"working_dir": os.getcwd(), "excludes": _excludes(asked)}
         try:
             return str(
                 client.submit_job(
-                    entrypoint=asked.command,
-                    submission_id=f"sweep-{asked.sweep.name}-{uuid4().hex[:8]}",
-                    metadata=asked.metadata,
-                    runtime_env=working,
+                    entrypoint=job_request.command,
+                    submission_id=f"sweep-{sweep}-{uuid4().hex[:8]}",
+                    metadata=job_request.metadata,
+                    runtime_env={"working_dir": os.getcwd(), "excludes": _excludes(job_request)},
                 )
             )
         except (RuntimeError, ValueError, OSError) as error:
-            raise InputError(f"{place}: the job cannot be submitted: {error}") from None
+            raise InputError(f"{server_address}: the job cannot be submitted: {error}") from None
 
 
 def running(client: Any, sweep: str, results: str | None) -> list[Any]:
-    """The jobs of this sweep, in this results folder if one is given, that are not over."""
+    """The unfinished jobs of this sweep, with `results` only those into that folder."""
     return [
         job
         for job in client.list_jobs()
@@ -175,112 +176,114 @@ def running(client: Any, sweep: str, results: str | None) -> list[Any]:
     ]
 
 
-def _excludes(asked: Request) -> list[str]:
-    """What stays here of this folder, as patterns of a .gitignore."""
+def _excludes(job_request: Request) -> list[str]:
+    """The files of the current folder that the cluster does not need, as patterns of a .gitignore."""
     folder = Path.cwd()
-    paths = {asked.results, *(t.recipe.settings.data.path for t in trials.trials(asked.sweep))}
-    own = [f"/{Path(p).relative_to(folder)}" for p in paths if p and Path(p).is_relative_to(folder)]
-    return [*NOT_COPIED, *sorted(own)]
+    paths = {job_request.results, *(t.recipe.settings.data.path for t in trials.trials(job_request.sweep))}
+    local = [f"/{Path(p).relative_to(folder)}" for p in paths if p and Path(p).is_relative_to(folder)]
+    return [*NOT_COPIED, *sorted(local)]
 
 
-def watch(job: str, place: Place, say: Callable[[str], None]) -> int:
-    """Pass on what the job says, as it comes, until it is over; the exit code of its `sweep run`.
+def watch(job: str, server_address: ServerAddress, notify: Notify) -> int:
+    """Show the job's log as it grows until the job ends; gives the exit code of its `sweep run`.
 
-    A connection that is lost is sought again for a minute. Raises InputError when it does not come back; the job
-    goes on then, as it does after KeyboardInterrupt.
+    A lost connection is restored for up to a minute. Raises InputError after that; the job continues, as it does
+    after KeyboardInterrupt.
     """
-    said, lost = 0, 0.0
+    shown, lost_since = 0, 0.0
     while True:
         try:
-            with server(place) as client:
-                info = _info(client, job, place)
-                lost = 0.0
-                said = asyncio.run(_follow(client, job, said, say))
-                info = _info(client, job, place)
+            with server(server_address) as client:
+                info = _info(client, job, server_address)
+                lost_since = 0.0
+                shown = asyncio.run(_follow(client, job, shown, notify))
+                info = _info(client, job, server_address)
                 while info.status not in _OVER:
                     time.sleep(0.2)
-                    info = _info(client, job, place)
-                return _exit_code(info, say)
-        except (_Lost, InputError) as error:
-            if isinstance(error, _Unknown):
+                    info = _info(client, job, server_address)
+                return _exit_code(info, notify)
+        except (_ConnectionLost, InputError) as error:
+            if isinstance(error, _UnknownJob):
                 raise
-            said = max(said, error.said) if isinstance(error, _Lost) else said
-            if not lost:
-                say(f"the connection to the cluster is lost; job {job} goes on there; connecting again")
-                lost = time.monotonic()
-            elif time.monotonic() > lost + PATIENCE:
+            shown = max(shown, error.shown) if isinstance(error, _ConnectionLost) else shown
+            if not lost_since:
+                notify(f"the connection to the cluster is lost; job {job} goes on there; connecting again")
+                lost_since = time.monotonic()
+            elif time.monotonic() > lost_since + PATIENCE:
                 raise InputError(
-                    f"{place}: cannot be reached any more; job {job} goes on if its head does: run the same "
-                    f"command again to watch it. {error}"
+                    f"{server_address}: cannot be reached any more; job {job} goes on if its head does: run the "
+                    f"same command again to watch it. {error}"
                 ) from None
             time.sleep(1)
 
 
-class _Lost(Exception):
-    """The connection broke after `said` characters."""
+class _ConnectionLost(Exception):
+    """The connection broke after `shown` characters of the log."""
 
-    def __init__(self, said: int) -> None:
+    def __init__(self, shown: int) -> None:
         super().__init__("the connection broke")
-        self.said = said
+        self.shown = shown
 
 
-class _Unknown(InputError):
+class _UnknownJob(InputError):
     """The cluster does not know the job."""
 
 
-async def _follow(client: Any, job: str, said: int, say: Callable[[str], None]) -> int:
-    """Say what the job has said from character `said` on; how many characters there are in all."""
-    at = 0
+async def _follow(client: Any, job: str, shown: int, notify: Notify) -> int:
+    """Show the job's log from character `shown` on; gives the length of the log."""
+    position = 0
     try:
         async for text in client.tail_job_logs(job):
-            new = text[max(said - at, 0) :]
-            at += len(text)
-            said = max(said, at)
-            if new:
-                say(new.removesuffix("\n"))
+            addition = text[max(shown - position, 0) :]
+            position += len(text)
+            shown = max(shown, position)
+            if addition:
+                notify(addition.removesuffix("\n"))
     except (RuntimeError, OSError) as error:
-        raise _Lost(said) from error
-    return said
+        raise _ConnectionLost(shown) from error
+    return shown
 
 
-def _info(client: Any, job: str, place: Place) -> Any:
+def _info(client: Any, job: str, server_address: ServerAddress) -> Any:
     try:
         return client.get_job_info(job)
     except RuntimeError as error:
         if "404" in str(error):
-            raise _Unknown(
-                f"{place}: the cluster does not know job {job}; it was started anew. Submit the sweep again: "
-                "nothing finished is lost"
+            raise _UnknownJob(
+                f"{server_address}: the cluster does not know job {job}; it was started anew. Submit the sweep "
+                "again: nothing finished is lost"
             ) from None
-        raise _Lost(0) from error
+        raise _ConnectionLost(0) from error
     except OSError as error:
-        raise _Lost(0) from error
+        raise _ConnectionLost(0) from error
 
 
-def _exit_code(info: Any, say: Callable[[str], None]) -> int:
+def _exit_code(info: Any, notify: Notify) -> int:
     if info.status == "SUCCEEDED":
         return 0
     if info.status == "STOPPED":
-        say("the job was stopped; everything finished is kept, submit the sweep again to go on")
+        notify("the job was stopped; everything finished is kept, submit the sweep again to go on")
         return 130
     if info.driver_exit_code:
         return int(info.driver_exit_code)
-    say(f"the job failed: {info.message}")
+    notify(f"the job failed: {info.message}")
     return 1
 
 
-def stop(sweep: str, results: str | None, place: Place) -> list[str]:
-    """Stop the sweep's jobs and wait until they are over; their ids. Raises InputError when none runs."""
-    with server(place) as client:
-        found = [str(job.submission_id) for job in running(client, sweep, results)]
-        if not found:
-            where = f" into {results}" if results else ""
-            raise InputError(f"{place}: no job of sweep {sweep!r}{where} runs there")
-        for job in found:
+def stop(sweep: str, results: str | None, server_address: ServerAddress) -> list[str]:
+    """Stop the sweep's jobs and wait for their end; gives their ids. Raises InputError when none runs."""
+    with server(server_address) as client:
+        jobs = [str(job.submission_id) for job in running(client, sweep, results)]
+        if not jobs:
+            folder = f" into {results}" if results else ""
+            raise InputError(f"{server_address}: no job of sweep {sweep!r}{folder} runs there")
+        for job in jobs:
             client.stop_job(job)
-        until = time.monotonic() + STOPPING
-        while any(client.get_job_status(job) not in _OVER for job in found):
-            if time.monotonic() > until:
-                raise InputError(f"{place}: job {', '.join(found)} does not stop; look at it with `ray job logs`")
+        deadline = time.monotonic() + STOPPING
+        while any(client.get_job_status(job) not in _OVER for job in jobs):
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{server_address}: job {', '.join(jobs)} does not stop; look at it with `ray job logs`"
+                )
             time.sleep(0.2)
-    return found
+    return jobs

@@ -1,4 +1,4 @@
-"""Asking machines about themselves: this one, or every node of the connected Ray cluster."""
+"""Facts about machines: about this one, or about every node of the connected Ray cluster."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,21 +8,24 @@ from typing import Any
 from experiments import numerics
 from experiments.environment import available_cpus, backend, cache_folder, libraries
 from experiments.object_store import is_address
+from experiments.settings import last_line_of
 from orchestrator.cluster import host_facts
-from orchestrator.cluster.ray_session import alive
+from orchestrator.cluster.ray_internals import gpus_of_this_machine
+from orchestrator.cluster.ray_session import node_resources
 
 PATIENCE = 60.0
-"""Seconds that a node has to start a process and to answer."""
+"""Seconds for a node to start a process and to answer."""
 SAMPLES = 5
+"""How often a clock is compared."""
 PROJECT = ("orchestrator", "experiments")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NodeInfo:
-    """What one machine said of itself (see `machine.look` and `numerics.look`), or why it did not.
+    """One machine: its `name`, its `resources` by Ray's names, and its `facts`.
 
-    `resources` are by Ray's names. `skew` is how many seconds its clock is ahead of this process's, known to
-    within `skew_within`.
+    The facts are those of `host_facts.collect`, and under "numerics" those of `numerics.collect`. Where they are
+    missing, `silence` is the reason. The clock is `skew` seconds ahead of this process's, to within `skew_within`.
     """
 
     name: str
@@ -33,17 +36,20 @@ class NodeInfo:
     silence: str = ""
 
 
-def here(results: str | None = None) -> NodeInfo:
-    """The machine that this process is on; Ray is not started for it."""
+def this_machine(results: str | None = None) -> NodeInfo:
+    """The machine of this process, without starting Ray."""
     import ray
 
-    facts = host_facts.look(*_questions(results)) | {"numerics": numerics.look()}
-    mine = {"CPU": available_cpus(), "GPU": _own_gpus()}
-    return NodeInfo(facts["host"], alive()[0] if ray.is_initialized() else mine, facts)
+    facts = host_facts.collect(*_subjects(results)) | {"numerics": numerics.collect()}
+    if ray.is_initialized():
+        resources = node_resources()[0]
+    else:
+        resources = {"CPU": available_cpus(), "GPU": gpus_of_this_machine()}
+    return NodeInfo(name=facts["host"], resources=resources, facts=facts)
 
 
-def cluster(results: str | None = None) -> list[NodeInfo]:
-    """Every node of the connected cluster that is alive, each asked by a process that is pinned to it."""
+def cluster_nodes(results: str | None = None) -> list[NodeInfo]:
+    """Every live node of the connected cluster; a process on each collects its facts."""
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -52,76 +58,71 @@ def cluster(results: str | None = None) -> list[NodeInfo]:
     for module in by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
-        look, look_closer, questions = host_facts.look, numerics.look, _questions(results)
+        collect, collect_numerics, subjects = host_facts.collect, numerics.collect, _subjects(results)
 
-        class Eye:
-            def look(self) -> dict[str, Any]:
-                return look(*questions) | {"numerics": look_closer()}
+        class Probe:
+            def collect(self) -> dict[str, Any]:
+                return collect(*subjects) | {"numerics": collect_numerics()}
 
             def clock(self) -> float:
                 return time.time()
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        eyes = []
+        probes = []
         for node in nodes:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            eyes.append(ray.remote(num_cpus=0)(Eye).options(scheduling_strategy=there).remote())
-        answers = [eye.look.remote() for eye in eyes]
+            pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            probes.append(ray.remote(num_cpus=0)(Probe).options(scheduling_strategy=pinned).remote())
+        answers = [probe.collect.remote() for probe in probes]
         ready, _ = ray.wait(answers, num_returns=len(answers), timeout=PATIENCE)
-        return [_asked(*each, in_time=each[2] in ready) for each in zip(nodes, eyes, answers, strict=True)]
+        triples = zip(nodes, probes, answers, strict=True)
+        return [_node_info(node, probe, answer, answer in ready) for node, probe, answer in triples]
     finally:
         for module in by_value:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _asked(node: Mapping[str, Any], eye: Any, answer: Any, in_time: bool) -> NodeInfo:
+def _node_info(node: Mapping[str, Any], probe: Any, answer: Any, in_time: bool) -> NodeInfo:
     import ray
 
-    name = f"{node['NodeManagerHostname']} at {node['NodeManagerAddress']}"
+    name, resources = f"{node['NodeManagerHostname']} at {node['NodeManagerAddress']}", node["Resources"]
     if not in_time:
-        ray.kill(eye)
-        return NodeInfo(name, node["Resources"], silence=f"no answer in {PATIENCE:.0f} s")
+        ray.kill(probe)
+        return NodeInfo(name=name, resources=resources, silence=f"no answer in {PATIENCE:.0f} s")
     try:
         facts = ray.get(answer)
-        skew, within = skew_of(lambda: float(ray.get(eye.clock.remote(), timeout=PATIENCE)))
+        skew, within = skew_of(lambda: float(ray.get(probe.clock.remote(), timeout=PATIENCE)))
     except (ray.exceptions.RayError, TimeoutError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return NodeInfo(name, node["Resources"], silence=lines[-1] if lines else type(error).__name__)
-    return NodeInfo(name, node["Resources"], facts, skew, within)
+        silence = last_line_of(str(error)) or type(error).__name__
+        return NodeInfo(name=name, resources=resources, silence=silence)
+    return NodeInfo(name=name, resources=resources, facts=facts, skew=skew, skew_within=within)
 
 
-def skew_of(clock: Callable[[], float], own: Callable[[], float] = time.time) -> tuple[float, float]:
-    """How far ahead `clock()` is of `own()`, and how well that is known: half of the shortest round trip.
+def skew_of(clock: Callable[[], float], reference: Callable[[], float] = time.time) -> tuple[float, float]:
+    """How far ahead `clock()` is of `reference()`, and the error of that: half of the shortest round trip.
 
-    The other clock is taken to have been read in the middle of the round trip (Cristian 1989, probabilistic
-    clock synchronization).
+    The clock is taken to have been read in the middle of the round trip (Cristian 1989, probabilistic clock
+    synchronization).
     """
     best = (float("inf"), 0.0)
     for _ in range(SAMPLES):
-        before = own()
-        there = clock()
-        after = own()
-        best = min(best, ((after - before) / 2, there - (before + after) / 2))
+        before = reference()
+        reading = clock()
+        after = reference()
+        best = min(best, ((after - before) / 2, reading - (before + after) / 2))
     return best[1], best[0]
 
 
-def _questions(results: str | None) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+def _subjects(results: str | None) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """The arguments of `host_facts.collect`."""
     folders = [str(cache_folder())] + ([results] if results and not is_address(results) else [])
     return packages(), PROJECT, folders
 
 
 def packages() -> tuple[str, ...]:
-    """What has to be of the same version everywhere."""
+    """The packages that must have the same version on every node."""
     return ("sweep-orchestrator", "ray", *libraries(backend()))
 
 
 def software() -> dict[str, str | None]:
-    """What this process runs on: by name the versions that decide numbers, and a hash of this project's source."""
+    """By name, the versions in this process that decide numbers, and a hash of this project's source."""
     return host_facts.software(packages(), PROJECT)
-
-
-def _own_gpus() -> float:
-    from ray._private.accelerators import get_accelerator_manager_for_resource
-
-    manager = get_accelerator_manager_for_resource("GPU")
-    return float(manager.get_current_node_num_accelerators()) if manager else 0.0

@@ -1,4 +1,4 @@
-"""The way to a cluster's job server, which listens on the head's loopback only: a tunnel through ssh."""
+"""A tunnel through ssh to a cluster's job server, which listens on the head's loopback only."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import yaml
 
-from experiments.settings import InputError
+from experiments.settings import InputError, last_line_of
 from orchestrator.spec.yaml_document import text_of
 
 DASHBOARD_PORT = 8265
@@ -22,9 +22,9 @@ PATIENCE = 12.0
 _PORT_OPTION = re.compile(r"--dashboard-port[= ](\d+)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Head:
-    """Where ssh finds the head of a cluster, and where the job server listens there."""
+    """How ssh reaches the head of a cluster, and the `port` of its job server."""
 
     address: str
     user: str | None
@@ -33,7 +33,7 @@ class Head:
     port: int = DASHBOARD_PORT
 
     def ssh(self, *options: str) -> list[str]:
-        """The ssh command with `options`; it never asks anything."""
+        """The ssh command with `options`; it never prompts."""
         settings = {
             "BatchMode": "yes",
             "ConnectTimeout": "10",
@@ -43,16 +43,16 @@ class Head:
             "StrictHostKeyChecking": "accept-new",
             **({"ProxyCommand": self.proxy} if self.proxy else {}),
         }
-        given = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
+        setting_options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         key = ["-i", str(Path(self.key).expanduser())] if self.key else []
         user = ["-l", self.user] if self.user else []
-        return ["ssh", "-T", *given, *key, *user, *options, self.address]
+        return ["ssh", "-T", *setting_options, *key, *user, *options, self.address]
 
 
 def head(cluster: Path) -> Head:
-    """The head of the cluster in a file of Ray's cluster launcher. Raises InputError.
+    """The head of the `cluster` in a file of Ray's cluster launcher. Raises InputError.
 
-    With `provider: local` the file says it all; other providers are asked, as `ray attach` does.
+    With `provider: local` it stands in the file; other providers answer a request, as with `ray attach`.
     """
     config = _read(cluster)
     provider, auth = config["provider"], config.get("auth") or {}
@@ -61,7 +61,7 @@ def head(cluster: Path) -> Head:
         if not address:
             raise InputError(f"{cluster}: provider.head_ip is missing")
     else:
-        address, auth = _asked(cluster, config)
+        address, auth = _from_provider(cluster, config)
     port = _PORT_OPTION.search(" ".join(map(str, config.get("head_start_ray_commands") or ())))
     return Head(
         address=str(address),
@@ -85,8 +85,8 @@ def _read(cluster: Path) -> Mapping[str, Any]:
     return config
 
 
-def _asked(cluster: Path, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Address and auth of the head, from the provider. Whatever it raises is the user's to mend."""
+def _from_provider(cluster: Path, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Address and auth of the head, from the provider. Raises InputError for every error of the provider's."""
     from ray.autoscaler import sdk
 
     try:
@@ -101,27 +101,26 @@ def _asked(cluster: Path, config: Mapping[str, Any]) -> tuple[str, Mapping[str, 
 
 @contextmanager
 def tunnel(cluster: Path) -> Iterator[str]:
-    """The address on this machine behind which the cluster's job server is. Raises InputError when ssh does.
+    """An address on this machine that leads to the cluster's job server. Raises InputError when ssh fails.
 
-    The other end is `cat`, which ends when this process does, however it does: so does ssh.
+    On the head runs `cat`, which ends with its standard input, so ssh ends with this process in any case.
     """
-    there = head(cluster)
-    here = _free_port()
-    command = there.ssh("-L", f"127.0.0.1:{here}:127.0.0.1:{there.port}")
-    with tempfile.TemporaryFile("w+") as said:
+    target, local_port = head(cluster), _free_port()
+    command = target.ssh("-L", f"127.0.0.1:{local_port}:127.0.0.1:{target.port}")
+    with tempfile.TemporaryFile("w+") as errors:
         try:
             ssh = subprocess.Popen(
                 [*command, "cat"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=errors,
                 start_new_session=True,
             )
         except FileNotFoundError:
             raise InputError(f"--cluster {cluster}: needs ssh, which is not installed here") from None
         try:
-            _await(ssh, here, cluster, there, said)
-            yield f"http://127.0.0.1:{here}"
+            _await(ssh, local_port, cluster, target, errors)
+            yield f"http://127.0.0.1:{local_port}"
         finally:
             ssh.kill()
             ssh.wait()
@@ -129,19 +128,19 @@ def tunnel(cluster: Path) -> Iterator[str]:
                 ssh.stdin.close()
 
 
-def _await(ssh: "subprocess.Popen[bytes]", port: int, cluster: Path, there: Head, said: IO[str]) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and ssh.poll() is None:
+def _await(ssh: "subprocess.Popen[bytes]", port: int, cluster: Path, target: Head, errors: IO[str]) -> None:
+    """Return once the tunnel accepts a connection at `port`. Raises InputError."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and ssh.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
             return
-    said.seek(0)
-    lines = [line.strip() for line in said.read().splitlines() if line.strip()]
-    reason = lines[-1] if lines else "it does not answer"
-    raise InputError(f"--cluster {cluster}: ssh to its head {there.address} failed: {reason}")
+    errors.seek(0)
+    reason = last_line_of(errors.read()) or "it does not answer"
+    raise InputError(f"--cluster {cluster}: ssh to its head {target.address} failed: {reason}")
 
 
 def _free_port() -> int:

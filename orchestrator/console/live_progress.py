@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.history import Row
@@ -60,10 +61,10 @@ class Estimate:
     RECOUNT_UP_TO = 200
     """In larger plans the epochs are counted once, before the run: counting them takes a while."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Nothing is trained yet."""
-        self._plan = plan
-        self.epochs = plan.epochs.new + plan.epochs.again
+    def __init__(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
+        """Nothing of `plan` is trained yet; `cursors`, by trial, advance while it is."""
+        self._plan, self._cursors = plan, cursors
+        self.epochs = plan.epochs.new + plan.epochs.recomputed
         self.trained = 0
         self._first: float | None = None
 
@@ -77,7 +78,7 @@ class Estimate:
     def recount(self) -> None:
         """Count what is left: rules that react to what was measured end trials early and part them from others."""
         if len(self._plan.trials) <= self.RECOUNT_UP_TO:
-            cursors = self._plan.cursors.values()
+            cursors = self._cursors.values()
             left = {key for cursor in cursors for key in cursor.foreseen()}
             again = {key for cursor in cursors if cursor.ending is None for key in cursor.keys[cursor.resume :]}
             self.epochs = self.trained + (
@@ -94,24 +95,23 @@ class Estimate:
 
 
 class Display:
-    """A `driver.Listener` that shows a run on `console`."""
+    """A `Listener` that shows a run on `console`."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        """A display of `plan`; live where `console` is a terminal."""
-        self._plan, self._console = plan, console
+    _estimate: Estimate
+    _cursors: Mapping[str, ChainCursor]
+
+    def __init__(self, console: Console) -> None:
+        """A display of one run; live where `console` is a terminal."""
+        self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._running: dict[str, Trial] = {}
         self._curves: dict[str, list[float]] = {}
         self._last: dict[str, Row] = {}
-        self._estimate = Estimate(plan)
         self._best: tuple[float, str] | None = None
-        self._began = time.monotonic()
+        self._start = time.monotonic()
 
     def __enter__(self) -> "Display":
-        """Begin to show."""
-        if self._live:
-            self._live.start()
-            self._refresh()
+        """Messages are shown from now on, the run from its begin on."""
         return self
 
     def __exit__(
@@ -121,10 +121,18 @@ class Display:
         if self._live:
             self._live.stop()
 
+    def began(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
+        """The run carries out `plan`; the `cursors` advance while it goes on."""
+        self._cursors, self._estimate = cursors, Estimate(plan, cursors)
+        self._start = time.monotonic()
+        if self._live:
+            self._live.start()
+            self._refresh()
+
     def started(self, trial: Trial) -> None:
-        """The trial has a place on a worker."""
+        """The trial has a worker."""
         self._running[trial.id] = trial
-        self._curves[trial.id] = [m["val_accuracy"] for m in self._plan.cursors[trial.id].history]
+        self._curves[trial.id] = [m["val_accuracy"] for m in self._cursors[trial.id].history]
         self._refresh()
 
     def epoch(self, trial: Trial, row: Row) -> None:
@@ -149,8 +157,8 @@ class Display:
         self._refresh()
 
     def say(self, message: str) -> None:
-        """Something that people should know."""
-        self._console.print(message, highlight=False, soft_wrap=True, markup=False)
+        """A message for people."""
+        self._console.print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def _line(self, trial: Trial, row: Row) -> str:
         epochs = trial.recipe.settings.epochs
@@ -192,7 +200,7 @@ class Display:
             yield Text(f" and {len(self._running) - _SHOWN} more", style="dim")
         total = max(self._estimate.epochs, 1)
         line = Table.grid(padding=(0, 1))
-        elapsed = duration(time.monotonic() - self._began)
+        elapsed = duration(time.monotonic() - self._start)
         line.add_row(
             Text(f" {self._estimate.trained}/{self._estimate.epochs} epochs"),
             ProgressBar(total=total, completed=self._estimate.trained, width=30),

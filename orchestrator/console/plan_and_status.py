@@ -17,6 +17,8 @@ from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.store import Store
 
+_RECOMPUTED = "are computed again, their checkpoints are gone"
+
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and the epochs.
@@ -45,7 +47,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "known": epochs.known,
             "shared": epochs.shared,
             "new": epochs.new,
-            "again": epochs.again,
+            "again": epochs.recomputed,
         },
         "range_tests": [
             {"optimizer": test.label, "learning_rate": test.answer if test.curve else None} for test in plan.tests
@@ -64,7 +66,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
         f"({', '.join(there.classes[:4])}{', …' if len(there.classes) > 4 else ''}) "
         f"at {'x'.join(map(str, there.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
-        + (f"; {epochs.again} known ones are computed again, their checkpoints are gone" if epochs.again else ""),
+        + (f"; {epochs.recomputed} known ones {_RECOMPUTED}" if epochs.recomputed else ""),
         *_best_models(plan),
         *_range_tests(plan),
         *_starting_over(plan),
@@ -159,7 +161,7 @@ def _starting_over(plan: Plan) -> list[str]:
 
 def _time(plan: Plan) -> str:
     """How long the new epochs will take, from the same sweep's epochs so far."""
-    left = plan.epochs.new + plan.epochs.again
+    left = plan.epochs.new + plan.epochs.recomputed
     if not left:
         return "time: nothing is left to train"
     seconds = [

@@ -1,29 +1,37 @@
 """TensorBoard event files while a run goes on: one TensorBoard run per trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from experiments.callbacks import METRICS
 from orchestrator.execution.events import Listener
+from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.history import Row
 
 
 class EventFiles:
-    """A `driver.Listener` that writes every known epoch of a trial below `folder`, and passes everything on."""
+    """A `Listener` that writes every known epoch of a trial below `folder`, and passes everything on."""
 
-    def __init__(self, plan: Plan, folder: Path, listener: Listener) -> None:
-        """Event files of `plan` in `folder`/<trial>."""
-        self._plan, self._folder, self._listener = plan, folder, listener
+    _cursors: Mapping[str, ChainCursor]
+
+    def __init__(self, folder: Path, listener: Listener) -> None:
+        """Event files of a run in `folder`/<trial>; `listener` gets all events too."""
+        self._folder, self._listener = folder, listener
         self._writers: dict[str, Any] = {}
         self._written: dict[str, int] = {}
         self._trouble = ""
 
+    def began(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
+        """The run carries out `plan`; the `cursors` advance while it goes on."""
+        self._cursors = cursors
+        self._listener.began(plan, cursors)
+
     def started(self, trial: Trial) -> None:
-        """The trial has a place on a worker."""
+        """The trial has a worker."""
         self._write(trial)
         self._listener.started(trial)
 
@@ -64,7 +72,7 @@ class EventFiles:
     def _write_new(self, trial: Trial) -> None:
         from tensorboardX import SummaryWriter
 
-        cursor, begun = self._plan.cursors[trial.id], self._written.get(trial.id, 0)
+        cursor, begun = self._cursors[trial.id], self._written.get(trial.id, 0)
         if begun == len(cursor.history):
             return
         if trial.id not in self._writers:

@@ -1,4 +1,4 @@
-"""Do the machines have what the sweep needs?"""
+"""Whether the machines have the resources that the sweep needs."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from experiments import numerics
 from experiments.environment import backend
 from orchestrator.cluster import autoscaler, capacity, shared_storage
 from orchestrator.cluster.node_inventory import NodeInfo
-from orchestrator.doctor.check import Check, Inspection, State, everywhere, size, some, where
+from orchestrator.doctor.check import Check, Inspection, State, on_all_nodes, problems_by_node, shortened, size
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import DEFAULT_TRAINER, Resources
@@ -16,126 +16,129 @@ BFLOAT16 = "avx512_core_bf16"
 """The class of instructions that multiplies bfloat16, by its name in `numerics.processor`."""
 
 
-def room(seen: Inspection) -> Iterator[Check]:
-    """Whether some machine has the cores and GPUs of one trial, and how many trials run at once."""
-    nodes = [m.resources for m in seen.machines]
+def trial_slots(inspection: Inspection) -> Iterator[Check]:
+    """Whether some node has the cores and GPUs of one trial, and how many trials run at once."""
+    nodes = [node.resources for node in inspection.nodes]
     gpus = sum(node.get("GPU", 0) for node in nodes)
-    more = [m.name for m in seen.answering if m.facts["gpus"] > m.resources.get("GPU", 0)]
-    unused = f"; the system shows more than Ray counts on {some(more)}" if more else ""
-    if seen.plan is None:
+    with_more = [n.name for n in inspection.answering if n.facts["gpus"] > n.resources.get("GPU", 0)]
+    unused = f"; the system shows more than Ray counts on {shortened(with_more)}" if with_more else ""
+    if inspection.plan is None:
         yield Check("room", f"{sum(node.get('CPU', 0) for node in nodes):g} CPUs, {gpus:g} GPUs{unused}")
         return
-    for needs in dict.fromkeys(t.recipe.settings.resources for t in seen.plan.trials):
-        asked = f"{needs.cpus_per_trial:g} CPUs and {needs.gpus_per_trial:g} GPUs a trial"
-        there = capacity.slots(nodes, needs)
-        if there:
-            yield Check("room", f"{asked}: {there} at a time{unused}")
-        elif seen.address and autoscaler.may_have({"CPU": needs.cpus_per_trial, "GPU": needs.gpus_per_trial}):
-            mend = "wait for the autoscaler: it may start a node that has them"
-            yield Check("room", f"{asked}: no node has them now", "warn", mend)
+    for needs in dict.fromkeys(t.recipe.settings.resources for t in inspection.plan.trials):
+        bundle = {"CPU": needs.cpus_per_trial, "GPU": needs.gpus_per_trial}
+        demand = f"{needs.cpus_per_trial:g} CPUs and {needs.gpus_per_trial:g} GPUs a trial"
+        slots = capacity.slots(nodes, needs)
+        if slots:
+            yield Check("room", f"{demand}: {slots} at a time{unused}")
+        elif inspection.address and autoscaler.may_have(bundle):
+            fix = "wait for the autoscaler: it may start a node that has them"
+            yield Check("room", f"{demand}: no node has them now", "warn", fix)
         else:
-            cpus, most = (max(n.get(kind, 0) for n in nodes) for kind in ("CPU", "GPU"))
-            found = f"{asked}: no machine has them (at most {cpus:g} CPUs, {most:g} GPUs{unused})"
-            mend = "ask for less under resources:, or add a node that has them"
-            yield Check("room", found, "fail", mend, stops=True)
+            most_cpus, most_gpus = (max(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+            limits = f"at most {most_cpus:g} CPUs, {most_gpus:g} GPUs{unused}"
+            fix = "ask for less under resources:, or add a node that has them"
+            yield Check("room", f"{demand}: no machine has them ({limits})", "fail", fix, stops=True)
 
 
-def memory(seen: Inspection) -> Iterator[Check]:
-    """Whether the trials that run at once fit into the memory of the machine that has least free for each."""
-    plan = seen.plan
+def memory(inspection: Inspection) -> Iterator[Check]:
+    """Whether the trials that run at once fit into memory, on the node with the least free memory for each."""
+    plan = inspection.plan
     if plan is None or plan.sweep.trainer != DEFAULT_TRAINER:
         return
     recipe = max(
         {id(t.recipe): t.recipe for t in plan.trials}.values(), key=lambda r: resource_estimates.memory(plan, r)
     )
     need = resource_estimates.memory(plan, recipe)
-    asked = [(m, _at_once(m, plan, recipe.settings.resources)) for m in seen.answering]
-    crowds = [(m, count) for m, count in asked if count]
-    if not crowds:
+    resources = recipe.settings.resources
+    loads = [(node, _trials_at_once(node, plan, resources)) for node in inspection.answering]
+    loads = [(node, count) for node, count in loads if count]
+    if not loads:
         return
-    small = [crowd for crowd in crowds if _each(crowd, "memory") < need]
-    machine, count = min(small or crowds, key=lambda crowd: _each(crowd, "memory_free"))
-    total, free = machine.facts["memory"], machine.facts["memory_free"]
-    found = f"about {size(need)} a trial ({recipe.label}), {count} at a time; {machine.name} has {size(total)}"
-    mend = "raise resources.cpus_per_trial so that fewer run at once, lower batch_size, or take a larger machine"
+    overloads = [load for load in loads if _per_trial(load, "memory") < need]
+    node, count = min(overloads or loads, key=lambda load: _per_trial(load, "memory_free"))
+    total, free = node.facts["memory"], node.facts["memory_free"]
+    finding = f"about {size(need)} a trial ({recipe.label}), {count} at a time; {node.name} has {size(total)}"
+    fix = "raise resources.cpus_per_trial so that fewer run at once, lower batch_size, or take a larger machine"
     if need * count > total:
-        yield Check("memory", found, "fail", mend, stops=need > total)
+        yield Check("memory", finding, "fail", fix, stops=need > total)
     elif need * count > free:
-        yield Check("memory", f"{found}, {size(free)} of it free", "warn", f"end what else runs there, or {mend}")
+        yield Check("memory", f"{finding}, {size(free)} of it free", "warn", f"end what else runs there, or {fix}")
     else:
-        yield Check("memory", f"{found}, {size(free)} of it free")
+        yield Check("memory", f"{finding}, {size(free)} of it free")
 
 
-def _each(crowd: tuple[NodeInfo, int], what: str) -> float:
-    machine, count = crowd
-    return float(machine.facts[what]) / count
+def _per_trial(load: tuple[NodeInfo, int], fact: str) -> float:
+    node, count = load
+    return float(node.facts[fact]) / count
 
 
-def _at_once(machine: NodeInfo, plan: Plan, needs: Resources) -> int:
-    return min(capacity.slots([machine.resources], needs), len(plan.unfinished) or len(plan.trials))
+def _trials_at_once(node: NodeInfo, plan: Plan, needs: Resources) -> int:
+    return min(capacity.slots([node.resources], needs), len(plan.unfinished) or len(plan.trials))
 
 
-def precision(seen: Inspection) -> Iterator[Check]:
-    """Where all trials are float32 on processors that multiply bfloat16 themselves: what that would be worth."""
-    plan = seen.plan
-    if plan is None or plan.sweep.trainer != DEFAULT_TRAINER or backend() != "tensorflow" or not seen.answering:
+def precision(inspection: Inspection) -> Iterator[Check]:
+    """The gain of bfloat16, where all trials are float32 and all processors multiply bfloat16."""
+    plan, nodes = inspection.plan, inspection.answering
+    if plan is None or plan.sweep.trainer != DEFAULT_TRAINER or backend() != "tensorflow" or not nodes:
         return
-    every = [trial.recipe.settings for trial in plan.trials]
-    if any(settings.precision != "float32" or settings.resources.gpus_per_trial for settings in every):
+    all_settings = [trial.recipe.settings for trial in plan.trials]
+    if any(settings.precision != "float32" or settings.resources.gpus_per_trial for settings in all_settings):
         return
-    if all(BFLOAT16 in numerics.instructions_of(m.facts["numerics"]["processor"]) for m in seen.answering):
+    if all(BFLOAT16 in numerics.instructions_of(node.facts["numerics"]["processor"]) for node in nodes):
         # Measured at widths 0.125 to 1.
         advice = "`precision: mixed_bfloat16` trains 1.3 to 1.6 times as many images a second here (AVX512_BF16)"
         yield Check("precision", f"float32; {advice}")
 
 
-def disk(seen: Inspection) -> Iterator[Check]:
-    """Whether what the sweep keeps fits where the results go; what another kind of trainer keeps is not known."""
-    if seen.plan is None or seen.plan.sweep.trainer != DEFAULT_TRAINER:
+def disk(inspection: Inspection) -> Iterator[Check]:
+    """Whether the sweep's files fit on the disk of the results; only the built-in trainer's sizes are known."""
+    plan, results, free_bytes = inspection.plan, inspection.results, inspection.local.facts["disk"]
+    if plan is None or plan.sweep.trainer != DEFAULT_TRAINER or results not in free_bytes:
         return
-    if seen.results not in seen.here.facts["disk"]:
-        return
-    need, free = resource_estimates.disk(seen.plan), seen.here.facts["disk"][seen.results]
-    found = f"{seen.results}: {size(free)} free, {size(need.least)} to {size(need.most)} are kept in the end"
-    share = len(seen.plan.unfinished) / len(seen.plan.trials)  # of finished trials it is there already
+    need, free = resource_estimates.disk(plan), free_bytes[results]
+    finding = f"{results}: {size(free)} free, {size(need.least)} to {size(need.most)} are kept in the end"
+    unwritten = len(plan.unfinished) / len(plan.trials)
     state: State = "ok"
     if free is not None:
-        state = "fail" if need.least * share > free else "warn" if need.most * share > free else "ok"
-    mend = "" if state == "ok" else "make room there, give another --results, or set save_best: false"
-    yield Check("results", found, state, mend, stops=state == "fail")
+        state = "fail" if need.least * unwritten > free else "warn" if need.most * unwritten > free else "ok"
+    fix = "" if state == "ok" else "make room there, give another --results, or set save_best: false"
+    yield Check("results", finding, state, fix, stops=state == "fail")
 
 
-def cache(seen: Inspection) -> Iterator[Check]:
-    """Whether the decoded images fit into the cache of every machine."""
-    folder = next(iter(seen.here.facts["disk"]))
-    free = {m.name: m.facts["disk"][folder] or 0 for m in seen.answering}
-    images = resource_estimates.cache(seen.plan) if seen.plan else 0
-    small = where(seen.answering, lambda m: [size(free[m.name])] if free[m.name] < images else [])
-    if small:
-        mend = "make room there, or set SWEEP_CACHE to a folder on a larger disk"
-        yield Check("cache", f"{folder}: the images take {size(images)}, free: {small}", "warn", mend)
+def cache(inspection: Inspection) -> Iterator[Check]:
+    """Whether the decoded images fit into the cache of every node."""
+    nodes, folder = inspection.answering, next(iter(inspection.local.facts["disk"]))
+    free = {node.name: node.facts["disk"][folder] or 0 for node in nodes}
+    images = resource_estimates.cache(inspection.plan) if inspection.plan else 0
+    too_small = problems_by_node(nodes, lambda n: [size(free[n.name])] if free[n.name] < images else [])
+    if too_small:
+        fix = "make room there, or set SWEEP_CACHE to a folder on a larger disk"
+        yield Check("cache", f"{folder}: the images take {size(images)}, free: {too_small}", "warn", fix)
     else:
-        taken = f", the images take {size(images)}" if seen.plan else ""
-        yield Check("cache", f"{folder}: {size(min(free.values(), default=0))} free{taken}")
+        need = f", the images take {size(images)}" if inspection.plan else ""
+        yield Check("cache", f"{folder}: {size(min(free.values(), default=0))} free{need}")
 
 
-def storage(seen: Inspection) -> Iterator[Check]:
+def storage(inspection: Inspection) -> Iterator[Check]:
     """Whether every node sees the results."""
-    if seen.unshared is None:
+    if inspection.blind_to_results is None:
         return
-    if seen.unshared:
-        mend = "mount one folder on all nodes under this path, or give --results s3://bucket/prefix"
-        yield Check("storage", f"{seen.results}: not seen by {some(seen.unshared)}", "fail", mend, stops=True)
+    if inspection.blind_to_results:
+        finding = f"{inspection.results}: not seen by {shortened(inspection.blind_to_results)}"
+        fix = "mount one folder on all nodes under this path, or give --results s3://bucket/prefix"
+        yield Check("storage", finding, "fail", fix, stops=True)
     else:
-        yield Check("storage", f"{seen.results}{everywhere(seen)}")
+        yield Check("storage", f"{inspection.results}{on_all_nodes(inspection)}")
 
 
-def data(seen: Inspection) -> Iterator[Check]:
+def data(inspection: Inspection) -> Iterator[Check]:
     """Whether every node sees the images."""
-    if seen.plan is None or seen.unread is None:
+    if inspection.plan is None or inspection.blind_to_data is None:
         return
-    paths = data_paths(trial.recipe for trial in seen.plan.trials)
-    if seen.unread:
-        yield Check("data", f"not seen by {some(seen.unread)}", "fail", shared_storage.DATA_MEND, stops=True)
+    paths = data_paths(trial.recipe for trial in inspection.plan.trials)
+    if inspection.blind_to_data:
+        finding = f"not seen by {shortened(inspection.blind_to_data)}"
+        yield Check("data", finding, "fail", shared_storage.DATA_FIX, stops=True)
     elif paths:
-        yield Check("data", f"{some(paths)}{everywhere(seen)}")
+        yield Check("data", f"{shortened(paths)}{on_all_nodes(inspection)}")

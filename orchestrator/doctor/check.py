@@ -1,4 +1,4 @@
-"""A check's row, what there is to judge, and the words that rows are made of."""
+"""The result of a check, the facts that checks judge, and the phrases that results share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,56 +12,72 @@ State = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Check:
-    """One row: its name, what was `found`, and the `mend` where it is not ok.
+    """One row: its `name`, the `finding`, and the `fix` where the state is not ok.
 
-    `stops` says that a run cannot work like this, so that `sweep run` refuses to begin.
+    With `stops` a run cannot succeed, so `sweep run` refuses to begin.
     """
 
     name: str
-    found: str
+    finding: str
     state: State = "ok"
-    mend: str = ""
+    fix: str = ""
     stops: bool = False
 
+    @property
+    def line(self) -> str:
+        """The check in one line."""
+        return f"{self.state}: {self.name}: {self.finding}; {self.fix}"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What the checks judge. `here` is this process's machine, `machines` are those that would train.
+    """The facts that checks judge: `local` is this process's machine, `nodes` are the machines that would train.
 
-    `dashboard` is where Ray's dashboard listens, if it does; `unshared` are nodes that do not see the results,
-    `unread` that do not see the data, None where nobody has looked.
+    `address` is the cluster's, None for this machine alone. `dashboard` is the host:port of Ray's dashboard.
+    `blind_to_results` and `blind_to_data` are the nodes that do not see them, None where no test was made.
     """
 
-    here: NodeInfo
-    machines: Sequence[NodeInfo]
+    local: NodeInfo
+    nodes: Sequence[NodeInfo]
     plan: Plan | None = None
     results: str | None = None
     address: str | None = None
     dashboard: str | None = None
-    unshared: Sequence[str] | None = None
-    unread: Sequence[str] | None = None
+    blind_to_results: Sequence[str] | None = None
+    blind_to_data: Sequence[str] | None = None
 
     @property
     def answering(self) -> Sequence[NodeInfo]:
-        """The machines that answered."""
-        return [m for m in self.machines if not m.silence]
+        """The nodes that answered."""
+        return [node for node in self.nodes if not node.silence]
 
 
-def where(machines: Sequence[NodeInfo], wrong: Callable[[NodeInfo], Sequence[str]]) -> str:
-    """What is wrong on which machine, empty where nothing is."""
-    return some([f"{m.name} ({', '.join(found)})" for m in machines if (found := wrong(m))])
+def problems_by_node(nodes: Sequence[NodeInfo], problems: Callable[[NodeInfo], Sequence[str]]) -> str:
+    """The nodes that have `problems`, each with them; empty where none has."""
+    return shortened([f"{node.name} ({', '.join(texts)})" for node in nodes if (texts := problems(node))])
 
 
-def some(names: Sequence[str], shown: int = 4) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def shortened(names: Sequence[str], shown: int = 4) -> str:
+    """The first names of a list, and the number of the others.
+
+    >>> shortened(["a", "b", "c"], shown=2)
+    'a, b and 1 more'
+    """
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
 
 
-def everywhere(seen: Inspection) -> str:
-    return f", the same on {len(seen.answering)} nodes" if seen.address else ""
+def on_all_nodes(inspection: Inspection) -> str:
+    """The end of a finding that holds for every node; empty for this machine alone."""
+    return f", the same on {len(inspection.answering)} nodes" if inspection.address else ""
 
 
 def size(count: float | None) -> str:
+    """A number of bytes for people.
+
+    >>> size(3 * 2**30), size(5 * 2**20)
+    ('3.0 GiB', '5 MiB')
+    """
     if count is None:
         return "unknown"
     return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"

@@ -1,33 +1,81 @@
-"""Range tests on the workers: run in parallel, their curves kept."""
+"""Learning-rate range tests on the workers: run in parallel, their curves kept in the store."""
 
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from experiments.settings import InputError
+from experiments.lr_range_test import Curve
+from experiments.settings import InputError, last_line
 from orchestrator.cluster import node_inventory
 from orchestrator.cluster.conditions import Conditions, require_conditions, require_device
+from orchestrator.execution import session
 from orchestrator.execution.trainers import job_of, require_same, warm_trainer
-from orchestrator.planning.lr_range_tests import Test
+from orchestrator.planning import lr_range_tests
+from orchestrator.planning.lr_range_tests import LrRangeTest
+from orchestrator.planning.root_key import Counting, RootFacts, silently
 from orchestrator.spec import trials as grid
+from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Recipe
 from orchestrator.storage.filesystem import StoreError
 from orchestrator.storage.store import Store
 
 
-def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], None]) -> dict[str, str]:
-    """Run `tests` in parallel on the Ray that is connected and keep their curves; why those failed that did.
+@dataclass(frozen=True)
+class RangeTestOutcome:
+    """The `curves` of a sweep's range tests, and why tests `failed`, by label."""
 
-    Raises StoreError when a curve cannot be written, and where a worker must not measure.
+    curves: Sequence[Curve]
+    failed: Mapping[str, str]
+
+
+def find_learning_rates(
+    sweep: Sweep,
+    store: Store,
+    say: Callable[[str], None],
+    optimizer: str | None = None,
+    address: str | None = None,
+    counting: Counting = silently,
+) -> RangeTestOutcome:
+    """Test the range of each of the sweep's optimizers, or of one; curves that the store has are not run again.
+
+    Trials that were trained with a range test as their schedule have a curve too. Raises InputError before
+    anything is written, HeldError while another process runs the sweep, and StoreError.
+    """
+    root_facts = RootFacts(sweep.trainer, counting)
+    tests, damaged = lr_range_tests.of_optimizers(sweep, root_facts, store, optimizer)
+    missing = [test for test in tests if test.curve is None]
+    failed: dict[str, str] = {}
+    if missing:
+        recipes = [test.recipe for test in missing]
+        store.probe()
+        session.prepare(recipes, counting)
+        with session.session_for(recipes, sweep.trainer, store, address) as findings, store.lock(sweep.name):
+            for finding in findings:
+                say(finding.line)
+            store.create()
+            for damage in damaged:
+                say(f"{damage.reason}; set aside as {store.set_aside(damage)}, the test is run again")
+            failed = run(missing, sweep.trainer, store, say)
+        tests, _ = lr_range_tests.of_optimizers(sweep, root_facts, store, optimizer)
+    curves = [test.measured for test in tests if test.curve]
+    return RangeTestOutcome(curves + lr_range_tests.curves_of_trials(sweep, store, optimizer), failed)
+
+
+def run(tests: Sequence[LrRangeTest], trainer: str, store: Store, say: Callable[[str], None]) -> dict[str, str]:
+    """Run `tests` in parallel on the connected Ray and keep their curves; why tests failed, by label.
+
+    Raises StoreError when a curve cannot be written, and where a worker's conditions are not those of the key.
     """
     import ray
 
-    failed, software = {}, node_inventory.software()
+    failed: dict[str, str] = {}
+    software = node_inventory.software()
     waiting = {}
     for test in tests:
         resources = test.recipe.settings.resources
@@ -39,8 +87,8 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
         )
         recipe = grid.located(test.recipe.at_rate(test.ramp.start))
         rates = test.ramp.learning_rates()
-        asked = recipe, test.seed, test.fingerprint, rates, trainer, software, test.conditions
-        waiting[task.remote(*asked)] = test
+        arguments = recipe, test.seed, test.fingerprint, rates, trainer, software, test.conditions
+        waiting[task.remote(*arguments)] = test
     while waiting:
         (done, *_), _ = ray.wait(list(waiting))
         test = waiting.pop(done)
@@ -52,31 +100,22 @@ def run(tests: Sequence[Test], trainer: str, store: Store, say: Callable[[str], 
                 for other in waiting:
                     ray.cancel(other)
                 raise cause from None
-            failed[test.label] = _reason(cause)
+            failed[test.label] = str(cause) if isinstance(cause, InputError) else last_line(cause)
+            say(f"range test {test.label}: failed: {failed[test.label]}")
         else:
             store.write_range_test(test.key, curve)
-            count, of = len(curve["loss"]), test.ramp.steps
-            say(f"range test {test.label}: {count} of {of} steps in {curve['seconds']:.1f} s")
-        if test.label in failed:
-            say(f"range test {test.label}: failed: {failed[test.label]}")
+            count, steps = len(curve["loss"]), test.ramp.steps
+            say(f"range test {test.label}: {count} of {steps} steps in {curve['seconds']:.1f} s")
     return failed
 
 
 def _process(recipe: Recipe) -> dict[str, str]:
-    """Variables by which Ray tells processes apart: one keeps its threads, and how it computes, for life."""
+    """Environment variables of the worker. Ray uses another process for other values: threads stay as they are."""
     settings = recipe.settings
     return {
         "OMP_NUM_THREADS": str(settings.resources.cpus_per_trial),
         "SWEEP_DETERMINISTIC": str(settings.deterministic),
     }
-
-
-def _reason(cause: BaseException) -> str:
-    """Why a test failed, in one line."""
-    if isinstance(cause, InputError):
-        return str(cause)
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1] if lines else 'no message'}"
 
 
 def measure_range(
@@ -90,10 +129,10 @@ def measure_range(
 ) -> dict[str, Any]:
     """The curve of a range test with these rates, float32 [n], on fresh weights: a Ray task on a warm worker.
 
-    `fingerprint` is that of the data, `software` what the driver runs on, `expected` the conditions of the key.
+    `fingerprint` is that of the data, `software` are the driver's versions, `expected` are the key's conditions.
 
-    Raises InputError for data that cannot be loaded and for a trainer that has no range test, StoreError where the
-    curve would be another than that of its key.
+    Raises InputError for data that cannot be loaded and for a trainer without range tests. Raises StoreError where
+    versions or conditions differ, so that the curve would not be that of its key.
     """
     resources = recipe.settings.resources
     require_same(software)

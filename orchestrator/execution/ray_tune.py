@@ -1,4 +1,4 @@
-"""Ray Tune's side of a run: it asks the books which trial is next and tells them what happened."""
+"""Ray Tune in a run: it asks the recorder which trial is next, and reports to it what happened."""
 
 import io
 import logging
@@ -25,10 +25,11 @@ from ray.tune import (
 )
 from ray.tune.search import Searcher
 
+from experiments.settings import last_line
 from orchestrator.cluster import node_inventory
 from orchestrator.cluster.autoscaler import grows
 from orchestrator.cluster.capacity import Capacity
-from orchestrator.cluster.ray_session import alive, loses_a_node
+from orchestrator.cluster.ray_session import has_unreachable_node, node_resources
 from orchestrator.execution.recorder import RunRecorder
 from orchestrator.execution.trainable import WorkerTrainable
 from orchestrator.execution.trial import RunContext, TrialAssignment
@@ -38,11 +39,11 @@ from orchestrator.storage.filesystem import StoreError
 from orchestrator.storage.store import Store
 
 AHEAD = 64
-"""Trials that wait for nodes to be started, at most, where a cluster grows."""
+"""Trials that wait for new nodes, at most, where a cluster grows."""
 
 
 class _HasRecorder:
-    """Has the books; leaves them out where Tune pickles itself for a restore that is never made."""
+    """Base of what Tune pickles for a restore that never happens: the recorder is left out."""
 
     _recorder: RunRecorder
 
@@ -50,33 +51,33 @@ class _HasRecorder:
         return {}
 
     @contextmanager
-    def _ending_on_trouble(self) -> Iterator[None]:
-        """A store that cannot be used ends the run; Tune would make a traceback of it."""
+    def _ending_the_run_on_errors(self) -> Iterator[None]:
+        """A StoreError ends the run, and `fan_out` raises it; Tune would only print it."""
         try:
             yield
         except StoreError as error:
             self._recorder.fatal = self._recorder.fatal or error
 
 
-class _Next(_HasRecorder, Searcher):
-    """Hands Tune the trials as the frontier lets them go: None makes it wait for a running trunk, or for room.
+class _NextTrial(_HasRecorder, Searcher):
+    """Gives Tune the trials in the scheduler's order. None makes Tune wait for a running trial or for resources.
 
-    Tune gets no more than can run at once: what is in its hands has left the frontier's order, and where a worker
-    is free before another has started, it takes that one's trial away and the start was in vain. Where a cluster
-    grows, some more wait: nodes are started for them.
+    Tune gets only as many trials as can run at once. It starts the trials that it has in an order of its own, and
+    may give a trial to a worker that is free earlier than the one that starts for it. On a cluster that grows some
+    more trials wait in Tune: nodes are started for them.
     """
 
     def __init__(self, recorder: RunRecorder) -> None:
         super().__init__()
         self._recorder = recorder
-        self._places = Capacity(alive, ahead=AHEAD if grows() else 0)
+        self._capacity = Capacity(node_resources, queue=AHEAD if grows() else 0)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
-        if self._recorder.fatal or self._recorder.frontier.exhausted:
+        if self._recorder.fatal or self._recorder.scheduler.exhausted:
             return str(Searcher.FINISHED)
-        with self._ending_on_trouble():
-            trial = self._recorder.next(self._places.fits)
+        with self._ending_the_run_on_errors():
+            trial = self._recorder.next(self._capacity.fits)
             if trial is None:
                 return None
             resources = trial.recipe.settings.resources
@@ -89,49 +90,48 @@ class _Next(_HasRecorder, Searcher):
         return str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: the callback below hears of it with more detail."""
+        """Nothing: the callback below gets more detail."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the store is the truth."""
+        """Nothing: the store has all results."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the store is the truth."""
+        """Nothing: the store has all results."""
 
 
-class _Events(_HasRecorder, Callback):
-    """Tells the books what Tune saw. A trial's next step is scheduled only after `on_trial_result` returned."""
+class _Reports(_HasRecorder, Callback):
+    """Reports Tune's events to the recorder. A trial's next step starts after `on_trial_result` has returned."""
 
     def __init__(self, recorder: RunRecorder) -> None:
         self._recorder = recorder
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        with self._ending_on_trouble():
+        with self._ending_the_run_on_errors():
             self._recorder.tick()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
-        if result["row"] is not None and not result["again"]:
-            trial.run_metadata.num_failures = 0  # only failures that stand in the way of the same epoch add up
-        with self._ending_on_trouble():
+        if result["row"] is not None and not result["recomputed"]:
+            trial.run_metadata.num_failures = 0  # only failures in the same epoch add up
+        with self._ending_the_run_on_errors():
             self._recorder.progress(self._recorder.by_id[trial.config["trial_id"]], result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        with self._ending_on_trouble():
-            self._recorder.end(self._recorder.by_id[trial.config["trial_id"]], _reason(trial))
+        with self._ending_the_run_on_errors():
+            self._recorder.end(self._recorder.by_id[trial.config["trial_id"]], _failure(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        if isinstance(_error(trial), RayActorError) and loses_a_node():
-            trial.run_metadata.num_failures -= (
-                1  # Ray may start it on the dead node again, and that is not its fault
-            )
-        with self._ending_on_trouble():
+        if isinstance(_error(trial), RayActorError) and has_unreachable_node():
+            # Ray may start the trial on the lost node once more, which is no failure of the trial.
+            trial.run_metadata.num_failures -= 1
+        with self._ending_the_run_on_errors():
             trial.config["attempt"] = self._recorder.retry(
-                self._recorder.by_id[trial.config["trial_id"]], _reason(trial)
+                self._recorder.by_id[trial.config["trial_id"]], _failure(trial)
             )
 
 
-class _Trouble(_HasRecorder, Stopper):
+class _StopOnErrors(_HasRecorder, Stopper):
     """Stops every trial as soon as the store cannot be used."""
 
     def __init__(self, recorder: RunRecorder) -> None:
@@ -145,24 +145,22 @@ class _Trouble(_HasRecorder, Stopper):
 
 
 def _error(trial: Any) -> Exception | None:
-    """Why a Tune trial failed last, from the file that Tune has just written on this machine."""
+    """The last error of a Tune trial, from the file that Tune has just written on this machine."""
     try:
-        found: Exception = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+        error: Exception = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     except (OSError, TypeError):
         return None
-    return found
+    return error
 
 
-def _reason(trial: Any) -> str:
+def _failure(trial: Any) -> str:
     """Why a Tune trial failed last, in one line."""
     error = _error(trial)
     if error is None:
         return "it failed without saying why"
     if isinstance(error, RayActorError):
         return "its worker process died (killed, out of memory, or its node is gone)"
-    cause = getattr(error, "cause", None) or error
-    lines = [line for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no message'}"
+    return last_line(getattr(error, "cause", None) or error)
 
 
 def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
@@ -191,7 +189,7 @@ def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
                 lambda config: PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}]),
             ),
             tune_config=TuneConfig(
-                search_alg=_Next(recorder),
+                search_alg=_NextTrial(recorder),
                 num_samples=len(plan.unfinished),
                 reuse_actors=True,
                 trial_dirname_creator=lambda t: str(t.trial_id),
@@ -201,8 +199,8 @@ def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
                 storage_path=scratch,
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
-                callbacks=[_Events(recorder)],
-                stop=_Trouble(recorder),
+                callbacks=[_Reports(recorder)],
+                stop=_StopOnErrors(recorder),
                 verbose=0,
             ),
         )

@@ -1,4 +1,4 @@
-"""What a run writes down while it goes on."""
+"""What a run writes into the store while it goes on: histories, failures, notes, and the state of the run."""
 
 import functools
 import time
@@ -21,198 +21,211 @@ from orchestrator.storage.history import Row
 from orchestrator.storage.store import Store
 
 LOOK_EVERY = 1.0
-"""Seconds from one look at the other runs in the store to the next, at least."""
+"""Seconds between two looks at the other runs in the store, at least."""
+SHARE_OF_TIME = 20
+"""Slow work that is done from time to time gets one part in so many of the time."""
 
 
 class Pace:
-    """When something is to be done again that may take long: it gets a twentieth of the time."""
+    """When slow work is due again."""
 
     def __init__(self, least: float) -> None:
-        """Now, and then not before `least` seconds have gone by."""
+        """Due now, and then after `least` seconds or more."""
         self._least = least
         self._next = float("-inf")
 
     @contextmanager
     def due(self) -> Iterator[bool]:
-        """Whether it is time; it is done within this."""
+        """Whether the work is due; it is done within this context, which measures it."""
         began = time.monotonic()
         if began < self._next:
             yield False
             return
         yield True
         ended = time.monotonic()
-        self._next = ended + max(self._least, 20 * (ended - began))
+        self._next = ended + max(self._least, SHARE_OF_TIME * (ended - began))
 
 
 def take_over(store: Store, sweep: str) -> None:
-    """Within the sweep's lock, before it is planned: from now on no worker of a former run writes anything.
+    """Name a new run in the sweep's run.json: from now on no worker of a former run writes. Raises StoreError.
 
-    One that outlived its driver would otherwise record an epoch that the plan does not know. Raises StoreError.
+    This happens within the sweep's lock and before the plan is made. Otherwise a worker that outlived its driver
+    could record an epoch that the plan does not know.
     """
     store.create()
     store.write_run(sweep, {"run": uuid4().hex, "running": {}, "attempts": {}, "since": time.time()})
 
 
 class RunRecorder:
-    """What is written down while a run goes on: histories of taken epochs, failures, the state of the run."""
+    """Writes down what happens in a run of a plan, and tells the listener.
 
-    def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
-        """The books of one run of `plan`."""
+    It records the histories of reused epochs, failures, notes and the state of the run. The workers record the
+    epochs that they train. The scheduler has all that moves; the plan stays as it was made.
+    """
+
+    def __init__(self, plan: Plan, store: Store, listener: Listener, look_every: float = LOOK_EVERY) -> None:
+        """A recorder of one run of `plan`; it looks at the other runs after `look_every` seconds or more."""
         self.plan, self.store, self.listener = plan, store, listener
         self.sweep = plan.sweep.name
         self.run = uuid4().hex
-        self.outcome = Outcome()
-        self.frontier = Scheduler(plan)
-        self.retention = Retention(plan)
+        self.outcome = Outcome(plan)
+        self.scheduler = Scheduler(plan)
+        self.retention = Retention(plan, self.scheduler.cursors)
         self.others = OtherSweeps(store, self.sweep, plan.histories)
         self.by_id = {t.id: t for t in plan.trials}
         self.fatal: StoreError | None = None
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
-        self._attempts: dict[str, int] = {}
+        self._fencing_tokens: dict[str, int] = {}
         self._since = time.time()
         self._released: dict[str, str] = {}
-        self._waits_for = ""
-        self._looking, self._freeing = Pace(LOOK_EVERY), Pace(0.0)
+        self._awaited_sweeps = ""
+        self._looking, self._freeing = Pace(look_every), Pace(0.0)
 
     def open(self) -> None:
-        """Bring the store in line with the plan before anything is trained."""
+        """Write into the store what the plan knows, before anything is trained."""
         self.store.create()
         self._write_run()
         self.others.begin()
         for damage in self.plan.damaged:
-            moved = self.store.set_aside(damage)
-            self.listener.say(f"{damage.reason}; set aside as {moved}, what it held is made again")
+            name = self.store.set_aside(damage)
+            self.listener.say(f"{damage.reason}; set aside as {name}, what it held is made again")
         self.store.write_sweep(self.sweep, self.plan.sweep.document)
         self._histories = dict(self.plan.history)
         for trial_id in sorted(self._histories.keys() - self.by_id.keys()):
             self.store.supersede(self.sweep, trial_id, self._histories[trial_id])
         for trial in self.plan.trials:
-            self.take(trial)
+            self.write_known_epochs(trial)
         if self.plan.rebuilt:
             self.listener.say(
                 f"{len(self.plan.rebuilt)} best models are missing and so are their checkpoints: the epochs that "
                 "lead to them are computed again"
             )
-        with self.store.turn():  # nobody frees anything meanwhile, and the plan may be older than this
-            checkpoints = self.store.checkpoints()
-            for trial in self.plan.unfinished:
-                rebuild = self.plan.rebuilt.get(trial.id)
-                self.plan.cursors[trial.id].find_checkpoint(checkpoints, rebuild.epochs if rebuild else None)
-            self.frontier, self.retention = Scheduler(self.plan), Retention(self.plan)
+        with self.store.turn():  # no run frees checkpoints meanwhile; some may be gone since the plan was made
+            self.scheduler = Scheduler(self.plan, self.store.checkpoints())
+            self.retention = Retention(self.plan, self.scheduler.cursors)
+            self.listener.began(self.plan, self.scheduler.cursors)
             self.look()
 
     def close(self) -> None:
-        """Tidy up after a run that came to its end."""
+        """Clean up after a run that came to its end."""
         self._free()
         self.store.drop_claims(self.sweep)
-        cursors = self.plan.cursors
+        cursors = self.scheduler.cursors
         self.store.compact(self.sweep, {t.id for t in self.plan.trials if cursors[t.id].ending is not None})
         self._running.clear()
-        self._attempts.clear()
+        self._fencing_tokens.clear()
         self._write_run()
-        tidy(self.plan, self.store)
+        tidy(self.plan, cursors, self.store)
 
     def next(self, fits: Fits = anywhere) -> Trial | None:
-        """The trial to start next, which is about to run; None while all wait. Raises StoreError.
+        """The trial to start next, which counts as running; None while all wait. Raises StoreError.
 
-        Where other sweeps are run it is chosen in turn with them: none may begin an epoch that another computes.
+        While other sweeps run, one run at a time chooses: no run may start an epoch that another computes.
         """
-        if not self.frontier.may_start(fits):
+        if not self.scheduler.may_start(fits):
             self.tick()
-            self._say_who_is_waited_for()
+            self._say_which_sweeps_are_awaited()
             return None
         if not self.others.running:
             self.look()
         trial = None
         if not self.others.running:
-            trial = self.frontier.next(fits)
+            trial = self.scheduler.next(fits)
         else:
             with self.store.turn():
                 self.look()
-                trial = self.frontier.next(fits)
+                trial = self.scheduler.next(fits)
                 self._publish()
         if trial is not None:
-            self._waits_for = ""
+            self._awaited_sweeps = ""
             self.start(trial)
         return trial
 
-    def _say_who_is_waited_for(self) -> None:
-        if self._running or self._waits_for or not self.others.running or self.frontier.exhausted:
+    def _say_which_sweeps_are_awaited(self) -> None:
+        if self._running or self._awaited_sweeps or not self.others.running or self.scheduler.exhausted:
             return
-        if self.others.taken().unknown:  # a moment later it is known whether there is anything to wait for
+        if self.others.claimed().unknown:  # a moment later it is known whether there is anything to wait for
             return
-        self._waits_for = ", ".join(sorted(self.others.running))
-        self.listener.say(f"{self.sweep} waits for {self._waits_for}: what is left here is being trained there")
+        self._awaited_sweeps = ", ".join(sorted(self.others.running))
+        self.listener.say(
+            f"{self.sweep} waits for {self._awaited_sweeps}: what is left here is being trained there"
+        )
 
     def tick(self) -> None:
-        """See from time to time what other runs do. Raises StoreError."""
+        """Look at the other runs from time to time. Raises StoreError."""
         with self._looking.due() as due:
             if due:
                 self.look()
 
     def look(self) -> None:
-        """See what other runs do now, go on from what they have computed, and say what this one does and needs."""
+        """Read what other runs do now, reuse what they have computed, and publish what this run does and needs."""
         changed = self.others.look()
         if changed or self.others.running:
             self._discover(changed)
-        self.frontier.hold_back(self.others.taken())
+        self.scheduler.hold_back(self.others.claimed())
         self._publish()
 
     def _discover(self, changed: Sequence[pa.Table]) -> None:
-        rows = [row for table in changed for row in self.plan.known.missing(table)]
+        """Reuse the epochs in histories of other sweeps that have `changed`, and their checkpoints."""
+        rows = [row for table in changed for row in self.scheduler.known.missing(table)]
         checkpoints = functools.cache(self.store.checkpoints)
-        passed = self.frontier.discover(rows, checkpoints)
-        moved = [self.by_id[trial_id] for trial_id in passed]
-        left = {key: trial_id for trial_id, keys in passed.items() for key in keys if key in checkpoints()}
-        self._released |= self.retention.update(moved, written=left)
-        for trial in moved:
-            status = self.plan.cursors[trial.id].ending
-            if status and not self.frontier.needs_start(trial.id):
-                self.take(trial)
-                self.listener.ended(trial, status, "")
+        new_keys = self.scheduler.discover(rows, checkpoints)
+        advanced = [self.by_id[trial_id] for trial_id in new_keys]
+        written = {key: trial_id for trial_id, keys in new_keys.items() for key in keys if key in checkpoints()}
+        self._released |= self.retention.update(advanced, written=written)
+        for trial in advanced:
+            self._end_if_done(trial)
+
+    def _end_if_done(self, trial: Trial) -> None:
+        """Record a waiting trial that other trials' epochs have brought to its end."""
+        status = self.scheduler.cursors[trial.id].ending
+        if status and not self.scheduler.waits(trial.id):
+            self.write_known_epochs(trial)
+            self.listener.ended(trial, status, "")
 
     def _publish(self) -> None:
         if self.others.running:
-            self.others.publish(self.frontier.places, self.frontier.waiting, self.retention)
+            self.others.publish(self.scheduler.computing, self.scheduler.upcoming, self.retention)
 
     def _free(self) -> None:
-        """Free the checkpoints that no trial here holds any more and no other sweep needs.
+        """Free the released checkpoints that neither a trial here nor another sweep needs.
 
-        What a running one may need stays on the list; what another holds on record is from now on its own to free.
+        A checkpoint that a running sweep may need is tried again later. One that another sweep holds on record is
+        that sweep's to free.
         """
         with self.store.turn():
             self.look()
-            waiting: dict[str, str] = {}
+            needed_elsewhere: dict[str, str] = {}
             for key, trial_id in self._released.items():
-                keys = self.plan.cursors[trial_id].keys
+                keys = self.scheduler.cursors[trial_id].keys
                 way = keys[: keys.index(key) + 1] if key in keys else [key]
                 if key in self.retention:
                     continue
-                if self.others.want(way):
-                    waiting[key] = trial_id
-                elif not self.others.have(key):
+                if self.others.may_need(way):
+                    needed_elsewhere[key] = trial_id
+                elif not self.others.hold(key):
                     self.store.delete_checkpoint(key)
-            self._released = waiting
+            self._released = needed_elsewhere
 
-    def take(self, trial: Trial, for_worker: bool = False) -> None:
-        """Write the trial's history as far as it is known, so that it says what was trained here and what taken.
+    def write_known_epochs(self, trial: Trial, for_worker: bool = False) -> None:
+        """Write the trial's history as far as it is known; epochs of other trials are marked as reused.
 
-        A worker reads it from the trial's own file, also where a merged one says the same.
+        A worker reads the trial's own file, so `for_worker` writes it also where a merged file says the same.
         """
-        cursor, there = self.plan.cursors[trial.id], self._histories.get(trial.id)
-        keys_there: list[str] = there["epoch_key"].to_pylist() if there is not None else []
-        if keys_there == cursor.keys and not for_worker:
+        cursor, recorded = self.scheduler.cursors[trial.id], self._histories.get(trial.id)
+        recorded_keys: list[str] = recorded["epoch_key"].to_pylist() if recorded is not None else []
+        if recorded_keys == cursor.keys and not for_worker:
             return
-        if keys_there != cursor.keys[: len(keys_there)]:
-            self.store.supersede(self.sweep, trial.id, there)
-            there, keys_there = None, []
-        rows: list[Row] = there.to_pylist() if there is not None else []
+        if recorded_keys != cursor.keys[: len(recorded_keys)]:
+            self.store.supersede(self.sweep, trial.id, recorded)
+            recorded = None
+        rows: list[Row] = recorded.to_pylist() if recorded is not None else []
         recipe = trial.recipe
         for key in cursor.keys[len(rows) :]:
             rows.append(
                 history.for_trial(
-                    self.plan.known.row(key),
+                    self.scheduler.known.row(key),
                     self.sweep,
                     trial.id,
                     recipe.optimizer_label,
@@ -226,31 +239,35 @@ class RunRecorder:
 
     def start(self, trial: Trial) -> None:
         """The trial is about to run."""
-        self.take(trial, for_worker=True)
+        self.write_known_epochs(trial, for_worker=True)
         self._running[trial.id] = time.time()
-        self._attempts[trial.id] = 0
+        self._fencing_tokens[trial.id] = 0
         self._write_run()
         self.listener.started(trial)
 
     def retry(self, trial: Trial, reason: str) -> int:
-        """Give the trial's worker up for `reason`; the number of the next attempt, the only one that may write.
+        """The trial's worker has failed for `reason`; the fencing token of the next worker.
 
-        The worker may be out of reach, not dead, and come back with its epoch.
+        Only a worker with the newest token may write. A failed worker may be out of reach, not dead, and come back
+        with its epoch.
         """
-        self._attempts[trial.id] += 1
+        self._fencing_tokens[trial.id] += 1
         self._write_run()
         self.listener.say(f"{trial.id}: {reason}; it goes on from its newest checkpoint")
-        return self._attempts[trial.id]
+        return self._fencing_tokens[trial.id]
 
     def progress(self, trial: Trial, result: dict[str, Any]) -> None:
-        """What the trial's worker says after a step. Raises StoreError, as all here do, also the worker's."""
+        """The trial's worker has made a step, with this `result` of `TrialRun.advance`. Raises StoreError.
+
+        Where the worker could not use the store, its StoreError is raised here.
+        """
         for note in result["notes"]:
             self.store.write_note(self.sweep, trial.id, note)
             self.listener.say(f"{trial.id}: {note}")
         row = result["row"]
         if row is not None:
-            self._catch_up(trial, row["epoch_key"])
-            self.outcome.again += result["again"]
+            self._learn_unreported(trial, row["epoch_key"])
+            self.outcome.recomputed += result["recomputed"]
             self._learn(trial, row)
         if result.get("store"):
             raise StoreError(result["failed"])
@@ -264,19 +281,17 @@ class RunRecorder:
         self.tick()
 
     def _learn(self, trial: Trial, row: Row) -> None:
+        """The trial has trained the epoch in `row`; the trials that waited for it advance too."""
         self.outcome.trained += 1
-        moved = [self.by_id[i] for i in self.frontier.learn(trial.id, row)]
-        self._released |= self.retention.update(moved, written={row["epoch_key"]: trial.id})
+        advanced = [self.by_id[i] for i in self.scheduler.learn(trial.id, row)]
+        self._released |= self.retention.update(advanced, written={row["epoch_key"]: trial.id})
         self.listener.epoch(trial, row)
-        for follower in moved[1:]:
-            status = self.plan.cursors[follower.id].ending
-            if status and not self.frontier.needs_start(follower.id):
-                self.take(follower)
-                self.listener.ended(follower, status, "")
+        for follower in advanced[1:]:
+            self._end_if_done(follower)
 
-    def _catch_up(self, trial: Trial, reported: str | None = None) -> None:
-        """Learn the epochs that a worker has recorded, but died before it could report them."""
-        cursor = self.plan.cursors[trial.id]
+    def _learn_unreported(self, trial: Trial, reported: str | None = None) -> None:
+        """Learn the epochs that a worker recorded before it died, without a report of them."""
+        cursor = self.scheduler.cursors[trial.id]
         if cursor.ending is not None or reported in (*cursor.keys, cursor.next_key):
             return
         for row in self.store.read_trial(self.sweep, trial.id):
@@ -284,12 +299,12 @@ class RunRecorder:
                 self._learn(trial, row)
 
     def end(self, trial: Trial, failure: str | None) -> None:
-        """The trial has left its worker."""
+        """The trial has left its worker; `failure` says why where it failed."""
         if trial.id not in self._running:
             return
-        self._catch_up(trial)
-        del self._running[trial.id], self._attempts[trial.id]
-        self.frontier.end(trial.id)
+        self._learn_unreported(trial)
+        del self._running[trial.id], self._fencing_tokens[trial.id]
+        self.scheduler.end(trial.id)
         self._write_run()
         if failure is not None:
             self.outcome.failed[trial.id] = failure
@@ -297,10 +312,10 @@ class RunRecorder:
             self.listener.ended(trial, "failed", failure)
             return
         self.store.clear_failure(self.sweep, trial.id)
-        self.listener.ended(trial, self.plan.cursors[trial.id].ending or "failed", "")
+        self.listener.ended(trial, self.scheduler.cursors[trial.id].ending or "failed", "")
 
     def _write_run(self) -> None:
         self.store.write_run(
             self.sweep,
-            {"run": self.run, "running": self._running, "attempts": self._attempts, "since": self._since},
+            {"run": self.run, "running": self._running, "attempts": self._fencing_tokens, "since": self._since},
         )

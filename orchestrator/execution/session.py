@@ -1,4 +1,4 @@
-"""Ray for a run: started or joined, examined, and the data decoded before."""
+"""Ray for a run: started or joined, and checked. The data is decoded before."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +19,12 @@ from orchestrator.storage.store import Store
 def session(plan: Plan, store: Store, address: str | None) -> Iterator[Sequence[Check]]:
     """Ray for a run of `plan`, at `address` or on this machine; none where nothing is left to do.
 
-    Gives what `sweep doctor` finds worth knowing. Raises InputError, before anything is recorded, for what it
-    finds impossible: more CPUs or GPUs a trial than there are, nodes with other versions or that do not see the
-    store, and so on; for an address where no cluster answers; and for a trainer that cannot be imported or that
-    takes no momentum where a schedule cycles it.
+    Yields the checks of `sweep doctor` that people should know of. Raises InputError before anything is recorded:
+
+    - for a failed check with which no run can work, such as more CPUs or GPUs a trial than there are, or nodes
+      with other versions or without access to the store;
+    - for an address where no cluster answers;
+    - for a trainer that cannot be imported, or takes no momentum where a schedule cycles it.
     """
     if not plan.unfinished:
         yield ()
@@ -41,9 +43,9 @@ def session(plan: Plan, store: Store, address: str | None) -> Iterator[Sequence[
 def session_for(
     recipes: Sequence[Recipe], trainer: str, store: Store, address: str | None, plan: Plan | None = None
 ) -> Iterator[Sequence[Check]]:
-    """Ray for training `recipes`, at least one, with `trainer`, for a `plan` or apart from any.
+    """Ray for training `recipes`, at least one, with `trainer`, for a `plan` or without one.
 
-    Gives and raises what `session` does.
+    Yields and raises what `session` does.
     """
     from orchestrator.execution.trainers import trainer_class
 
@@ -56,11 +58,11 @@ def session_for(
     paths = data_paths(recipes)
     with connected(address, needs, shared_storage.credentials(store.address, *paths)):
         shared_storage.require(store.address, paths)
-        yield examination.require(examination.judge(examination.look(plan, store, address)))
+        yield examination.require(examination.judge(examination.inspect(plan, store, address)))
 
 
 def prepare(recipes: Iterable[Recipe], counting: Counting) -> None:
-    """Decode what `recipes` train on, so that bad images are found before anything is written.
+    """Decode the data of `recipes`, so that bad images are reported before anything is written.
 
     Raises InputError naming the image.
     """

@@ -1,9 +1,4 @@
-"""One trial on one worker: Ray Tune's class Trainable, one `step()` is one epoch.
-
-A trial finds its own way from the store, so a retried one, a resumed one and a new one are the same: read the
-trial's history, load the newest checkpoint on its chain, train the next epoch, write its checkpoint, write its
-record, and only then report it.
-"""
+"""A worker process: Ray Tune's class Trainable around `trial.TrialRun`; one `step()` is one epoch."""
 
 from typing import Any
 
@@ -12,31 +7,27 @@ from ray.tune import Trainable
 from experiments import datasets
 from experiments.settings import InputError
 from orchestrator.cluster.conditions import require_conditions
-from orchestrator.execution.trainers import (
-    Trainer,
-    require_same,
-    warm_trainer,
-)
+from orchestrator.execution.trainers import Trainer, require_same, warm_trainer
 from orchestrator.execution.trial import RunContext, TrialAssignment, TrialRun
 from orchestrator.storage.filesystem import StoreError
 
 
 class WorkerTrainable(Trainable):
-    """Ray Tune's side: keeps the trainer warm from trial to trial, turns users' mistakes into results."""
+    """Keeps the trainer warm from trial to trial, and reports users' mistakes as results."""
 
     def setup(self, config: dict[str, Any], context: RunContext) -> None:
-        """A worker process begins with its first trial."""
+        """The process starts with its first trial."""
         self._context = context
         self._trainer: Trainer | None = None
         self._run: TrialRun | None = None
         self._trial_id: str = config["trial_id"]
-        self._attempt: int = config["attempt"]
+        self._fencing_token: int = config["attempt"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The same process goes on with another trial."""
+        """The same process gets another trial."""
         self._run = None
         self._trial_id = new_config["trial_id"]
-        self._attempt = new_config["attempt"]
+        self._fencing_token = new_config["attempt"]
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -50,7 +41,8 @@ class WorkerTrainable(Trainable):
         try:
             if self._run is None:
                 assignment = self._context.assignments[self._trial_id]
-                self._run = TrialRun(assignment, self._context, self._warm_trainer(assignment), self._attempt)
+                trainer = self._warm_trainer(assignment)
+                self._run = TrialRun(assignment, self._context, trainer, self._fencing_token)
             return self._run.advance()
         except datasets.Unreached:
             raise  # a bucket that is out of reach now may be there for the next attempt

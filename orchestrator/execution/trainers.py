@@ -20,7 +20,7 @@ from orchestrator.storage.filesystem import StoreError
 
 
 class Trainer(Protocol):
-    """What trains: `experiments.trainer:Trainer`, or what a sweep's `trainer: module:Class` names."""
+    """The interface of `experiments.trainer:Trainer`, and of the class in a sweep's `trainer: module:Class`."""
 
     device: str
 
@@ -32,8 +32,8 @@ class Trainer(Protocol):
     ) -> Mapping[str, float]:
         """Train epoch `n` with these rates, float32 [steps]; loss, accuracy, val_loss, val_accuracy, images.
 
-        `momentum`, of the same form, is given where the schedule cycles it; a trainer that takes none cannot have
-        such schedules.
+        `momentum`, of the same form, is passed where the schedule cycles it. A trainer without this parameter
+        cannot train such schedules.
         """
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -49,14 +49,14 @@ class Trainer(Protocol):
 def trainer_class(name: str) -> Any:
     """The class that `module:Class` names. Raises InputError."""
     module, _, attribute = name.partition(":")
-    found = getattr(user_modules.load("trainer", module), attribute, None)
-    if not isinstance(found, type):
+    value = getattr(user_modules.load("trainer", module), attribute, None)
+    if not isinstance(value, type):
         raise InputError(f"trainer: expected module:Class, got {name!r}, and {module} has no such class")
-    return found
+    return value
 
 
 def require_momentum(name: str, trainer: Any, label: str) -> None:
-    """Raise InputError where `trainer`, the class that `name` means, cannot be given a momentum at each step."""
+    """Raise InputError where `trainer`, the class of that `name`, takes no momentum at each step."""
     parameters = inspect.signature(trainer.epoch).parameters.values()
     if not any(p.name == "momentum" or p.kind is p.VAR_KEYWORD for p in parameters):
         raise InputError(
@@ -66,29 +66,34 @@ def require_momentum(name: str, trainer: Any, label: str) -> None:
 
 
 def require_same(software: Mapping[str, str | None]) -> None:
-    """Raise StoreError where this process runs on something else than the driver's `software`.
+    """Raise StoreError where this process has other versions than the driver's `software`.
 
-    The doctor has looked at the nodes that were there when the run began; this one may have joined late, and the
-    trials' keys name the driver's versions.
+    The doctor checks the nodes at the start of a run. This node may have joined later, and the trials' keys hold
+    the driver's versions.
     """
-    own = node_inventory.software()
-    others = [f"{name} {own.get(name)}, not {other}" for name, other in software.items() if own.get(name) != other]
-    if others:
+    local = node_inventory.software()
+    differences = [
+        f"{name} {local.get(name)}, not {version}"
+        for name, version in software.items()
+        if local.get(name) != version
+    ]
+    if differences:
+        listed = "; ".join(differences)
         raise StoreError(
-            f"{socket.gethostname()} differs from the machine that the run was started on: {'; '.join(others)}; "
+            f"{socket.gethostname()} differs from the machine that the run was started on: {listed}; "
             "`make install` there, or take it out of the cluster, and run the same command again"
         )
 
 
 @functools.cache
 def warm_trainer(trainer: str, threads: int) -> Any:
-    """The trainer of this process, with this node's cache: one range test after the other finds it warm."""
+    """The trainer of this process, with this node's cache; the next trial or range test gets the same one."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     return trainer_class(trainer)(threads=threads, cache=cache_folder())
 
 
 def job_of(recipe: Recipe, seed: int, fingerprint: str | None) -> Any:
-    """What the trainer needs to know of a recipe: an experiments.trainer.Job."""
+    """The recipe and `seed` as the trainer's job: an experiments.trainer.Job."""
     from experiments.training.trainer import Job
 
     settings = recipe.settings

@@ -1,8 +1,8 @@
-"""One trial's way through its epochs on a worker; Ray is not needed for it.
+"""One trial on a worker, epoch by epoch, without Ray.
 
-A trial finds its own way from the store, so a retried one, a resumed one and a new one are the same: read the
-trial's history, load the newest checkpoint on its chain, train the next epoch, write its checkpoint, write its
-record, and only then report it.
+A trial starts from the store alone, so a new trial, a resumed one and a retried one are the same: read the trial's
+history, load the newest checkpoint on its chain, train the next epoch, write its checkpoint, write its record, and
+only then report it.
 """
 
 import math
@@ -28,9 +28,9 @@ from orchestrator.storage.store import Store
 
 @dataclass(frozen=True)
 class TrialAssignment:
-    """A trial, the chain that its sweep's plan gave it, and what that was planned with.
+    """A trial with the chain of its plan.
 
-    `fingerprint` is that of the data; `conditions` are those of the chain's key, None where nobody is to look.
+    `fingerprint` is that of the data. `conditions` are those of the chain's root key; None leaves them unchecked.
     """
 
     trial: Trial
@@ -41,9 +41,9 @@ class TrialAssignment:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What every worker of a run needs to know.
+    """What every worker of a run gets from the driver.
 
-    `run` names the run, as its run.json in the store does; `software` is what the driver runs on.
+    `run` names the run, as its run.json in the store does. `software` are the versions on the driver's machine.
     """
 
     run: str
@@ -56,29 +56,32 @@ class RunContext:
 
 
 class StaleAttemptError(Exception):
-    """An attempt at a trial comes too late: another one was begun, or the trial has ended."""
+    """A worker's fencing token is old: another worker has the trial, or the trial has ended."""
 
 
 class TrialRun:
-    """One trial's way through its epochs, from wherever the store knows it to be, and back to its best one."""
+    """One trial from its newest checkpoint to its last epoch, and then to its best one for the model."""
 
     def __init__(
-        self, assignment: TrialAssignment, context: RunContext, trainer: Trainer, attempt: int = 0
+        self, assignment: TrialAssignment, context: RunContext, trainer: Trainer, fencing_token: int = 0
     ) -> None:
-        """The trial of `assignment`, trained by the warm `trainer`; `attempt` is the one that may write."""
+        """The trial of `assignment`, trained by the warm `trainer`.
+
+        Only the worker with the trial's newest `fencing_token` may write.
+        """
         self.trial, self.trainer, self.context = assignment.trial, trainer, context
         self.job = job_of(assignment.trial.recipe, assignment.trial.seed, assignment.fingerprint)
-        self.attempt = attempt
+        self.fencing_token = fencing_token
         self.store = Store.at(context.results)
         self.cursor = ChainCursor(assignment.chain)
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self._to_export: str | None = None
-        self._settle()
+        self._load()
 
-    def _settle(self) -> None:
-        """Take what the trial's history knows, and the newest good checkpoint on it."""
-        self._require_place()
+    def _load(self) -> None:
+        """Read the trial's history, and its newest intact checkpoint."""
+        self._require_right_to_write()
         for row in self.store.read_trial(self.context.sweep, self.trial.id):
             if self.cursor.ending is not None or row["epoch_key"] != self.cursor.next_key:
                 break
@@ -90,7 +93,7 @@ class TrialRun:
             self._seek_best()
 
     def _seek_best(self) -> None:
-        """The trial has ended: go back to its best epoch, or to the newest checkpoint before it, for its model."""
+        """The trial has ended: load its best epoch, or the newest checkpoint before it, for its model."""
         best = self.cursor.best_key(self.trial.recipe.settings.monitor) if self.context.save_best else None
         if best is None or self.store.has_model(self.context.sweep, self.trial.id, best):
             return
@@ -99,13 +102,13 @@ class TrialRun:
 
     @property
     def _unfinished(self) -> bool:
-        """Whether there are epochs to train, or to compute again for the best model."""
+        """Whether there are epochs to train, or to recompute for the best model."""
         if self.cursor.ending is None:
             return True
         return self._to_export is not None and self._to_export in self.cursor.keys[self.cursor.resume :]
 
     def _reset(self, keys: list[str]) -> None:
-        """Fresh weights, or those of the newest checkpoint on `keys` that is whole."""
+        """Fresh weights, or those of the newest intact checkpoint on `keys`."""
         self.trainer.reset(replace(self.job, cycles_momentum=self.cursor.chain.momentum is not None))
         gpus = self.trial.recipe.settings.resources.gpus_per_trial
         require_device(self.context.trainer, self.trainer.device, gpus > 0)
@@ -123,9 +126,9 @@ class TrialRun:
             return
 
     def advance(self) -> dict[str, Any]:
-        """Train one epoch, or none if the trial has its end and its best model; what happened, for the driver.
+        """Train one epoch, or none if the trial has ended and has its best model; the result for the driver.
 
-        `row` is the epoch's record, `again` says that it was known and only its weights were missing.
+        `row` is the epoch's record. `recomputed` says that it was known and only its weights were missing.
         """
         known, going_on = len(self.cursor.keys), self.cursor.ending is None
         row = self._epoch() if self._unfinished else None
@@ -137,7 +140,7 @@ class TrialRun:
         notes, self.notes = self.notes, []
         return {
             "row": row,
-            "again": row is not None and len(self.cursor.keys) == known,
+            "recomputed": row is not None and len(self.cursor.keys) == known,
             "done": done,
             "notes": notes,
         }
@@ -146,14 +149,14 @@ class TrialRun:
         cursor = self.cursor
         number = cursor.resume
         rates = cursor.chain.rates(cursor.history[:number])
-        key = cursor.frontier
+        key = cursor.training_key
         started_at, started = datetime.now(UTC), time.perf_counter()
         momentum = cursor.chain.momentum_in(number)
         cycled = {} if momentum is None else {"momentum": momentum}
         metrics = self.trainer.epoch(number, rates, **cycled)
         seconds = time.perf_counter() - started
         finite = all(math.isfinite(metrics[m]) for m in callbacks.METRICS)
-        self._require_place()
+        self._require_right_to_write()
         if finite:
             self.store.write_checkpoint(key, self.trainer.state())
         if number < len(cursor.keys):
@@ -178,7 +181,7 @@ class TrialRun:
             "device": self.trainer.device,
             "started_at": started_at,
         }
-        self._require_place()
+        self._require_right_to_write()
         self.rows.append(row)
         self.store.write_history(self.context.sweep, self.trial.id, self.rows)
         cursor.append(key, {m: row[m] for m in callbacks.METRICS})
@@ -186,7 +189,7 @@ class TrialRun:
         return row
 
     def _compare(self, number: int, metrics: Mapping[str, float]) -> None:
-        """A known epoch was computed once more: it must have come out the same."""
+        """A known epoch was recomputed: note it where the metrics are not those on record."""
         recorded = self.cursor.history[number]
         if any(float(metrics[m]) != recorded[m] for m in callbacks.METRICS):
             row = self.rows[number]
@@ -196,24 +199,24 @@ class TrialRun:
                 f"{recorded['val_loss']:.9g}. Another machine or library computes other numbers"
             )
 
-    def _require_place(self) -> None:
-        """Raises StoreError unless this run is seen to have the sweep, LateError unless the attempt has the trial.
+    def _require_right_to_write(self) -> None:
+        """Raise StoreError unless the sweep is this run's, StaleAttemptError unless the trial is this worker's.
 
-        A worker may be on a node that joined late and does not share the store. It outlives a driver's death, and
-        one that was cut off from the network comes back.
+        A worker may outlive its driver, or come back after the network had failed. It may also be on a node that
+        joined late and does not share the store.
         """
-        now = self.store.read_run(self.context.sweep)
-        if not now:
+        run = self.store.read_run(self.context.sweep)
+        if not run:
             raise StoreError(shared_storage.message(self.store.address, [socket.gethostname()]))
-        if now["run"] != self.context.run:
+        if run["run"] != self.context.run:
             raise StoreError(f"sweep {self.context.sweep!r} in {self.store} has been taken over by another run")
-        if now["attempts"].get(self.trial.id) != self.attempt:
+        if run["attempts"].get(self.trial.id) != self.fencing_token:
             raise StaleAttemptError(
                 f"{self.trial.id} is no longer this worker's on {socket.gethostname()}: it was given up"
             )
 
     def _export(self, best: str) -> None:
-        """Write the best model of the finished trial: the trainer has come to the epoch `best`."""
+        """Write the best model of the finished trial: the trainer has the weights after the epoch `best`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{self.trial.id}.keras"
             try:
@@ -225,5 +228,5 @@ class TrialRun:
                     "then run the same command again: nothing finished is lost"
                 ) from error
             record = self.rows[self.cursor.keys.index(best)]
-            self._require_place()
+            self._require_right_to_write()
             self.store.write_model(self.context.sweep, self.trial.id, path.read_bytes(), record)

@@ -1,18 +1,19 @@
-"""Which checkpoints are still needed, and by whom; the rest are freed.
+"""Which checkpoints are still needed, and by which trials; the rest are freed.
 
-A trial holds the checkpoint it would go on from (an unfinished one to resume or to branch, a finished one to be
-extended) and the one of its best epoch. That is all: disk use does not grow with the number of epochs, unless the
-sweep says `checkpoints: all`.
+A trial holds two checkpoints: its newest one, to resume, to branch or to be extended, and that of its best epoch.
+So disk use does not grow with the number of epochs, unless the sweep says `checkpoints: all`.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import pyarrow as pa
 
 from experiments import callbacks
-from orchestrator.planning.plan import Plan, make
+from orchestrator.planning.epoch_chain import ChainCursor
+from orchestrator.planning.plan import Plan, renew, undamaged
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.filesystem import HeldError
 from orchestrator.storage.store import Histories, Store
@@ -21,9 +22,9 @@ from orchestrator.storage.store import Histories, Store
 class Retention:
     """Which checkpoints the trials of a plan still hold."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Hold what every trial of `plan` needs."""
-        self._plan = plan
+    def __init__(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
+        """Hold what every trial of `plan` needs; `cursors`, by trial, say how far each is, now and later."""
+        self._plan, self._cursors = plan, cursors
         self._holders: Counter[str] = Counter()
         self._held: dict[str, set[str]] = {}
         for trial in plan.trials:
@@ -39,60 +40,76 @@ class Retention:
         return (key for key, count in self._holders.items() if count > 0)
 
     def update(self, trials: Iterable[Trial], written: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-        """`trials` have moved: the checkpoints that no trial holds any more, each with a trial on whose way it is.
+        """`trials` have advanced: the checkpoints that no trial holds any more, each with a trial that held it.
 
-        `written` are new ones, in the same form. There are none where all checkpoints are kept.
+        `written` are new checkpoints with the trial that wrote them. The result is empty where a sweep keeps all.
         """
         released = dict(written)
         for trial in trials:
-            needs, had = self._needs(trial), self._held[trial.id]
-            self._holders.update(needs - had)
-            self._holders.subtract(had - needs)
-            released |= dict.fromkeys(had - needs, trial.id)
+            needs, before = self._needs(trial), self._held[trial.id]
+            self._holders.update(needs - before)
+            self._holders.subtract(before - needs)
+            released |= dict.fromkeys(before - needs, trial.id)
             self._held[trial.id] = needs
         if self._plan.sweep.checkpoints != "needed":
             return {}
         return {key: trial_id for key, trial_id in released.items() if key not in self}
 
     def _needs(self, trial: Trial) -> set[str]:
+        cursor = self._cursors[trial.id]
         if self._plan.sweep.checkpoints == "all":
-            return set(self._plan.cursors[trial.id].keys)
-        needs = self._plan.cursors[trial.id].needed(trial.recipe.settings.monitor)
+            return set(cursor.keys)
+        needs = cursor.needed(trial.recipe.settings.monitor)
         rebuild = self._plan.rebuilt.get(trial.id)
         return needs | {rebuild.latest} if rebuild and rebuild.latest else needs
 
 
-def clean(plan: Plan, store: Store) -> tuple[int, int]:
-    """Free every checkpoint that neither `plan` nor another sweep in the store holds: how many, how many bytes.
+@dataclass(frozen=True)
+class Freed:
+    """How many checkpoints were freed, and how many bytes they had."""
 
-    Temporaries of writes that were cut off go too. The caller holds the sweep's lock. Raises HeldError while
+    checkpoints: int
+    bytes: int
+
+
+def clean_sweep(plan: Plan, store: Store) -> Freed:
+    """`clean` with the sweep's lock. Raises InputError, DamagedError and HeldError before anything is freed."""
+    store.probe()
+    with store.lock(plan.sweep.name):
+        return clean(undamaged(renew(plan, store), store), store)
+
+
+def clean(plan: Plan, store: Store) -> Freed:
+    """Free every checkpoint that neither `plan` nor another sweep in the store holds.
+
+    Temporary files of interrupted writes are freed too. The caller holds the sweep's lock. Raises HeldError while
     another sweep is being run in the same store, for it may not have recorded what it has just written.
     """
     with store.alone() as alone:
         if not alone:
             raise HeldError(f"{store}: another sweep is being run here; clean when it has ended")
-        fresh = make(plan.sweep, store, share=plan.share)  # `plan` may be older than the lock
-        held = {*Retention(fresh), *held_by_others(fresh.histories, fresh.sweep.name, store)}
+        plan = renew(plan, store)  # it may be older than the lock
+        held = {*Retention(plan, plan.cursors), *held_by_others(plan.histories, plan.sweep.name, store)}
         freed = [store.delete_checkpoint(key) for key in sorted(store.checkpoints() - held)]
         store.delete_leftovers()
-    return len(freed), sum(freed)
+    return Freed(len(freed), sum(freed))
 
 
-def tidy(plan: Plan, store: Store) -> None:
-    """Clear away what runs that died have left behind, unless another sweep is being run in the same store.
+def tidy(plan: Plan, cursors: Mapping[str, ChainCursor], store: Store) -> None:
+    """Free what runs that died have left behind, unless another sweep is being run in the same store.
 
-    That is: temporaries, weights without a manifest, and checkpoints that no trial of `plan` and no other sweep
-    holds and that are of no settings that were given up. The caller holds the sweep's lock; `plan` is up to date.
+    That is: temporary files, weights without a manifest, and checkpoints that nobody holds: no trial of `plan` at
+    its place in `cursors`, no other sweep, no superseded history. The caller holds the sweep's lock.
     """
     with store.alone() as alone:
         if not alone:
             return
         store.delete_leftovers()
-        unheld = store.checkpoints() - {*Retention(plan)}
+        unheld = store.checkpoints() - {*Retention(plan, cursors)}
         if unheld and plan.sweep.checkpoints == "needed":
             histories, _ = store.read_all()
-            given_up = {key for rows in histories.superseded for key in rows["epoch_key"].to_pylist()}
-            for key in unheld - given_up - held_by_others(histories, plan.sweep.name, store):
+            superseded = {key for rows in histories.superseded for key in rows["epoch_key"].to_pylist()}
+            for key in unheld - superseded - held_by_others(histories, plan.sweep.name, store):
                 store.delete_checkpoint(key)
 
 
@@ -116,7 +133,7 @@ def keeps_all(store: Store, sweep: str) -> bool:
 def held_by_history(rows: pa.Table, every: bool) -> set[str]:
     """The checkpoints that a trial of another sweep holds by its history: all, where its sweep keeps `every` one.
 
-    Otherwise the last, and the best by each metric, for any may be what it monitors.
+    Otherwise the last, and the best by each metric: the sweep may monitor any of them.
     """
     keys = rows["epoch_key"].to_pylist()
     if every:

@@ -1,4 +1,4 @@
-"""The lineage of epochs: their keys, and walking a trial's chain through what is already known.
+"""A trial is a chain of epochs: the keys of the epochs, and how much of a chain the store knows.
 
 An epoch's result depends only on the state before it and the learning rates (and momentum, where a schedule
 cycles it) of its steps, so its key is
@@ -7,13 +7,13 @@ cycles it) of its steps, so its key is
     epoch key = sha256(key of the epoch before + the little-endian float32 learning rates of this epoch's steps
                        [+ the momentum of its steps in the same form])
 
-and whatever is known under a key never has to be trained again, whichever trial, sweep or day it came from.
+An epoch that is known under its key is never trained again, whichever trial or sweep trained it.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from experiments import callbacks
 
 FORMAT = 2
-"""Raised whenever the same settings would train other numbers than before; old epochs are then not taken."""
+"""Raised whenever the same settings would train other numbers than before; old epochs are then not reused."""
 
 Metrics = Mapping[str, float]
 
@@ -51,7 +51,7 @@ def epoch_key(
 
 @dataclass(frozen=True)
 class EpochChain:
-    """All that decides a trial's epochs: where it starts, its learning rates, and the rules that react.
+    """All that decides a trial's epochs: its root key, its learning rates, and the rules that change them.
 
     `table` is float32 [epochs, steps], and so is `momentum` where the schedule cycles it. The rules are functions
     of the epochs so far, so a chain has no state.
@@ -106,10 +106,10 @@ class EpochLookup(Protocol):
 
 @dataclass
 class ChainCursor:
-    """How far a chain is known: the keys and metrics of its epochs so far, and where training would go on.
+    """How far a chain is known: the keys and metrics of its epochs so far, and its newest checkpoint.
 
-    `resume` counts the epochs before the newest checkpoint: `keys[:resume]` need no training in any case,
-    `keys[resume:]` are known but would be computed again if the trial has to go on past them.
+    The newest checkpoint is the one after `resume` epochs. Training goes on from there: `keys[resume:]` are
+    known, but their weights are gone, so they are computed again before the first unknown epoch.
     """
 
     chain: EpochChain
@@ -117,8 +117,12 @@ class ChainCursor:
     history: list[Metrics] = field(default_factory=list)
     resume: int = 0
 
+    def copy(self) -> "ChainCursor":
+        """A cursor at the same epoch that advances by itself."""
+        return ChainCursor(self.chain, [*self.keys], [*self.history], self.resume)
+
     def extend(self, known: EpochLookup) -> None:
-        """Walk on through everything that is known."""
+        """Advance over every epoch that `known` has."""
         chain, keys, history = self.chain, self.keys, self.history
         before = keys[-1] if keys else chain.root
         while chain.goes_on(history):
@@ -149,11 +153,11 @@ class ChainCursor:
         return self.chain.key(self.keys[-1] if self.keys else self.chain.root, self.history)
 
     @property
-    def frontier(self) -> str:
-        """The key of the epoch that training would compute next."""
+    def training_key(self) -> str:
+        """The key of the epoch that training computes next: the one after the newest checkpoint."""
         return self.keys[self.resume] if self.resume < len(self.keys) else self.next_key
 
-    def find_checkpoint(self, checkpoints: Mapping[str, Any] | set[str], epochs: int | None = None) -> None:
+    def find_checkpoint(self, checkpoints: Collection[str], epochs: int | None = None) -> None:
         """Set `resume` to the newest checkpoint on the chain, or on its first `epochs`."""
         for count in range(len(self.keys[:epochs]), 0, -1):
             if self.keys[count - 1] in checkpoints:

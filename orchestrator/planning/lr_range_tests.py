@@ -1,8 +1,8 @@
-"""Learning-rate range tests of a sweep: which it needs, what is known of them, running what is not.
+"""Learning-rate range tests of a sweep: which tests it needs, and which curves the store has.
 
-A test has a key as an epoch has one: all that decides its numbers, and the rates of its ramp. Its curve is kept
-under that key for every sweep, so that no ramp is ever run twice. `learning_rate: auto` and `peak: auto` are
-answered from here before a trial has a chain.
+A test has a key, as an epoch has: the hash of all that decides its numbers, and of the rates of its ramp. The
+store keeps its curve under that key for every sweep, so no ramp is ever run twice. The tests give the numbers for
+`learning_rate: auto` and `peak: auto`, before a trial has a chain.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,20 +27,20 @@ from orchestrator.storage.verified_files import CorruptFile
 FORMAT = 1
 """Raised whenever the same ramp would give other losses than before."""
 SCHEDULES = ("range-test", "published-range-test")
-"""The shapes that test the range by the epoch, as a schedule."""
+"""The shapes of schedules that are range tests themselves, epoch by epoch."""
 PROVISIONAL = 1.0
-"""Stands for a peak that is not known yet: the table then holds fractions of it."""
+"""The peak of a trial before its range test: its table then holds fractions of the peak."""
 _DECIDES = ("data", "model", "batch_size", "precision", "deterministic", "resources", "optimizers")
 """The grid axes that a test depends on."""
 
 
 @dataclass(frozen=True)
-class Test:
+class LrRangeTest:
     """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
 
-    `label` names it for people; `fingerprint` is that of the data, `conditions` are those of the key. `curve` is
-    what was measured, None before: `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`,
-    `device`.
+    `label` is its name for people. `fingerprint` is that of the data, `conditions` are those of the key. `curve`
+    is None before the test has run. It has `learning_rate` and `loss`, lists with one number a step, and
+    `seconds`, `host`, `device`.
     """
 
     key: str
@@ -54,13 +54,13 @@ class Test:
 
     @cached_property
     def reading(self) -> Reading:
-        """What the curve says. Only where there is one."""
+        """The learning rates that the curve suggests. The test must have a curve."""
         assert self.curve is not None
         return lr_range_test.read(self.ramp.learning_rates(), np.array(self.curve["loss"]))
 
     @property
     def measured(self) -> Curve:
-        """The curve to look at. Only where there is one."""
+        """The curve for a figure. The test must have a curve."""
         assert self.curve is not None
         loss = np.array(self.curve["loss"], np.float64)
         rates = self.ramp.learning_rates()[: len(loss)].astype(np.float64)
@@ -78,16 +78,16 @@ class Test:
         return float(f"{self.reading.suggestions[self.ramp.suggestion]:.3g}")
 
 
-def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, Test], list[CorruptFile]]:
-    """The tests that the sweep's `auto` rates ask for, by the label of the recipe; and damaged curves."""
+def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, LrRangeTest], list[CorruptFile]]:
+    """The tests that the sweep's `auto` rates need, by the label of the recipe; and damaged curves."""
     recipes = [recipe for recipe in grid.recipes(sweep) if recipe.auto]
     return _tests(recipes, sweep, root_facts, store) if recipes else ({}, [])
 
 
 def of_optimizers(
     sweep: Sweep, root_facts: RootFacts, store: Store, optimizer: str | None = None
-) -> tuple[list[Test], list[CorruptFile]]:
-    """The test of every optimizer (or of one, by label) at every point of the grid that matters to it."""
+) -> tuple[list[LrRangeTest], list[CorruptFile]]:
+    """The test of every optimizer, or of one by label, for every grid point with other numbers; damaged curves."""
     require_sweep_name(sweep.name)
     if optimizer is not None and optimizer not in sweep.optimizers:
         raise unknown("--optimizer", "optimizer", optimizer, sweep.optimizers)
@@ -96,18 +96,18 @@ def of_optimizers(
     return distinct(tests.values()), damaged
 
 
-def distinct(tests: Iterable[Test]) -> list[Test]:
+def distinct(tests: Iterable[LrRangeTest]) -> list[LrRangeTest]:
     """Each test once, in order."""
     return list({test.key: test for test in tests}.values())
 
 
 def _tests(
     recipes: Iterable[Recipe], sweep: Sweep, root_facts: RootFacts, store: Store
-) -> tuple[dict[str, Test], list[CorruptFile]]:
+) -> tuple[dict[str, LrRangeTest], list[CorruptFile]]:
     ramp, seed = sweep.range_test, sweep.seeds[0]
     curves, damaged = store.read_range_tests()
-    found: dict[str, Test] = {}
-    by_key: dict[str, Test] = {}
+    by_label: dict[str, LrRangeTest] = {}
+    by_key: dict[str, LrRangeTest] = {}
     for recipe in recipes:
         facts = root_facts.facts(recipe, cycles_momentum=False)  # a ramp leaves the optimizer's own momentum alone
         root = epoch_chain.root_key({**facts, "seed": seed, "range_test": FORMAT})
@@ -116,13 +116,15 @@ def _tests(
             axes = {a: v for a, v in recipe.axes.items() if a.partition(".")[0] in _DECIDES}
             label = grid.label(recipe.optimizer_label, axes)
             fingerprint, conditions = root_facts.description(recipe).fingerprint, root_facts.conditions(recipe)
-            by_key[key] = Test(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
-        found[recipe.label] = by_key[key]
-    return found, damaged
+            by_key[key] = LrRangeTest(key, label, recipe, seed, fingerprint, conditions, ramp, curves.get(key))
+        by_label[recipe.label] = by_key[key]
+    return by_label, damaged
 
 
-def answered(trials: Sequence[Trial], tests: Mapping[str, Test]) -> tuple[list[Trial], dict[str, str]]:
-    """The trials with numbers for `auto`; and those whose number is provisional, with the key of their test.
+def with_numbers(
+    trials: Sequence[Trial], tests: Mapping[str, LrRangeTest]
+) -> tuple[tuple[Trial, ...], Mapping[str, str]]:
+    """The trials with numbers for `auto`; and the ids of those with a provisional number, with their test's key.
 
     `tests` are those of `needed`. Raises InputError where a curve has no usable region.
     """
@@ -138,11 +140,11 @@ def answered(trials: Sequence[Trial], tests: Mapping[str, Test]) -> tuple[list[T
         if not test.curve:
             provisional[trial.id] = test.key
         result.append(Trial(trial.id, recipes[id(recipe)], trial.seed))
-    return result, provisional
+    return tuple(result), provisional
 
 
-def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:
-    """The same reading for trials of the sweep that were trained with a range test as their schedule, by epoch."""
+def curves_of_trials(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:
+    """A curve, by epoch, for each trained trial of the sweep whose schedule is a range test."""
     histories, _ = store.history(sweep.name)
     curves = []
     for trial in grid.trials(sweep):

@@ -15,31 +15,35 @@ from orchestrator.planning.epoch_chain import ChainCursor, EpochChain, EpochLook
 from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Trial, trials
+from orchestrator.storage.filesystem import DamagedError
 from orchestrator.storage.history import EpochIndex
 from orchestrator.storage.store import Histories, Store, require_sweep_name
 from orchestrator.storage.verified_files import CorruptFile
+
+LOOKS = 4
+"""A file that looks damaged at so many looks is damaged."""
 
 
 @dataclass(frozen=True)
 class EpochCounts:
     """Epochs of a plan: all of them; known to the store; trained once for several trials; to be trained.
 
-    `again` counts known epochs that have to be computed once more, because no checkpoint after them is left, or
-    because that of a best model is gone which is not there.
+    `recomputed` counts known epochs that are computed once more, because no checkpoint after them is left, or
+    because a best model and its checkpoint are missing.
     """
 
     total: int
     known: int
     shared: int
     new: int
-    again: int
+    recomputed: int
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """A finished trial's best model that is gone with its checkpoint: its first `epochs` lead to it.
+    """A finished trial's best model that is missing with its checkpoint: the first `epochs` lead to it.
 
-    `latest` is the trial's newest checkpoint, which the walk to the best model does not hold.
+    `latest` is the key of the trial's newest checkpoint, which stays although it is not on the way there.
     """
 
     epochs: int
@@ -48,12 +52,12 @@ class Rebuild:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trials in order, and how far each is known in the store.
+    """A sweep's trials in order, and how far each is known in the store. A plan never changes.
 
-    `walks`, `history` (the sweep's own, as it was recorded) and `rebuilt` are by trial; `histories` are all
-    sweeps'. Trials `to_export` have ended without a best model. `tests` are the range tests that `auto` rates ask
-    for; trials that wait for one are `provisional`: their rates are fractions of the peak. `roots` knows what the
-    recipes train on.
+    `cursors`, `history` (of this sweep, as it was recorded) and `rebuilt` are by trial; `histories` are those of
+    all sweeps. Nobody advances the cursors: a run advances copies. Trials `to_export` have ended without a best
+    model. `tests` are the range tests that `auto` rates need; trials that wait for one are `provisional`, with
+    the key of the test: their rates are fractions of the peak. `root_facts` knows the data of the recipes.
     """
 
     sweep: Sweep
@@ -66,8 +70,8 @@ class Plan:
     to_export: frozenset[str]
     rebuilt: Mapping[str, Rebuild]
     share: bool
-    tests: tuple[lr_range_tests.Test, ...]
-    provisional: frozenset[str]
+    tests: tuple[lr_range_tests.LrRangeTest, ...]
+    provisional: Mapping[str, str]
     root_facts: RootFacts
 
     @cached_property
@@ -76,7 +80,7 @@ class Plan:
         return tuple(t for t in self.trials if self.cursors[t.id].ending is None or t.id in self.to_export)
 
     @property
-    def open_tests(self) -> tuple[lr_range_tests.Test, ...]:
+    def open_tests(self) -> tuple[lr_range_tests.LrRangeTest, ...]:
         """The range tests that have to run before the trials that wait for them can have their learning rates."""
         return tuple(test for test in self.tests if test.curve is None)
 
@@ -90,15 +94,15 @@ class Plan:
             for key in cursor.foreseen()
         ]
         open_cursors = [cursor for cursor in self.cursors.values() if cursor.ending is None]
-        again = {key for cursor in open_cursors for key in cursor.keys[cursor.resume :]}
+        recomputed = {key for cursor in open_cursors for key in cursor.keys[cursor.resume :]}
         for trial_id, rebuild in self.rebuilt.items():
-            again.update(self.cursors[trial_id].keys[self.cursors[trial_id].resume : rebuild.epochs])
+            recomputed.update(self.cursors[trial_id].keys[self.cursors[trial_id].resume : rebuild.epochs])
         new = len(set(foreseen))
-        return EpochCounts(known + len(foreseen), known, len(foreseen) - new, new, len(again))
+        return EpochCounts(known + len(foreseen), known, len(foreseen) - new, new, len(recomputed))
 
 
 class _OneTrialOnly:
-    """What one trial alone has trained: the look-up where nothing is shared."""
+    """The epochs on record for one trial: the look-up where trials share nothing."""
 
     def __init__(self, rows: pa.Table | None, known: EpochLookup) -> None:
         self.keys = set() if rows is None else set(rows["epoch_key"].to_pylist())
@@ -109,53 +113,92 @@ class _OneTrialOnly:
 
 
 def make(sweep: Sweep, store: Store, share: bool = True, root_facts: RootFacts | None = None) -> Plan:
-    """Hold `sweep` against `store`. Reads both, changes neither. Raises InputError for what cannot run.
+    """Compare `sweep` with `store`. Reads both, changes neither. Raises InputError for what cannot run.
 
-    The `roots` of another plan of this sweep spare a second look at the data.
+    The `root_facts` of another plan of this sweep spare a second look at the data.
     """
     require_sweep_name(sweep.name)
-    root_facts = root_facts or RootFacts(sweep.trainer)
+    return _compare(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
+
+
+def renew(plan: Plan, store: Store, share: bool | None = None) -> Plan:
+    """The plan of the same sweep as the store is now, with `share` as before where it is None. Raises InputError.
+
+    Only what has changed in the store since `plan` was made is read and computed again.
+    """
+    return _compare(plan.sweep, store, plan.share if share is None else share, plan.root_facts, plan)
+
+
+def undamaged(plan: Plan, store: Store, looks: int = LOOKS) -> Plan:
+    """The plan without damaged files. Raises DamagedError for files that are damaged at each of several `looks`.
+
+    A model and its record are two files: while a run is between them the pair looks damaged.
+    """
+    reasons = {damage.reason for damage in plan.damaged}
+    for _ in range(looks - 1):
+        if reasons:
+            plan = renew(plan, store)
+            reasons &= {damage.reason for damage in plan.damaged}
+    if reasons:
+        raise DamagedError(f"{'; '.join(sorted(reasons)[:3])}. `sweep run` sets it aside and makes it again")
+    return plan
+
+
+def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, before: Plan | None) -> Plan:
+    """The plan; what it has in common with the plan `before` of the same sweep is taken from there."""
     tests, damaged_tests = lr_range_tests.needed(sweep, root_facts, store)
-    found, provisional = lr_range_tests.answered(trials(sweep), tests)
-    chains = _chains(found, provisional, root_facts)
+    distinct_tests = tuple(lr_range_tests.distinct(tests.values()))
+    if before and [test.curve for test in before.tests] == [test.curve for test in distinct_tests]:
+        sweep_trials, provisional = before.trials, before.provisional
+        chains = {trial_id: cursor.chain for trial_id, cursor in before.cursors.items()}
+    else:
+        before = None
+        sweep_trials, provisional = lr_range_tests.with_numbers(trials(sweep), tests)
+        chains = _chains(sweep_trials, provisional, root_facts)
     histories, damaged = store.read_all()
     damaged += damaged_tests
     models, damaged_models = store.read_models(sweep.name)
     damaged += damaged_models
     for folder in ("failures", "notes"):
         damaged += store.read_reasons(sweep.name, folder)[1]
-    known = EpochIndex(histories.everything())
-    own = histories.current.get(sweep.name, {})
+    history = histories.current.get(sweep.name, {})
+    if before and not histories.same_epochs(before.histories):
+        before = None
+    known = before.known if before else EpochIndex(histories.everything())
     checkpoints = store.checkpoints()
     cursors = {}
-    for trial in found:
-        cursor = cursors[trial.id] = ChainCursor(chains[trial.id])
-        cursor.extend(known if share else _OneTrialOnly(own.get(trial.id), known))
+    for trial in sweep_trials:
+        if before and before.share == share:
+            cursor = before.cursors[trial.id].copy()
+        else:
+            cursor = ChainCursor(chains[trial.id])
+            cursor.extend(known if share else _OneTrialOnly(history.get(trial.id), known))
         cursor.find_checkpoint(checkpoints)
-    to_export = _to_export(sweep, found, cursors, models)
+        cursors[trial.id] = cursor
+    to_export = _to_export(sweep, sweep_trials, cursors, models)
     return Plan(
         sweep=sweep,
-        trials=tuple(found),
+        trials=sweep_trials,
         cursors=cursors,
         known=known,
-        history=own,
+        history=history,
         histories=histories,
         damaged=tuple(damaged),
         to_export=frozenset(to_export),
         rebuilt=_rebuilt(to_export, cursors, checkpoints),
         share=share,
-        tests=tuple(lr_range_tests.distinct(tests.values())),
-        provisional=frozenset(provisional),
+        tests=distinct_tests,
+        provisional=provisional,
         root_facts=root_facts,
     )
 
 
 def _to_export(
-    sweep: Sweep, found: Sequence[Trial], cursors: Mapping[str, ChainCursor], models: Mapping[str, str]
+    sweep: Sweep, sweep_trials: Sequence[Trial], cursors: Mapping[str, ChainCursor], models: Mapping[str, str]
 ) -> dict[str, int]:
     """Finished trials whose best model is not there, and how many epochs lead to it."""
     result = {}
-    for trial in found if sweep.save_best else ():
+    for trial in sweep_trials if sweep.save_best else ():
         cursor = cursors[trial.id]
         best = cursor.best_key(trial.recipe.settings.monitor)
         if cursor.ending is not None and best is not None and models.get(trial.id) != best:
@@ -166,7 +209,7 @@ def _to_export(
 def _rebuilt(
     to_export: Mapping[str, int], cursors: Mapping[str, ChainCursor], checkpoints: set[str]
 ) -> dict[str, Rebuild]:
-    """Those of the trials `to_export` whose best checkpoint is gone; they go on from the newest before it."""
+    """Those of the trials `to_export` whose best checkpoint is missing; they go on from the newest before it."""
     result = {}
     for trial_id, epochs in to_export.items():
         cursor = cursors[trial_id]
@@ -177,16 +220,16 @@ def _rebuilt(
 
 
 def _chains(
-    found: Sequence[Trial], provisional: Mapping[str, str], root_facts: RootFacts
+    sweep_trials: Sequence[Trial], provisional: Mapping[str, str], root_facts: RootFacts
 ) -> dict[str, EpochChain]:
     """Every trial's chain; tables and the facts of a recipe are computed once for all its seeds.
 
-    A provisional trial's rates are parts of a peak that nobody knows yet, so no epoch that is known is its.
+    A provisional trial's rates are fractions of an unknown peak, so its root key is one that no epoch has.
     """
     tables: dict[str, npt.NDArray[np.float32]] = {}
     by_recipe: dict[int, tuple[dict[str, Any], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]] = {}
     chains = {}
-    for trial in found:
+    for trial in sweep_trials:
         recipe = trial.recipe
         if id(recipe) not in by_recipe:
             optimizer = recipe.optimizer

@@ -21,7 +21,6 @@ from experiments.settings import InputError, Limit, converted, mapping, one_line
 from orchestrator.spec.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
 from orchestrator.spec.yaml_document import Document, dotted, override, put, read, resolve
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 CHECKPOINT_POLICIES = ("needed", "all")
 DEFAULT_TRAINER = "experiments.trainer:Trainer"
 KEYS = SETTINGS | {
@@ -179,7 +178,7 @@ def _settings(document: Document) -> Settings:
         if plateau is None
         else callbacks.check_plateau("reduce_on_plateau", mapping("reduce_on_plateau", plateau)),
         monitor=_one_of("monitor", document.get("monitor", "val_accuracy"), callbacks.METRICS),
-        precision=_one_of("precision", document.get("precision", "float32"), PRECISIONS),
+        precision=_one_of("precision", document.get("precision", "float32"), vgg.PRECISIONS),
         deterministic=converted("deterministic", document.get("deterministic", True), bool),
         resources=_resources(mapping("resources", document.get("resources", {}))),
     )

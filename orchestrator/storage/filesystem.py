@@ -6,14 +6,18 @@ old file or the new one, never a part of one.
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from experiments.files import atomic_write, sync_folder
 from experiments.settings import InputError
 
 TEMPORARY = ".tmp-"
+UNSETTLED = 2_000_000_000
+"""Nanoseconds in which a file may be written twice and show the same time: some file systems count in seconds."""
 LONGEST_PATH = 3500
 """Bytes in the path of a folder; what lies below it has longer ones, and systems end at 4,096."""
 
@@ -67,8 +71,14 @@ class Files(Protocol):
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
 
-    def times(self, folder: str) -> dict[str, int]:
-        """When each file right below `folder` was written, in nanoseconds; nothing if it is not there."""
+    def versions(self, folder: str) -> dict[str, str]:
+        """The version of each file right below `folder`, by name; nothing if the folder is not there."""
+
+    def version(self, name: str) -> str:
+        """A text that another write of `name` changes: equal versions mean equal content.
+
+        Empty where the file does not exist, and where the file system cannot tell two writes apart yet.
+        """
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
@@ -153,13 +163,8 @@ class LocalFiles:
         temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
             self._make_folder(path.parent)
-            with self._removed_on_error(temporary):
-                with open(temporary, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            self._sync_folder(path.parent)
+            atomic_write(path, content, temporary)
+            sync_folder(path.parent)
         except OSError as error:
             raise StoreError(
                 f"{path}: cannot be written ({_reason(error)}, {len(content):,} bytes); "
@@ -177,19 +182,33 @@ class LocalFiles:
         with self._explained(name, "moved"):
             self._make_folder(target.parent)
             os.replace(self.path(name), target)
-            self._sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
         return sorted(entry.name for entry in self._entries(folder) if entry.name.endswith(suffix))
 
-    def times(self, folder: str) -> dict[str, int]:
-        """When each file right below `folder` was written, in nanoseconds."""
-        result = {}
-        for entry in self._entries(folder):
-            with contextlib.suppress(FileNotFoundError):
-                result[entry.name] = entry.stat().st_mtime_ns
-        return result
+    def versions(self, folder: str) -> dict[str, str]:
+        """The version of each file right below `folder`, by name."""
+        return {entry.name: self.version(f"{folder}/{entry.name}") for entry in self._entries(folder)}
+
+    def version(self, name: str) -> str:
+        """The file's inode, size and times; empty for a file of the last two seconds and for none.
+
+        The file is opened: only then does a network file system ask its server for the size and the times.
+        """
+        now = time.time_ns()
+        try:
+            descriptor = os.open(self.path(name), os.O_RDONLY)
+        except OSError:
+            return ""
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if now - status.st_mtime_ns < UNSETTLED:
+            return ""
+        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
@@ -232,30 +251,13 @@ class LocalFiles:
         except OSError as error:
             raise StoreError(f"{self.path(name)}: cannot be {done} ({_reason(error)})") from error
 
-    @staticmethod
-    @contextlib.contextmanager
-    def _removed_on_error(temporary: Path) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
     def _make_folder(self, folder: Path) -> None:
         """Make it with its parents and sync each entry: a file in a folder that is lost is lost."""
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        self._sync_folder(folder.parent)
-
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder.parent)
 
 
 def _reason(error: Exception) -> str:

@@ -65,45 +65,63 @@ def by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 class EpochIndex:
-    """Every epoch that the store knows, by key. Rows that were trained are preferred over rows taken."""
+    """The epochs of some histories, by key. Of several rows with one key, one that was trained counts."""
 
     def __init__(self, tables: Iterable[pa.Table] = ()) -> None:
-        """Look-up over history `tables`; among rows with one key the first that was trained counts."""
+        """The index of history `tables`; among trained rows with one key the first counts."""
         merged = pa.concat_tables([HISTORY.empty_table(), *tables])
         self._rows = merged.take(pc.sort_indices(merged["reused"])) if len(merged) else merged
         keys = self._rows["epoch_key"].to_pylist()
         self._index = {key: i for i, key in zip(range(len(keys) - 1, -1, -1), reversed(keys), strict=True)}
         self._metrics = list(zip(*(self._rows[m].to_pylist() for m in METRICS), strict=True))
-        self._new: dict[str, Row] = {}
 
     def __len__(self) -> int:
         """How many epochs are known."""
-        return len(self._index) + len(self._new)
+        return len(self._index)
 
     def __contains__(self, key: object) -> bool:
         """Whether an epoch is known."""
-        return key in self._new or key in self._index
+        return key in self._index
 
     def metrics(self, key: str) -> Mapping[str, float] | None:
         """The metrics recorded under `key`, or None when that epoch is not known."""
-        if key in self._new:
-            return {m: float(self._new[key][m]) for m in METRICS}
         index = self._index.get(key)
         return None if index is None else dict(zip(METRICS, self._metrics[index], strict=True))
 
     def row(self, key: str) -> Row:
         """The whole record under `key`. Raises KeyError when that epoch is not known."""
-        if key in self._new:
-            return self._new[key]
         rows: list[Row] = self._rows.slice(self._index[key], 1).to_pylist()
         return rows[0]
 
+
+class GrowingIndex:
+    """The epochs of an index, and those that are recorded while a run goes on. The index itself stays as it is."""
+
+    def __init__(self, index: EpochIndex) -> None:
+        """Nothing is added to `index` yet."""
+        self._index = index
+        self._added: dict[str, Row] = {}
+
+    def __contains__(self, key: object) -> bool:
+        """Whether an epoch is known."""
+        return key in self._added or key in self._index
+
+    def metrics(self, key: str) -> Mapping[str, float] | None:
+        """The metrics recorded under `key`, or None when that epoch is not known."""
+        if key in self._added:
+            return {m: float(self._added[key][m]) for m in METRICS}
+        return self._index.metrics(key)
+
+    def row(self, key: str) -> Row:
+        """The whole record under `key`. Raises KeyError when that epoch is not known."""
+        return self._added[key] if key in self._added else self._index.row(key)
+
     def missing(self, table: pa.Table) -> list[Row]:
         """The rows of a history of which the epoch is not known."""
-        places = [place for place, key in enumerate(table["epoch_key"].to_pylist()) if key not in self]
-        rows: list[Row] = table.take(places).to_pylist() if places else []
+        positions = [n for n, key in enumerate(table["epoch_key"].to_pylist()) if key not in self]
+        rows: list[Row] = table.take(positions).to_pylist() if positions else []
         return rows
 
     def add(self, row: Row) -> None:
-        """One more epoch is known."""
-        self._new.setdefault(row["epoch_key"], row)
+        """One more epoch is known; a record that is known already stays."""
+        self._added.setdefault(row["epoch_key"], row)

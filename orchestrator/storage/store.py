@@ -21,7 +21,6 @@ In an object store there is no rename, and none is needed: an object is whole or
 files there is a folder <results>/lock of leases, see `leases`.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
+from experiments.files import sha256
 from experiments.settings import InputError
 from orchestrator.storage import checksums, file_lock
 from orchestrator.storage import history as records
@@ -71,6 +71,11 @@ class Histories:
     superseded: Sequence[pa.Table]
     runs: Mapping[str, bytes]
 
+    def same_epochs(self, other: "Histories") -> bool:
+        """Whether every table is the same object in `other`, which a store gives while no file has changed."""
+        tables, others = [*self.everything()], [*other.everything()]
+        return len(tables) == len(others) and all(a is b for a, b in zip(tables, others, strict=True))
+
     def everything(self) -> Iterator[pa.Table]:
         """All tables."""
         yield from self.superseded
@@ -81,10 +86,17 @@ class Histories:
 class Store:
     """Records and checkpoints under one results folder."""
 
-    def __init__(self, files: Files) -> None:
-        """The store in `files`. Raises DamagedError when another version of this program wrote it."""
+    def __init__(
+        self, files: Files, locks: file_lock.SweepLocks | None = None, compact_above: int = COMPACT_ABOVE
+    ) -> None:
+        """The store in `files`. Raises DamagedError when another version of this program wrote it.
+
+        `locks` say who runs which sweep, by default those that suit the files. Finished histories are merged where
+        there are at least `compact_above` files.
+        """
         self.files = files
-        self._runs = file_lock.runs_in(files)
+        self._compact_above = compact_above
+        self._runs = locks or file_lock.runs_in(files)
         self._good = VerifiedFiles(files, self._runs.check)
         try:
             written = _json_object(files.read(FORMAT_FILE))["format"]
@@ -100,13 +112,13 @@ class Store:
             )
 
     @classmethod
-    def at(cls, results: str) -> "Store":
+    def at(cls, results: str, compact_above: int = COMPACT_ABOVE) -> "Store":
         """The store at a local path or an s3:// or gs:// address.
 
         Raises DamagedError when another version of this program wrote it, and InputError for an address that is
         malformed, cannot be reached, has no bucket, or denies access.
         """
-        return cls(files_at(results))
+        return cls(files_at(results), compact_above=compact_above)
 
     def __str__(self) -> str:
         """Where the store is."""
@@ -144,15 +156,16 @@ class Store:
     def history(self, sweep: str) -> tuple[dict[str, pa.Table], list[CorruptFile]]:
         """The sweep's history by trial, and the files that are damaged and left out.
 
-        The merged file is read last: it is written before the single ones go, so what has just gone is in it.
+        A trial's table is the same object as before where its file has not changed. The merged file is read last:
+        it is written before the single ones are deleted, so it holds their rows.
         """
         tables, damaged = self._tables(sweep, "history", skip=FINISHED)
-        finished = self._table(_history(sweep, FINISHED))
+        finished = self._good.one(_history(sweep, FINISHED), self._merged)
         result: dict[str, pa.Table] = {}
         if isinstance(finished, CorruptFile):
             damaged.append(finished)
         elif finished is not None:
-            result = {t: rows for t, rows in records.by_trial(finished) if t not in tables}
+            result = {t: rows for t, rows in finished.items() if t not in tables}
         return {**result, **{t: rows for t, rows in tables.items() if len(rows)}}, damaged
 
     def read_all(self) -> tuple["Histories", list[CorruptFile]]:
@@ -167,16 +180,6 @@ class Store:
             superseded += old.values()
             damaged += bad + old_bad
         return Histories(current, superseded, runs), damaged
-
-    def history_times(self, sweep: str) -> dict[str, int]:
-        """When each file of the sweep's history was written, in nanoseconds, by its name without suffix."""
-        times = self.files.times(f"{sweep}/history")
-        return {name.removesuffix(".parquet"): t for name, t in times.items() if name.endswith(".parquet")}
-
-    def history_file(self, sweep: str, name: str) -> pa.Table | None:
-        """The rows in a file of the sweep's history; None where it is gone or damaged."""
-        rows = self._table(_history(sweep, name))
-        return None if isinstance(rows, CorruptFile) else rows
 
     def set_aside(self, damage: CorruptFile) -> str:
         """Move a damaged file out of the way, where it can be looked at; its new name."""
@@ -208,7 +211,7 @@ class Store:
         single = {n.removesuffix(".parquet") for n in self.files.names(f"{sweep}/history", ".parquet")}
         merged_before = FINISHED in single
         single.discard(FINISHED)
-        if not single or (len(single) < COMPACT_ABOVE and not merged_before):
+        if not single or (len(single) < self._compact_above and not merged_before):
             return
         by_trial, damaged = self.history(sweep)
         unfinished = (single & by_trial.keys()) - finished
@@ -235,6 +238,10 @@ class Store:
         except DamagedError as error:
             return CorruptFile(name, str(error))
 
+    def _merged(self, name: str) -> dict[str, pa.Table] | CorruptFile | None:
+        rows = self._table(name)
+        return rows if rows is None or isinstance(rows, CorruptFile) else dict(records.by_trial(rows))
+
     # Checkpoints
 
     def write_checkpoint(self, key: str, state: Mapping[str, npt.NDArray[Any]]) -> int:
@@ -242,7 +249,7 @@ class Store:
         from safetensors.numpy import save
 
         content = save(dict(state))
-        manifest = {"key": key, "sha256": _sha256(content), "bytes": len(content)}
+        manifest = {"key": key, "sha256": sha256(content), "bytes": len(content)}
         self._good.write(f"{CHECKPOINTS}/{key}.safetensors", content)
         self._good.write(f"{CHECKPOINTS}/{key}.json", checksums.json_bytes(manifest))
         return len(content)
@@ -256,7 +263,7 @@ class Store:
         except ValueError as error:
             raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged ({error})") from None
         content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
-        if (manifest["key"], manifest["sha256"]) != (key, _sha256(content)):
+        if (manifest["key"], manifest["sha256"]) != (key, sha256(content)):
             raise DamagedError(
                 f"{self.files}/{CHECKPOINTS}/{key}.safetensors: damaged (its sha256 is not its manifest's)"
             )
@@ -321,7 +328,7 @@ class Store:
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
         self._good.write(f"{sweep}/models/{trial_id}.keras", content)
-        seen = {"sha256": _sha256(content), "bytes": len(content)}
+        seen = {"sha256": sha256(content), "bytes": len(content)}
         self._good.write(f"{sweep}/models/{trial_id}.json", checksums.json_bytes({**record, **seen}))
 
     def models(self, sweep: str) -> dict[str, str]:
@@ -330,7 +337,7 @@ class Store:
 
     def read_models(self, sweep: str) -> tuple[dict[str, str], list[CorruptFile]]:
         """Trial to epoch key, for the best models that are kept, and the files that are damaged."""
-        return self._good.each(f"{sweep}/models", ".json", self._model)
+        return self._good.each(f"{sweep}/models", ".json", self._model, companion=".keras")
 
     def has_model(self, sweep: str, trial_id: str, key: str) -> bool:
         """Whether the trial's best model is kept and is that of the epoch `key`."""
@@ -345,7 +352,7 @@ class Store:
             if not changed:
                 return None
             if self.files.size(model) == record["bytes"] and (
-                changed <= self.files.modified(name) or _sha256(self.files.read(model)) == record["sha256"]
+                changed <= self.files.modified(name) or sha256(self.files.read(model)) == record["sha256"]
             ):
                 return str(record["epoch_key"])
             if not self.files.modified(model):  # it has gone meanwhile
@@ -455,10 +462,6 @@ class Store:
 
 def _history(sweep: str, trial_id: str) -> str:
     return f"{sweep}/history/{trial_id}.parquet"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _json_bytes(value: Mapping[str, Any]) -> bytes:

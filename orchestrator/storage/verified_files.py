@@ -22,11 +22,17 @@ class CorruptFile:
 
 
 class VerifiedFiles:
-    """Files whose every change is preceded by a check and whose content carries its seal."""
+    """Files whose every change is preceded by a check and whose content carries its seal.
+
+    What `each` and `one` have read is kept: they read a file again only when its version has changed. Damaged
+    files and files without a version are read every time.
+    """
 
     def __init__(self, files: Files, check: Callable[[], None]) -> None:
         """`files`; `check` raises StoreError when this process must not change them any more."""
         self._files, self._check = files, check
+        self._folders: dict[tuple[str, str], dict[str, _Kept]] = {}
+        self._single: dict[str, _Kept] = {}
 
     def write(self, name: str, content: bytes) -> None:
         """As `Files.write`."""
@@ -66,17 +72,45 @@ class VerifiedFiles:
             raise DamagedError(f"{name}: damaged ({error})") from None
 
     def each(
-        self, folder: str, suffix: str, read: Callable[[str], T | CorruptFile | None], skip: str = ""
+        self,
+        folder: str,
+        suffix: str,
+        read: Callable[[str], T | CorruptFile | None],
+        skip: str = "",
+        companion: str = "",
     ) -> tuple[dict[str, T], list[CorruptFile]]:
-        """What `read` makes of each file in `folder`, by name without `suffix`, and the damages it finds.
+        """What `read` makes of each file in `folder`, by name without `suffix`, and the damaged files.
 
-        The file called `skip`, without `suffix`, is left out.
+        The file called `skip`, without `suffix`, is left out. `companion` is the suffix of a second file that
+        `read` looks at.
         """
-        names = [name for name in self._files.names(folder, suffix) if name != skip + suffix]
-        results = in_threads(lambda name: read(f"{folder}/{name}"), names, self._files.threads)
-        found = list(zip(names, results, strict=True))
-        good = {n.removesuffix(suffix): v for n, v in found if v is not None and not isinstance(v, CorruptFile)}
-        return good, [v for _, v in found if isinstance(v, CorruptFile)]
+        versions = self._files.versions(folder)  # a file that is written after this has another version next time
+        names = sorted(name for name in versions if name.endswith(suffix) and name != skip + suffix)
+        before = self._folders.get((folder, suffix), {})
+        kept: dict[str, _Kept] = {}
+        for name in names:
+            version = versions[name]
+            if companion:
+                beside = versions.get(name.removesuffix(suffix) + companion, "")
+                version = f"{version} {beside}" if version and beside else ""
+            last = before.get(name)
+            kept[name] = last if last and last.version == version else _Kept(version, None)
+        unread = [name for name in names if not kept[name].holds]
+        contents = in_threads(lambda name: read(f"{folder}/{name}"), unread, self._files.threads)
+        for name, content in zip(unread, contents, strict=True):
+            kept[name] = _Kept(kept[name].version, content)
+        self._folders[folder, suffix] = {name: file for name, file in kept.items() if file.holds}
+        good = {name.removesuffix(suffix): file.content for name, file in kept.items() if file.is_good}
+        return good, [file.content for file in kept.values() if isinstance(file.content, CorruptFile)]
+
+    def one(self, name: str, read: Callable[[str], T | CorruptFile | None]) -> T | CorruptFile | None:
+        """What `read` makes of one file."""
+        version = self._files.version(name)
+        kept = self._single.get(name)
+        if kept is None or not kept.holds or kept.version != version:
+            kept = self._single[name] = _Kept(version, read(name))
+        content: T | CorruptFile | None = kept.content
+        return content
 
     def _parsed(self, name: str, parse: Callable[[bytes], T]) -> T:
         """`parse` of the content, which raises ValueError for a damaged one.
@@ -92,6 +126,24 @@ class VerifiedFiles:
                 if again == content:
                     raise
                 content = again
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was read from a file of that version; None where it does not exist."""
+
+    version: str
+    content: Any
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the file exists and is not damaged."""
+        return self.content is not None and not isinstance(self.content, CorruptFile)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the content need not be read again while the version is the same."""
+        return bool(self.version) and self.is_good
 
 
 def _history(content: bytes) -> pa.Table:

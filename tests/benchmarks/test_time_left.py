@@ -1,13 +1,14 @@
 """Whether the time left is right within 25 % from a fifth of a run on: `pytest -m benchmark -s`."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from orchestrator.console.live_progress import Estimate
-from orchestrator.execution import run, session
-from orchestrator.planning import plan
+from orchestrator.execution.run import run_sweep
+from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.history import Row
@@ -27,10 +28,10 @@ CHANGES = {
 class Watch(Silent):
     """Asks after every epoch how long the run will still take."""
 
-    def __init__(self, planned: Plan) -> None:
+    def began(self, planned: Plan, cursors: Mapping[str, ChainCursor]) -> None:
         """Nothing was asked yet."""
-        super().__init__()
-        self.estimate = Estimate(planned)
+        super().began(planned, cursors)
+        self.estimate = Estimate(planned, cursors)
         self.asked: list[tuple[float, float, float]] = []
 
     def epoch(self, trial: Trial, row: Row) -> None:
@@ -48,11 +49,8 @@ class Watch(Silent):
 @pytest.mark.benchmark
 @pytest.mark.usefixtures("ray_session")
 def test_the_time_left_is_right_within_a_quarter_after_a_fifth_of_the_run(tmp_path: Path) -> None:
-    store = Store.at(str(tmp_path))
-    planned = plan.make(small(**CHANGES), store)
-    watch = Watch(planned)
-    with session.session(planned, store, None), store.lock(planned.sweep.name):
-        run.run(planned, store, watch)
+    watch = Watch()
+    run_sweep(small(**CHANGES), Store.at(str(tmp_path)), watch)
     end = watch.asked[-1][0]
     errors = [
         (left - (end - moment)) / (end - moment)

@@ -1,4 +1,4 @@
-"""A cluster on hosts of its own, brought up as the README says, from the laptop."""
+"""A cluster on hosts of its own, brought up as orchestrator/cluster/README.md says, from the laptop."""
 
 import os
 import re
@@ -18,7 +18,12 @@ from tests.support.command import ROOT
 from tests.support.hosts import Host, Hosts, hosts, missing
 
 VENV = Path(sys.prefix)
-README = (ROOT / "README.md").read_text().partition("## On several machines")[2].partition("\n## ")[0]
+README = (
+    (ROOT / "orchestrator/cluster/README.md")
+    .read_text()
+    .partition("## Your own machines")[2]
+    .partition("\n## ")[0]
+)
 TO_LOOK_AT = {
     "192.168.1.10": "10.77.0.11",
     "192.168.1.11": "10.77.0.12",
@@ -31,7 +36,7 @@ TO_LOOK_AT = {
 
 
 def readme(begins: str) -> str:
-    """The command of the README's section on clusters that begins like this, as it stands there."""
+    """The command of the section on own machines that begins like this, as it stands there."""
     (command,) = re.findall(rf"^\$ ({re.escape(begins)}.*?)(?:  +#.*)?$", README, re.MULTILINE)
     return str(command)
 
@@ -124,7 +129,7 @@ def cluster(_environment: None) -> Iterator[Cluster]:
         edits = made.laptop.home / "edits.sed"
         edits.write_text("\n".join(f"s/{example}/{own}/" for example, own in TO_LOOK_AT.items()))
         made.laptop.variables["EDITOR"] = f"sed -i -f {edits}"
-        for begins in ("make install", "ray get-auth-token", "$EDITOR"):
+        for begins in ("make install", "ray get-auth-token", "cp", "$EDITOR"):
             code, said = made_cluster.run(readme(begins))
             assert code == 0, said
         began = time.monotonic()

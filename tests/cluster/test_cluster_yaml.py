@@ -10,7 +10,8 @@ import yaml
 
 from tests.support.command import ROOT
 
-FILES = ("cluster.yaml", "cluster-local.yaml")
+LOCAL = "orchestrator/cluster/cluster-local.yaml"
+FILES = ("cluster.yaml", LOCAL)
 
 
 def read(name: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def test_ten_numbered_values_stand_at_the_top() -> None:
 
 
 def test_own_machines_use_the_autoscaler_that_starts_workers() -> None:
-    head, worker = starting(read("cluster-local.yaml"))
+    head, worker = starting(read(LOCAL))
     assert "RAY_enable_autoscaler_v2=0" in head.split()
     script = re.search(r"~/sweep/(\S+\.sh)", worker)
     assert script is not None

@@ -10,7 +10,7 @@ import pytest
 from experiments import numerics
 from experiments.settings import InputError
 from orchestrator.cluster.conditions import Conditions, conditions, require_conditions, require_device, source_hash
-from orchestrator.execution import run
+from orchestrator.execution.run import carry_out
 from orchestrator.planning import plan
 from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.storage.filesystem import StoreError
@@ -18,14 +18,15 @@ from orchestrator.storage.store import Store
 from tests.support.silent import Silent
 from tests.support.sweeps import small
 
-HERE = "built-in", "tensorflow", "x86_64 avx2"
+HERE = {"trainer": "built-in", "backend": "tensorflow", "hardware": "x86_64 avx2"}
 
 
 def test_what_is_other_is_said_in_words() -> None:
-    here = Conditions(*HERE, {"TF_ENABLE_ONEDNN_OPTS": "false", "ONEDNN_MAX_CPU_ISA": "AVX"})
-    there = Conditions("Mine 12ab", "jax", "x86_64 avx", {"ONEDNN_MAX_CPU_ISA": "AVX"})
-    assert here.unlike(here) == []
-    assert here.unlike(there) == [
+    limit = {"ONEDNN_MAX_CPU_ISA": "AVX"}
+    here = Conditions(**HERE, environment={"TF_ENABLE_ONEDNN_OPTS": "false", **limit})
+    there = Conditions(trainer="Mine 12ab", backend="jax", hardware="x86_64 avx", environment=limit)
+    assert here.differences(here) == []
+    assert here.differences(there) == [
         "trainer built-in, not Mine 12ab",
         "KERAS_BACKEND tensorflow, not jax",
         "hardware x86_64 avx2, not x86_64 avx",
@@ -34,8 +35,8 @@ def test_what_is_other_is_said_in_words() -> None:
 
 
 def test_a_gpu_that_nobody_can_tell_is_like_no_other() -> None:
-    untold = Conditions("built-in", "tensorflow", "no GPU of one kind (A and B)", {})
-    assert untold.unlike(untold)
+    untold = Conditions(**HERE | {"hardware": "no GPU of one kind (A and B)"}, environment={})
+    assert untold.differences(untold)
 
 
 def test_a_process_like_that_of_the_keys_may_train_and_others_may_not() -> None:
@@ -108,7 +109,7 @@ def test_a_worker_under_other_conditions_trains_nothing(
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16" if not changes else "")
     made = plan.make(small(**changes), store)
     with store.lock("small"), pytest.raises(StoreError, match=words):
-        run.run(made, store, Silent())
+        carry_out(made, store, Silent())
     assert store.history("small")[0] == {}
 
 
@@ -116,6 +117,6 @@ def test_a_worker_under_other_conditions_trains_nothing(
 def test_on_hardware_that_does_not_matter_everybody_trains(store: Store) -> None:
     made = plan.make(small(resources={"hardware": "any"}), store)
     with store.lock("small"):
-        assert run.run(made, store, Silent()).trained == 32
+        assert carry_out(made, store, Silent()).trained == 32
     exact = plan.make(small(), store)
     assert exact.epochs.known == 0

@@ -1,4 +1,4 @@
-"""A cluster on hosts of its own, as the README describes it: `ray up`, a sweep, three faults, the same numbers.
+"""A cluster on hosts of its own, as its README says: `ray up`, a sweep, three faults, the same numbers.
 
 Takes minutes: Ray and TensorFlow start on four hosts that share one machine's cores.
 """

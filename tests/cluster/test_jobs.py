@@ -12,7 +12,7 @@ import pytest
 
 from experiments.settings import InputError
 from orchestrator.cluster import jobs
-from orchestrator.cluster.jobs import Place
+from orchestrator.cluster.jobs import ServerAddress
 from tests.support.command import command
 from tests.support.sweeps import small, written
 
@@ -108,14 +108,15 @@ def test_a_server_that_refuses_is_quoted(
 ) -> None:
     (tmp_path / "token").write_text("0" * 64)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    with answering(status) as address, pytest.raises(InputError, match=message), jobs.server(Place(address, HERE)):
+    refused = pytest.raises(InputError, match=message)
+    with answering(status) as address, refused, jobs.server(ServerAddress(address, HERE)):
         pass
 
 
 def test_an_address_with_nothing_behind_it_is_found_out_at_once(free_address: str) -> None:
     began = time.monotonic()
     message = r"no job server .* answers there .*Connection refused"
-    with pytest.raises(InputError, match=message), jobs.server(Place(free_address, HERE)):
+    with pytest.raises(InputError, match=message), jobs.server(ServerAddress(free_address, HERE)):
         pass
     assert time.monotonic() - began < 5
 
@@ -123,7 +124,7 @@ def test_an_address_with_nothing_behind_it_is_found_out_at_once(free_address: st
 @pytest.mark.parametrize("address", ["auto", "ray://host:10001", "host:8265", "ftp://host"])
 def test_another_kind_of_address_is_refused(address: str) -> None:
     message = r"expected the job server's address, such as http://127\.0\.0\.1:8265"
-    with pytest.raises(InputError, match=message), jobs.server(Place(address, HERE)):
+    with pytest.raises(InputError, match=message), jobs.server(ServerAddress(address, HERE)):
         pass
 
 

@@ -8,7 +8,7 @@ from tests.cluster.conftest import README, TO_LOOK_AT, readme
 from tests.support.command import ROOT
 
 COMMANDS = (
-    *("make install", "ray get-auth-token", "$EDITOR", "ray up", "ray exec", "ray down"),
+    *("make install", "ray get-auth-token", "cp", "$EDITOR", "ray up", "ray exec", "ray down"),
     *("sweep submit", "sweep status", "sweep stop"),
 )
 
@@ -27,6 +27,6 @@ def test_the_verbs_have_the_options_that_are_shown(verb: str) -> None:
 
 
 def test_the_values_to_look_at_are_in_the_file() -> None:
-    text = (ROOT / "cluster-local.yaml").read_text()
+    text = (ROOT / readme("cp").split()[1]).read_text()
     assert all(example in text for example in TO_LOOK_AT)
     assert "cluster-local.yaml" in README

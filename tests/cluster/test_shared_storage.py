@@ -14,7 +14,7 @@ PROGRAM = """
 import os, sys
 import ray
 from ray.cluster_utils import Cluster
-from orchestrator import sharing
+from orchestrator.cluster import shared_storage
 from orchestrator.storage.store import Store
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -22,11 +22,12 @@ try:
     cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
     for results in sys.argv[2:]:
-        print(len(sharing.unseen_by(results)), len(sharing.without([results])))
+        blind = shared_storage.nodes_without_results(results), shared_storage.nodes_without_data([results])
+        print(*map(len, blind))
     os.chdir(sys.argv[1])
     for results, data in (("/proc/self/cwd/results", []), (sys.argv[2], ["/proc/self/cwd/photos"])):
         try:
-            sharing.require(results, data)  # every process has another working directory
+            shared_storage.require(results, data)  # every process has another working directory
         except Exception as error:
             print(error)
 finally:
@@ -63,8 +64,8 @@ def test_a_folder_that_not_all_nodes_see_is_refused_by_name(s3: str, tmp_path: P
 
 @pytest.mark.usefixtures("ray_session")
 def test_one_machine_is_not_asked(tmp_path: Path) -> None:
-    assert shared_storage.unseen_by(str(tmp_path / "results")) == []
-    assert shared_storage.without([str(tmp_path / "photos")]) == []
+    assert shared_storage.nodes_without_results(str(tmp_path / "results")) == []
+    assert shared_storage.nodes_without_data([str(tmp_path / "photos")]) == []
     assert not (tmp_path / "results").exists()
 
 

@@ -20,7 +20,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_the_file_for_own_machines_says_where_the_head_is() -> None:
-    assert head(ROOT / "cluster-local.yaml") == Head(
+    assert head(ROOT / "orchestrator/cluster/cluster-local.yaml") == Head(
         address="192.168.1.10", user="ubuntu", key="~/.ssh/id_ed25519", proxy=None, port=8265
     )
 
@@ -29,7 +29,7 @@ def test_what_ssh_needs_is_taken_from_the_file(tmp_path: Path) -> None:
     local = LOCAL.replace("head_ip", "external_head_ip: example.org, head_ip")
     auth = "auth: {ssh_user: me, ssh_proxy_command: nc %h}\n"
     there = head(written(tmp_path, f"{local}{auth}head_start_ray_commands: [ray start --dashboard-port=99]\n"))
-    assert there == Head("example.org", "me", None, "nc %h", 99)
+    assert there == Head(address="example.org", user="me", key=None, proxy="nc %h", port=99)
     assert there.ssh("-v")[-4:] == ["-l", "me", "-v", "example.org"]
     assert "ProxyCommand=nc %h" in there.ssh()
 

@@ -37,7 +37,8 @@ def test_without_a_terminal_there_is_one_plain_line_an_epoch(store: Store) -> No
     planned = plan.make(small(), store)
     out = io.StringIO()
     first = planned.trials[0]
-    with Display(planned, Console(file=out, width=60)) as display:
+    with Display(Console(file=out, width=60)) as display:
+        display.began(planned, planned.cursors)
         display.started(first)
         display.epoch(first, row(first.id, 0))
         display.epoch(first, row(first.id, 1))
@@ -53,7 +54,8 @@ def test_a_terminal_shows_running_trials_and_the_best(store: Store) -> None:
     planned = plan.make(small(), store)
     first = planned.trials[0]
     out = io.StringIO()
-    with Display(planned, Console(file=out, width=110, force_terminal=True)) as display:
+    with Display(Console(file=out, width=110, force_terminal=True)) as display:
+        display.began(planned, planned.cursors)
         display.started(first)
         display.epoch(first, row(first.id, 0))
     shown = out.getvalue()
@@ -63,7 +65,8 @@ def test_a_terminal_shows_running_trials_and_the_best(store: Store) -> None:
 
 
 def test_an_estimate_needs_one_epoch_and_ends_at_nothing(store: Store) -> None:
-    estimate = Estimate(plan.make(small(), store))
+    planned = plan.make(small(), store)
+    estimate = Estimate(planned, planned.cursors)
     assert estimate.left is None
     estimate.add(2.0)
     assert estimate.left is not None

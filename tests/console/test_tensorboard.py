@@ -9,7 +9,7 @@ from tensorboardX.proto.event_pb2 import Event
 from orchestrator.console.tensorboard import EventFiles
 from orchestrator.planning import plan
 from orchestrator.storage.store import Store
-from tests.support.rows import trained
+from tests.support.rows import copies, trained
 from tests.support.silent import Silent
 from tests.support.sweeps import small
 
@@ -29,11 +29,12 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
 def test_every_known_epoch_is_written_once(store: Store, tmp_path: Path) -> None:
     planned = plan.make(small(), store)
     trial, listener = planned.trials[0], Silent()
-    files = EventFiles(planned, tmp_path / "events", listener)
-    cursor = planned.cursors[trial.id]
+    files, cursors = EventFiles(tmp_path / "events", listener), copies(planned)
+    files.began(planned, cursors)
+    cursor = cursors[trial.id]
     files.started(trial)
     for accuracy in (0.25, 0.5):
-        row = trained(planned, trial, accuracy)
+        row = trained(cursors, trial, accuracy)
         cursor.append(row["epoch_key"], {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")})
         files.epoch(trial, row)
     files.ended(trial, "completed", "")
@@ -47,16 +48,17 @@ def test_every_known_epoch_is_written_once(store: Store, tmp_path: Path) -> None
 def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(store: Store, tmp_path: Path) -> None:
     planned = plan.make(small(), store)
     listener = Silent()
-    files = EventFiles(planned, tmp_path / "events", listener)
+    files, cursors = EventFiles(tmp_path / "events", listener), copies(planned)
+    files.began(planned, cursors)
     (tmp_path / "events").mkdir()
     for trial in planned.trials[:2]:
         (tmp_path / "events" / trial.id).touch()
-        row = trained(planned, trial, 0.5)
+        row = trained(cursors, trial, 0.5)
         metrics = {m: row[m] for m in ("loss", "accuracy", "val_loss", "val_accuracy")}
-        planned.cursors[trial.id].append(row["epoch_key"], metrics)
+        cursors[trial.id].append(row["epoch_key"], metrics)
         files.epoch(trial, row)
         files.ended(trial, "completed", "")
-    assert listener.said == [
+    assert listener.messages == [
         f"--tensorboard {tmp_path}/events: cannot be written (Not a directory); no more event files in this run"
     ]
     assert set(listener.endings.values()) == {"completed"}

@@ -32,11 +32,11 @@ def test_a_start_is_the_same_whatever_was_there_before(name: str) -> None:
     worker.reset(made)
     assert same(worker.state(), fresh)
     for left in (math.nan, 1.0):
-        for variable in worker._network.keras.weights:
+        for variable in worker._model.keras.weights:
             variable.assign(np.full(variable.shape, left, np.float32))
         worker.reset(made)
         assert same(worker.state(), fresh)
-        for variable in worker._network.keras.weights:
+        for variable in worker._model.keras.weights:
             variable.assign(np.full(variable.shape, left, np.float32))
         worker.reset(job({"class": name, "clipnorm": 1.0 + (left == 1.0)}, seed=5))
         assert same(worker.state(), fresh)
@@ -79,7 +79,7 @@ def test_every_random_layer_draws_by_seed_and_epoch_and_by_nothing_else() -> Non
         worker.reset(replace(case(), seed=seed))
         train(worker, range(epoch, epoch + 1))
         # After the same number of draws, from where the epoch began.
-        layers = worker._network.keras._flatten_layers()
+        layers = worker._model.keras._flatten_layers()
         generators = [g for layer in layers for g in layer._seed_generators]
         states.append([np.array(generator.state.numpy()).tolist() for generator in generators])
     assert len(states[0]) == 4

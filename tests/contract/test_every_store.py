@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.planning import checkpoint_retention, plan
-from orchestrator.storage import file_lock, history
-from orchestrator.storage.file_lock import runs_in
+from orchestrator.storage import history
+from orchestrator.storage.file_lock import LockTimes, runs_in
 from orchestrator.storage.filesystem import DamagedError, Files, HeldError, LocalFiles
 from orchestrator.storage.object_store import files_at
 from orchestrator.storage.store import Store
@@ -33,10 +33,7 @@ def files(place: str) -> Files:
     return files_at(place)
 
 
-@pytest.fixture
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "LOOK", 0.1)
-    monkeypatch.setattr(file_lock, "TIDYING", 0.1)
+IMPATIENT = LockTimes(look=0.1, tidying=0.1)
 
 
 def test_files_come_back_whole_and_are_listed_by_folder(files: Files) -> None:
@@ -116,10 +113,8 @@ def test_a_checkpoint_without_its_manifest_is_absent_and_cleared_away(store: Sto
     assert store.files.names("checkpoints") == []
 
 
-def test_many_finished_histories_become_one_file_and_read_the_same(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 20)
+def test_many_finished_histories_become_one_file_and_read_the_same(place: str) -> None:
+    store = Store.at(place, compact_above=20)
     count = 20 + 3
     for number in range(count):
         store.write_history("s", f"t{number}", [row(f"t{number}", 0), row(f"t{number}", 1)])
@@ -179,10 +174,8 @@ def test_failures_and_notes_are_kept_until_cleared(store: Store) -> None:
     assert store.failures("s") == {}
 
 
-def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
+def test_a_superseded_trial_does_not_come_back_from_a_merged_file(place: str) -> None:
+    store = Store.at(place, compact_above=2)
     for trial_id in ("a", "b"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
     store.compact("s", {"a", "b"})
@@ -195,10 +188,8 @@ def test_a_superseded_trial_does_not_come_back_from_a_merged_file(
     assert "a:0" in history.EpochIndex(store.read_all()[0].everything())
 
 
-def test_merging_keeps_the_rows_of_trials_that_are_not_finished(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
+def test_merging_keeps_the_rows_of_trials_that_are_not_finished(place: str) -> None:
+    store = Store.at(place, compact_above=2)
     for trial_id in ("a", "b"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
     store.compact("s", {"a", "b"})
@@ -219,9 +210,8 @@ def test_a_model_that_was_changed_is_noticed_and_one_that_was_deleted_is_absent(
     assert store.read_models("s") == ({}, [])
 
 
-@pytest.mark.usefixtures("_no_patience")
 def test_a_sweep_has_one_run_and_a_store_has_many(files: Files) -> None:
-    first, second = runs_in(files), runs_in(files)
+    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
     with first.lock("a"), second.lock("b"):
         assert (second.held("a"), first.held("b")) == (True, True)
         with pytest.raises(HeldError, match=r"sweep 'a' in .* is being run by process \d+ on "), second.lock("a"):
@@ -231,9 +221,8 @@ def test_a_sweep_has_one_run_and_a_store_has_many(files: Files) -> None:
     assert not first.held("never")
 
 
-@pytest.mark.usefixtures("_no_patience")
 def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Files) -> None:
-    first, second = runs_in(files), runs_in(files)
+    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
     with first.lock("a"):
         with second.lock("b"), first.alone() as alone:
             assert not alone
@@ -245,9 +234,8 @@ def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Fil
             pass
 
 
-@pytest.mark.usefixtures("_no_patience")
 def test_a_run_knows_the_others_and_takes_its_turn(files: Files) -> None:
-    first, second = runs_in(files), runs_in(files)
+    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
     with first.lock("a"):
         assert first.others() == set()
         with second.lock("b"):
@@ -283,9 +271,9 @@ def test_cleaning_frees_what_nobody_holds(store: Store) -> None:
     assert len(store.checkpoints()) == 4
     needed = small(epochs=2, seeds=[0], schedules={"constant": {}})
     with store.lock("small"):
-        count, freed = checkpoint_retention.clean(plan.make(needed, store), store)
-    assert count == 4 - len(store.checkpoints()) > 0
-    assert freed > 0
+        freed = checkpoint_retention.clean(plan.make(needed, store), store)
+    assert freed.checkpoints == 4 - len(store.checkpoints()) > 0
+    assert freed.bytes > 0
     engine.assert_whole(needed, store)
 
 
@@ -294,7 +282,7 @@ def test_a_sweep_under_ray_stops_goes_on_and_ends_as_everywhere(store: Store, tm
     schedules = {"constant": {}, "step": {"every": 2}}
     first, _ = run(small(epochs=2, schedules=schedules), store)
     outcome, after = run(small(schedules=schedules), store)
-    assert (first.trained, outcome.trained, outcome.again, outcome.failed) == (4 * 2, 8 * 2, 0, {})
+    assert (first.trained, outcome.trained, outcome.recomputed, outcome.failed) == (4 * 2, 8 * 2, 0, {})
     assert after.unfinished == ()
     engine.assert_whole(small(schedules=schedules), store)
     calm = Store.at(str(tmp_path / "calm"))

@@ -32,17 +32,25 @@ def machine(name: str = "one", *, cpus: float = 4, gpus: float = 0, skew: float 
     good = {
         "host": name, "python": "3.11.7", "versions": VERSIONS, "code": "c0de", "memory": 16 * GIB,
         "memory_free": 15 * GIB, "disk": {"/cache": 100 * GIB, "/results": 100 * GIB}, "token_mode": "token",
-        "key": 0o600, "files": 65536, "gpus": 0, "numerics": numerics.look() | numbers,
+        "key": 0o600, "files": 65536, "gpus": 0, "numerics": numerics.collect() | numbers,
     }  # fmt: skip
-    return NodeInfo(name, {"CPU": cpus, "GPU": gpus}, {**good, **facts}, skew, 0.001)
+    resources = {"CPU": cpus, "GPU": gpus}
+    return NodeInfo(name=name, resources=resources, facts={**good, **facts}, skew=skew, skew_within=0.001)
 
 
 def seen(*machines: NodeInfo, **changes: Any) -> Inspection:
     """A cluster of these machines, seen from one that is well."""
     common = {
-        "results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265", "unshared": (), "unread": (),
+        "results": "/results", "address": "head:6379", "dashboard": "127.0.0.1:8265",
+        "blind_to_results": (), "blind_to_data": (),
     }  # fmt: skip
-    return Inspection(machine("here"), machines or (machine("one"), machine("two")), **{**common, **changes})
+    nodes = machines or (machine("one"), machine("two"))
+    return Inspection(local=machine("here"), nodes=nodes, **{**common, **changes})
+
+
+def alone_with(local: NodeInfo, plan: Plan | None = None) -> Inspection:
+    """One machine without a cluster."""
+    return Inspection(local=local, nodes=[local], plan=plan, results="/results")
 
 
 def checks(of: Inspection) -> Mapping[str, Check]:
@@ -60,7 +68,7 @@ def planned(store: Store, tmp_path: Path) -> Plan:
 def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
     rows = checks(seen(plan=planned))
     assert {c.state for c in rows.values()} == {"ok"}
-    assert {c.mend for c in rows.values()} == {""}
+    assert {c.fix for c in rows.values()} == {""}
     assert set(rows) - {"precision"} == {  # which depends on the processor that this runs on
         "nodes", "versions", "project", "numbers", "token", "dashboard", "clocks", "open files", "room", "memory",
         "results", "cache", "storage", "data",
@@ -95,14 +103,14 @@ def test_where_all_is_well_every_row_says_so(planned: Plan) -> None:
         ({"memory_free": 2 * GIB}, "memory", "warn", "2.0 GiB of it free", False),
     ],
 )
-def test_one_machine_that_is_not_well_is_named_with_a_mend(
+def test_one_machine_that_is_not_well_is_named_with_a_fix(
     wrong: dict[str, Any], name: str, state: str, words: str, stops: bool, planned: Plan
 ) -> None:
     found = checks(seen(machine("one"), machine("two", **wrong), plan=planned))
     check = found.pop(name)
     assert (check.state, check.stops) == (state, stops)
-    assert words in check.found
-    assert check.mend
+    assert words in check.finding
+    assert check.fix
     assert {c.state for c in found.values()} == {"ok"}
 
 
@@ -110,25 +118,25 @@ def test_one_machine_that_is_not_well_is_named_with_a_mend(
     ("changes", "name", "words"),
     [
         ({"dashboard": "10.0.0.7:8265"}, "dashboard", "10.0.0.7:8265 can be reached"),
-        ({"unshared": ["two at 10.0.0.2 (no such folder)"]}, "storage", "not seen by two at 10.0.0.2"),
+        ({"blind_to_results": ["two at 10.0.0.2 (no such folder)"]}, "storage", "not seen by two at 10.0.0.2"),
     ],
 )
 def test_what_is_wrong_with_the_cluster_fails(changes: dict[str, Any], name: str, words: str) -> None:
     check = checks(seen(**changes))[name]
     assert check.state == "fail"
-    assert words in check.found
-    assert check.mend
+    assert words in check.finding
+    assert check.fix
 
 
 def test_data_that_a_node_does_not_see_stops_a_run(planned: Plan) -> None:
-    check = checks(seen(plan=planned, unread=["two at 10.0.0.2 (data.path: no such folder)"]))["data"]
+    check = checks(seen(plan=planned, blind_to_data=["two at 10.0.0.2 (data.path: no such folder)"]))["data"]
     assert (check.state, check.stops) == ("fail", True)
-    assert "not seen by two at 10.0.0.2" in check.found
-    assert "s3://bucket/prefix" in check.mend
+    assert "not seen by two at 10.0.0.2" in check.finding
+    assert "s3://bucket/prefix" in check.fix
 
 
 def test_a_node_that_does_not_answer_stops_a_run_and_the_others_are_looked_at() -> None:
-    silent = NodeInfo("two", {"CPU": 4}, silence="no answer in 60 s")
+    silent = NodeInfo(name="two", resources={"CPU": 4}, silence="no answer in 60 s")
     rows = examination.judge(seen(machine("one"), silent))
     assert [(c.state, c.stops) for c in rows if c.name == "nodes"] == [("fail", True), ("ok", False)]
     with pytest.raises(InputError, match=r"nodes: no answer from two \(no answer in 60 s\); .*ray stop"):
@@ -137,13 +145,13 @@ def test_a_node_that_does_not_answer_stops_a_run_and_the_others_are_looked_at() 
 
 def test_cores_that_lie_on_two_machines_are_no_room_for_one_trial(store: Store) -> None:
     made = plan.make(small(resources={"cpus_per_trial": 6}), store)
-    alone = Inspection(machine("here", cpus=4), [machine("here", cpus=4)], made, "/results")
-    assert "no machine has them (at most 4 CPUs, 0 GPUs)" in checks(alone)["room"].found
+    alone = alone_with(machine("here", cpus=4), plan=made)
+    assert "no machine has them (at most 4 CPUs, 0 GPUs)" in checks(alone)["room"].finding
     wanted = plan.make(small(resources={"gpus_per_trial": 0.5}), store)
-    shown = Inspection(machine(), [machine()], wanted, "/results")
+    shown = alone_with(machine(), plan=wanted)
     assert checks(shown)["room"].stops
-    half = Inspection(machine("here"), [machine("here", gpus=1)], wanted, "/results")
-    assert checks(half)["room"].found == "1 CPUs and 0.5 GPUs a trial: 2 at a time"
+    half = alone_with(machine("here", gpus=1), plan=wanted)
+    assert checks(half)["room"].finding == "1 CPUs and 0.5 GPUs a trial: 2 at a time"
 
 
 def test_a_precision_that_the_processors_are_faster_in_is_told_where_none_was_chosen(store: Store) -> None:
@@ -152,23 +160,23 @@ def test_a_precision_that_the_processors_are_faster_in_is_told_where_none_was_ch
 
     def row(*machines: NodeInfo, **changes: Any) -> Check | None:
         made = plan.make(small(**{"trainer": "experiments.trainer:Trainer", **changes}), store)
-        return checks(Inspection(new, machines, made, "/results")).get("precision")
+        return checks(Inspection(local=new, nodes=machines, plan=made, results="/results")).get("precision")
 
     told = row(new)
     assert told is not None
-    assert (told.state, told.mend) == ("ok", "")
-    assert told.found.startswith("float32; `precision: mixed_bfloat16` trains 1.3 to 1.6 times as many images")
+    assert (told.state, told.fix) == ("ok", "")
+    assert told.finding.startswith("float32; `precision: mixed_bfloat16` trains 1.3 to 1.6 times as many images")
     assert row(new, old) is None
     assert row(new, precision="mixed_bfloat16") is None
     assert row(new, resources={"gpus_per_trial": 1}) is None
     assert row(new, trainer="tests.support.fakes:VectorTrainer") is None
-    assert checks(Inspection(new, [new])).get("precision") is None
+    assert checks(alone_with(new)).get("precision") is None
 
 
 def test_a_full_disk_stops_a_run_and_a_tight_one_warns(planned: Plan) -> None:
     def at(free: int) -> Check:
         here = machine(disk={"/cache": GIB, "/results": free})
-        return checks(Inspection(here, [here], planned, "/results"))["results"]
+        return checks(alone_with(here, plan=planned))["results"]
 
     assert (at(10**6).state, at(10**6).stops) == ("fail", True)
     assert at(1200 * 10**6).state == "warn"
@@ -180,10 +188,10 @@ def test_this_machine_alone_is_looked_at_without_a_cluster(store: Store, planned
     assert rows["versions"].state == "ok"
     assert "room" in rows
     assert "storage" not in rows
-    assert rows["machine"].found.endswith("GiB")
+    assert rows["machine"].finding.endswith("GiB")
 
 
-def test_rows_are_printed_with_their_mends_and_given_to_programs() -> None:
+def test_rows_are_printed_with_their_fixes_and_given_to_programs() -> None:
     rows = [Check("token", "off", "fail", "turn it on"), Check("clocks", "fine")]
     console = Console(width=60, record=True, no_color=True)
     examination.render(rows, console)
@@ -213,18 +221,18 @@ def test_a_clock_is_read_in_the_middle_of_the_shortest_round_trip() -> None:
 def test_why_a_cluster_cannot_be_joined(answer: dict[str, str], words: str) -> None:
     with pytest.raises(connection_check.NotJoined) as refused:
         connection_check.judge("head:6379", answer)
-    assert words in refused.value.found
-    assert refused.value.mend
+    assert words in refused.value.problem
+    assert refused.value.fix
     assert str(refused.value).startswith("--address head:6379: ")
 
 
 def test_one_machine_is_asked_for_no_token_but_its_key_is_looked_at() -> None:
     here = machine(token_mode="", key=None)
-    assert checks(Inspection(here, [here]))["token"].state == "ok"
+    assert checks(alone_with(here))["token"].state == "ok"
     loose = machine(token_mode="", key=0o640)
-    assert checks(Inspection(loose, [loose]))["token"].state == "fail"
+    assert checks(alone_with(loose))["token"].state == "fail"
     off = replace(here, facts={**here.facts, "token_mode": "disabled"})
-    assert checks(Inspection(off, [off]))["token"].state == "warn"
+    assert checks(alone_with(off))["token"].state == "warn"
 
 
 def test_a_node_that_joined_late_with_other_versions_trains_nothing() -> None:
@@ -262,10 +270,8 @@ def test_a_gpu_has_to_be_that_of_the_keys(
     made = plan.make(small(resources={"gpus_per_trial": 1, "hardware": hardware}), store)
     worker = machine("two", gpus=1, numerics={"gpu": gpu}) if gpu else machine("two")
     (check,) = node_checks.numbers(seen(machine("one"), worker, plan=made))
-    assert (check.state, check.stops, bool(check.mend)) == (
-        ("fail", True, True) if found else ("ok", False, False)
-    )
-    assert (found or hardware or "") in check.found
+    assert (check.state, check.stops, bool(check.fix)) == (("fail", True, True) if found else ("ok", False, False))
+    assert (found or hardware or "") in check.finding
 
 
 def test_machines_may_differ_where_hardware_does_not_matter(store: Store) -> None:
@@ -283,8 +289,8 @@ def test_without_a_sweep_machines_are_held_against_each_other() -> None:
         return checks(seen(*machines))["numbers"]
 
     gpus = [machine(name, gpus=1, numerics={"gpu": A10G}) for name in ("one", "two")]
-    assert row(*gpus).found.endswith(f"; tensorflow on {A10G}, the same on 2 nodes")
+    assert row(*gpus).finding.endswith(f"; tensorflow on {A10G}, the same on 2 nodes")
     other = row(gpus[0], machine("two", gpus=1, numerics={"gpu": "NVIDIA T4, driver 1"}))
     assert (other.state, other.stops) == ("warn", False)
-    assert f"machines differ: two (hardware NVIDIA T4, driver 1, not {A10G})" in other.found
+    assert f"machines differ: two (hardware NVIDIA T4, driver 1, not {A10G})" in other.finding
     assert row(machine("one"), machine("two", numerics={"processor": "arm64 Apple M2"})).state == "warn"

@@ -38,7 +38,7 @@ def test_an_arm_processor_is_told_by_its_part_number() -> None:
 
 
 def test_this_machine_has_a_line_and_it_stays_the_same() -> None:
-    assert numerics.hardware(gpu=False) == numerics.hardware(gpu=False) == numerics.look()["processor"]
+    assert numerics.hardware(gpu=False) == numerics.hardware(gpu=False) == numerics.collect()["processor"]
     assert numerics.hardware(gpu=False).strip()
 
 

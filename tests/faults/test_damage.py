@@ -11,7 +11,6 @@ import pytest
 from orchestrator.planning import plan
 from orchestrator.spec.sweep import Sweep
 from orchestrator.storage import checksums
-from orchestrator.storage import store as stores
 from orchestrator.storage.filesystem import DamagedError
 from orchestrator.storage.store import Store
 from orchestrator.storage.verified_files import CorruptFile
@@ -35,13 +34,12 @@ def here(**changes: Any) -> Sweep:
 
 
 @pytest.fixture
-def store(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(memory: Path) -> Store:
     """A store with a file of every kind in it."""
     store = Store.at(str(memory / "results"))
     engine.run(here(batch_size=32), store)
     engine.run(here(), store)
-    monkeypatch.setattr(stores, "COMPACT_ABOVE", 1)
-    engine.run(here(name="other", optimizers={"adam": {"class": "Adam"}}), store)
+    engine.run(here(name="other", optimizers={"adam": {"class": "Adam"}}), Store.at(str(store), compact_above=1))
     assert store.files.names("other/history") == ["_finished.parquet"]
     store.write_failure("small", TRIAL, "no luck, val_loss 0.5")
     store.write_note("small", TRIAL, "val_loss 0.25, recorded 0.75")
@@ -158,7 +156,7 @@ def test_the_next_run_sets_the_damaged_file_aside_and_makes_it_again(kind: str, 
         assert plan.make(here(), store).damaged == (), what
         if kind not in {*UNREAD, "run"}:
             assert [d.name for d in seen] == [name]
-            assert name in listener.said[0]
+            assert name in listener.messages[0]
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
 
@@ -220,9 +218,9 @@ def test_a_damaged_checkpoint_is_freed_and_computed_again_where_it_is_needed(kin
     listener = engine.Silent()
     outcome = engine.run(longer, store, listener=listener)
     assert engine.numbers(store) == engine.numbers(calm)
-    assert (outcome.trained, outcome.again) == (2 + 2, 2)
-    assert any(f"{last}.{suffix}: damaged" in said for said in listener.said)
-    assert len(listener.said) == 1
+    assert (outcome.trained, outcome.recomputed) == (2 + 2, 2)
+    assert any(f"{last}.{suffix}: damaged" in said for said in listener.messages)
+    assert len(listener.messages) == 1
     assert plan.make(longer, store).unfinished == ()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from experiments import files
 from orchestrator.planning import plan
-from orchestrator.storage import filesystem
-from orchestrator.storage.filesystem import StoreError
+from orchestrator.storage.filesystem import TEMPORARY, StoreError
 from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
 from tests.support import engine
@@ -30,12 +30,13 @@ class Filling:
         self.count, self._full = 0, full
 
     def install(self) -> None:
-        filesystem.open = self._open  # type: ignore[attr-defined]
+        files.open = self._open  # type: ignore[attr-defined]
 
     def _open(self, path: Path, mode: str) -> Any:
-        if self.count == self._full:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (0, ROOM))
-        self.count += 1
+        if path.name.startswith(TEMPORARY):  # of the store: the cache may be lost
+            if self.count == self._full:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, ROOM))
+            self.count += 1
         return open(path, mode)
 
 

@@ -4,10 +4,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from orchestrator.planning import plan
-from orchestrator.storage import store as stores
 from orchestrator.storage.store import Store
 from tests.faults.conftest import calm, forked
 from tests.support import engine
@@ -39,7 +36,7 @@ def test_driver_and_worker_die_together_at_any_instant(memory: Path) -> None:
         outcome = engine.run(SWEEP, store, workers=2)
         assert engine.numbers(store) == expected, fatal
         engine.assert_whole(SWEEP, store)
-        assert (outcome.trained, outcome.again) == (EPOCHS - known, 0), fatal
+        assert (outcome.trained, outcome.recomputed) == (EPOCHS - known, 0), fatal
 
 
 def install(fatal: int, deaths: int) -> None:
@@ -59,7 +56,7 @@ def test_a_worker_dies_at_any_instant_and_its_driver_goes_on(memory: Path) -> No
             died = workers[0].deaths == 1
         assert engine.numbers(store) == expected, fatal
         engine.assert_whole(SWEEP, store)
-        assert (outcome.trained, outcome.again, outcome.failed) == (EPOCHS, 0, {}), fatal
+        assert (outcome.trained, outcome.recomputed, outcome.failed) == (EPOCHS, 0, {}), fatal
         assert set(listener.endings.values()) == {"completed"}, fatal
     assert fatal > 40
 
@@ -70,24 +67,22 @@ NEW = forked(schedules={"constant": {}}, seeds=[0], epochs=1, save_best=False)
 
 def change_until(results: Path, fatal: int | None) -> None:
     """Run NEW where OLD was run before; die at the instant `fatal`. Every run merges its histories."""
-    stores.COMPACT_ABOVE = 1
     instants = Instants(fatal)
     instants.install()
-    engine.run(NEW, Store.at(str(results)))
+    engine.run(NEW, Store.at(str(results), compact_above=1))
     results.with_suffix(".instants").write_text(str(instants.count))
 
 
 def test_no_row_is_lost_or_doubled_while_settings_change_and_histories_are_merged(
-    memory: Path, monkeypatch: pytest.MonkeyPatch
+    memory: Path,
 ) -> None:
-    monkeypatch.setattr(stores, "COMPACT_ABOVE", 1)
     old, new = calm(OLD, memory / "old"), calm(NEW, memory / "new")
     before = memory / "old" / "calm"
     shutil.copytree(before, memory / "counted")
     old_keys, new_keys = ({row["epoch_key"] for row in rows} for rows in (old, new))
     assert engine.in_process(change_until, memory / "counted", None) == 0
     for fatal in range(int((memory / "counted.instants").read_text())):
-        store = Store.at(str(shutil.copytree(before, memory / str(fatal))))
+        store = Store.at(str(shutil.copytree(before, memory / str(fatal))), compact_above=1)
         assert engine.in_process(change_until, memory / str(fatal), fatal) == -9, fatal
         known = {key for rows in store.read_all()[0].everything() for key in rows["epoch_key"].to_pylist()}
         assert old_keys <= known <= old_keys | new_keys, fatal

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator.planning import plan
-from orchestrator.storage import store
 from orchestrator.storage.store import Store
 from tests.support import engine
 from tests.support.command import command
@@ -31,9 +30,8 @@ OTHER = {"batch_size": 32}
 
 def restless(results: Path) -> None:
     """Run the sweep as it is and with other settings in turn, merge its histories, and tear what may be torn."""
-    store.COMPACT_ABOVE = 1
     for number in count():
-        here = Store.at(str(results))
+        here = Store.at(str(results), compact_above=1)
         engine.run(small(**(OTHER if number % 2 else {})), here)
         for size in range(1, 12):
             for trial_id, rows in here.history("small")[0].items():

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator.execution import recorder
 from orchestrator.planning import plan
 from orchestrator.spec.sweep import Sweep
 from orchestrator.storage.store import Store
@@ -58,10 +57,9 @@ def named(name: str, **changes: object) -> Sweep:
 
 def run(sweep: Sweep, results: Path, workers: int, pause: float) -> None:
     """Run the sweep in this process; it looks at the others more often than people would want it to."""
-    recorder.LOOK_EVERY = 0.1
     os.environ["TRAINED"] = str(results.with_name("trained"))
     time.sleep(pause)
-    engine.run(sweep, Store.at(str(results)), workers=workers)
+    engine.run(sweep, Store.at(str(results)), workers=workers, look_every=0.1)
 
 
 def together(results: Path, sweeps: list[Sweep], workers: int = 2, pause: float = 0.3) -> list[BaseProcess]:

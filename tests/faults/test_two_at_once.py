@@ -94,7 +94,7 @@ def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) ->
 
 @contextmanager
 def first_trial(store: Store) -> Iterator[tuple[RunRecorder, Trial, RunContext]]:
-    """A run that has just begun with its first trial: its books, the trial, and what its worker is told."""
+    """A run that has just begun with its first trial: its recorder, the trial, and what its worker is told."""
     made = plan.make(forked(), store)
     with store.lock("small"):
         recorder = RunRecorder(made, store, engine.Silent())
@@ -139,8 +139,8 @@ def test_a_worker_that_was_cut_off_and_comes_back_late_is_refused(memory: Path, 
         kind = trainer_class(told.trainer)
         lost = engine.here(told)(trial)
         recorder.progress(trial, lost.advance())
-        attempt = recorder.retry(trial, "its node is gone")
-        another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=cache_folder()), attempt)
+        token = recorder.retry(trial, "its node is gone")
+        another = TrialRun(told.assignments[trial.id], told, kind(threads=1, cache=cache_folder()), token)
         recorder.progress(trial, result := another.advance())
         while finished and not result["done"]:
             recorder.progress(trial, result := another.advance())

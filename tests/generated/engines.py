@@ -18,7 +18,6 @@ import yaml
 from orchestrator.planning import checkpoint_retention
 from orchestrator.planning import plan as plans
 from orchestrator.spec import sweep as sweeps
-from orchestrator.storage import store as stores
 from orchestrator.storage.filesystem import HeldError
 from orchestrator.storage.store import Store
 from tests.generated.lineage_trainer import PACE, TRAINED
@@ -118,7 +117,6 @@ def _forked(
     apart: bool,
     pace: float,
 ) -> None:
-    stores.COMPACT_ABOVE = 2
     _prepare(folder, pace)
     if fatal is not None:
         Instants(fatal).install()
@@ -134,7 +132,7 @@ def _carried_out(
 
     sweep = sweeps.from_document(document)
     try:
-        store = Store.at(str(folder / "results"))
+        store = Store.at(str(folder / "results"), compact_above=2)
         if verb == "clean":
             planned = plans.make(sweep, store)
             with store.lock(sweep.name):
@@ -153,7 +151,7 @@ def _carried_out(
     except BaseException:
         (notes / "error").write_text(traceback.format_exc())
         raise
-    return {"trained": outcome.trained, "again": outcome.again, "failed": outcome.failed}
+    return {"trained": outcome.trained, "again": outcome.recomputed, "failed": outcome.failed}
 
 
 def _prepare(folder: Path, pace: float) -> None:

@@ -22,7 +22,6 @@ from experiments import optimizers, schedules
 from experiments.models import initializers, vgg
 from experiments.optimizers.classes import CLASSES, LIMITS, MOMENTUM, common
 from experiments.settings import InputError, settings_of
-from experiments.training.trainer import PRECISIONS
 from tests.generated.one_key import Turn, planned
 from tests.generated.test_schedules_exact import DRAWN, as_written
 
@@ -380,7 +379,7 @@ def cases(
     least: int = 1,
     most: int = 4,
     threads: int = 1,
-    precisions: tuple[str, ...] = PRECISIONS,
+    precisions: tuple[str, ...] = vgg.PRECISIONS,
 ) -> Case:
     """Jobs that share data, models and optimizers as those of one sweep do, about half of them near twins."""
     pool: dict[str, st.SearchStrategy[Any]] = {

@@ -18,7 +18,7 @@ from experiments.optimizers.classes import CLASSES, common
 from experiments.schedules import joined
 from experiments.schedules.decays import Shape
 from experiments.settings import Limit, settings_of
-from orchestrator.spec.sweep import CHECKPOINT_POLICIES, PRECISIONS
+from orchestrator.spec.sweep import CHECKPOINT_POLICIES
 
 Document = dict[str, Any]
 
@@ -175,7 +175,7 @@ TOP: dict[str, st.SearchStrategy[Any]] = {
     "early_stopping": st.one_of(st.none(), early_stopping()),
     "reduce_on_plateau": st.one_of(st.none(), plateau()),
     "monitor": METRIC,
-    "precision": st.sampled_from(PRECISIONS),
+    "precision": st.sampled_from(vgg.PRECISIONS),
     "deterministic": st.booleans(),
     "resources": st.sampled_from([{}, {"cpus_per_trial": 2}, {"gpus_per_trial": 0.5}]),
     "retries": st.sampled_from([0, 2]),

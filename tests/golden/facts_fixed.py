@@ -7,7 +7,6 @@ and the names that are patched here, and nothing else in this folder.
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,19 +17,22 @@ import pyarrow as pa
 import pytest
 
 from experiments import datasets, environment, numerics
-from orchestrator.cli import main
+from orchestrator.execution.events import Outcome
+from orchestrator.execution.run import run_sweep
 from orchestrator.planning import epoch_chain, plan, root_key
 from orchestrator.planning.plan import Plan
-from orchestrator.spec import sweep
+from orchestrator.spec import sweep, yaml_document
 from orchestrator.spec.sweep import Sweep
 from orchestrator.storage import store
 from orchestrator.storage.store import Store
+from tests.support.silent import Silent
 
 PROCESSOR, ACCELERATOR = "golden processor", "golden GPU"
 VERSIONS = {"keras": "1.0", "numpy": "2.0", "pillow": "3.0", "tensorflow": "4.0"}
 VERSIONS_OF_JAX = {"keras": "1.0", "numpy": "2.0", "pillow": "3.0", "jax": "5.0", "jaxlib": "6.0"}
 DIGITS = datasets.Description(tuple("0123456789"), 1348, 449, (32, 32, 1), "d" * 64)
 PHOTOS = datasets.Description(("cat", "dog"), 18750, 6250, (224, 224, 3), "e" * 64)
+COMPACT_ABOVE = 3
 TIMINGS = ("seconds", "images_per_second", "started_at", "host", "reused")
 """The columns of a history that depend on when, where and in which order it was trained."""
 
@@ -63,8 +65,8 @@ DEFAULT_TRAINER = sweep.DEFAULT_TRAINER
 
 
 @contextlib.contextmanager
-def fixed(machine: Machine = GOLDEN, compact_above: int | None = None) -> Iterator[None]:
-    """Let this process take itself for `machine`; histories are merged above `compact_above` files."""
+def fixed(machine: Machine = GOLDEN) -> Iterator[None]:
+    """Let this process take itself for `machine`."""
     with pytest.MonkeyPatch.context() as patch:
         for name in numerics.deciding(os.environ):
             patch.delenv(name)
@@ -73,8 +75,6 @@ def fixed(machine: Machine = GOLDEN, compact_above: int | None = None) -> Iterat
         patch.setenv("KERAS_BACKEND", machine.backend)
         patch.setattr(root_key, "library_versions", lambda backend_name: dict(machine.versions))
         patch.setattr(numerics, "hardware", lambda gpu: machine.accelerator if gpu else machine.processor)
-        if compact_above is not None:
-            patch.setattr(store, "COMPACT_ABOVE", compact_above)
         yield
 
 
@@ -144,20 +144,16 @@ def planned(checked: Sweep, results: Path) -> Plan:
 
 def counts(made: Plan) -> dict[str, Any]:
     """A plan's epochs, and how many are known of each trial."""
-    epochs = {name: getattr(made.epochs, name) for name in ("total", "known", "shared", "new", "again")}
-    return {**epochs, "trials": {t.id: len(made.cursors[t.id].keys) for t in made.trials}}
+    epochs = {name: getattr(made.epochs, name) for name in ("total", "known", "shared", "new")}
+    lengths = {t.id: len(made.cursors[t.id].keys) for t in made.trials}
+    return {**epochs, "again": made.epochs.recomputed, "trials": lengths}
 
 
-def command(*arguments: str | Path) -> int:
-    """The exit code of `sweep` with these arguments, in this process."""
-    before = sys.argv
-    sys.argv = ["sweep", *map(str, arguments)]
-    try:
-        main.main()
-    except SystemExit as left:
-        return int(left.code or 0)
-    finally:
-        sys.argv = before
+def run(file: Path, results: Path, *overrides: str, machine: Machine = GOLDEN) -> Outcome:
+    """Run the sweep file with `key=value` overrides; histories are merged from COMPACT_ABOVE files on."""
+    with fixed(machine):
+        checked = sweep.load(file, yaml_document.parse_overrides(overrides))
+        return run_sweep(checked, Store.at(str(results), COMPACT_ABOVE), Silent())
 
 
 def held(results: Path, name: str) -> dict[str, Any]:

@@ -21,10 +21,11 @@ def file(name: str) -> Path:
     return FOLDER / "sweeps" / f"{name}.yaml"
 
 
-def run(name: str, results: Path, *options: str) -> None:
-    """`sweep run`, to its end."""
-    with facts.fixed(compact_above=3):
-        assert facts.command("run", file(name), "--results", results, *options) == 0
+def run(name: str, results: Path, *overrides: str) -> int:
+    """Run a sweep to its end; how many epochs were trained."""
+    outcome = facts.run(file(name), results, *overrides)
+    assert outcome.failed == {}
+    return outcome.trained
 
 
 def assert_same(name: str, results: Path, others: Path, **changes: Any) -> None:
@@ -58,14 +59,10 @@ def test_the_stores_hold_all_that_a_store_can_hold() -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_the_half_way_one_ends_where_one_from_nothing_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_half_way_one_ends_where_one_from_nothing_does(tmp_path: Path) -> None:
     results, others = tmp_path / "results", tmp_path / "others"
     shutil.copytree(FOLDER / "stores" / "half-way", results)
-    capsys.readouterr()
-    run("half-way", results, "--json")
-    assert json.loads(capsys.readouterr().out)["epochs"]["trained"] == STORES["half-way"]["epochs"]["new"]
+    assert run("half-way", results) == STORES["half-way"]["epochs"]["new"]
     run("half-way", others)
     assert_same("half-way", results, others)
     assert facts.held(results, "half-way")["failures"] == {}
@@ -80,6 +77,6 @@ def test_the_finished_one_is_extended_and_nothing_is_computed_again(tmp_path: Pa
         before = facts.counts(facts.planned(facts.loaded(file("finished"), epochs=longer), results))
     assert before["again"] == 0
     assert before["trials"] == STORES["finished"]["epochs"]["trials"]
-    run("finished", results, "-S", f"epochs={longer}")
-    run("finished", others, "-S", f"epochs={longer}")
+    run("finished", results, f"epochs={longer}")
+    run("finished", others, f"epochs={longer}")
     assert_same("finished", results, others, epochs=longer)

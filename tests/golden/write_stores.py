@@ -22,12 +22,12 @@ ENDLESS = 120.0
 
 
 def started(
-    name: str, results: Path, *options: str, recorded: bool = False, **variables: str
+    name: str, results: Path, *overrides: str, recorded: bool = False, **variables: str
 ) -> subprocess.Popen[str]:
-    """`sweep run` of the sweep file `name` in a process of its own, on the machine that it takes itself for."""
+    """A run of the sweep file `name` in a process of its own, on the machine that it takes itself for."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     how = "recorded" if recorded else "golden"
-    arguments = ["run", f"tests/golden/sweeps/{name}.yaml", "--results", str(results), *options]
+    arguments = [f"tests/golden/sweeps/{name}.yaml", str(results), *overrides]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.golden.write_stores", f"--{how}", *arguments],
         cwd=ROOT,
@@ -39,13 +39,13 @@ def started(
 
 def write_finished(results: Path) -> None:
     """Two runs to the end; the histories of the first are superseded, those of the second merged."""
-    for options in (("-S", "optimizers.rmsprop.learning_rate=0.01"), ()):
-        assert started("finished", results, *options).wait() == 0
+    for overrides in (("optimizers.rmsprop.learning_rate=0.01",), ()):
+        assert started("finished", results, *overrides).wait() == 0
 
 
 def write_half_way(results: Path) -> None:
     """Two epochs in which adam fails; then its newest checkpoint is damaged, and a slow run is killed."""
-    assert started("half-way", results, "-S", "epochs=2", GOLDEN_FAILS="Adam").wait() == 1
+    assert started("half-way", results, "epochs=2", GOLDEN_FAILS="Adam").wait() == 1
     (damaged,) = [
         path
         for path in (results / "checkpoints").glob("*.safetensors")
@@ -90,10 +90,10 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--golden":
-        with facts.fixed(compact_above=3):
-            sys.exit(facts.command(*sys.argv[2:]))
-    elif sys.argv[1] == "--recorded":
-        sys.exit(facts.command(*sys.argv[2:]))
+    if sys.argv[1] in ("--golden", "--recorded"):
+        _, which, sweep_file, results_folder, *changes = sys.argv
+        machine_of_keys = facts.GOLDEN if which == "--golden" else facts.this_machine()
+        outcome = facts.run(Path(sweep_file), Path(results_folder), *changes, machine=machine_of_keys)
+        sys.exit(1 if outcome.failed else 0)
     else:
         write(Path(sys.argv[1]))

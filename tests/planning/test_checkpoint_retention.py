@@ -64,8 +64,8 @@ def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store
     outdated = plan.make(one(), store)
     engine.run(one(), store)
     with store.lock("small"):
-        count, freed = checkpoint_retention.clean(outdated, store)
-    assert (count, freed > 100) == (1, True)
+        freed = checkpoint_retention.clean(outdated, store)
+    assert (freed.checkpoints, freed.bytes > 100) == (1, True)
     assert others <= store.checkpoints()
     engine.run(one(epochs=5), store)
     assert store.notes("small") == {}
@@ -80,11 +80,11 @@ def test_a_checkpoint_that_is_gone_is_computed_again_and_held_against_the_record
     store.write_history("small", trial, [rows[0], {**rows[1], "val_loss": 0.5, "host": "elsewhere"}])
     listener = engine.Silent()
     outcome = engine.run(one(epochs=3, save_best=False), store, listener=listener)
-    assert (outcome.trained, outcome.again) == (3, 2)
+    assert (outcome.trained, outcome.recomputed) == (3, 2)
     note = store.notes("small")[trial]
     assert note.startswith("epoch 1, computed again on ")
     assert "recorded on elsewhere (cpu): 0.5. Another machine or library" in note
-    assert listener.said == [f"{trial}: {note}"]
+    assert listener.messages == [f"{trial}: {note}"]
     assert store.read_trial("small", trial)[1]["val_loss"] == 0.5
 
 
@@ -101,12 +101,14 @@ def contrary(**changes: object) -> Sweep:
 
 
 def test_clean_keeps_what_another_sweep_needs_now_whatever_it_was_before(store: Store) -> None:
-    before, now = (contrary(name="other", seeds=[1], **changes) for changes in ({"epochs": 9}, {"batch_size": 32}))
+    before, changed = (
+        contrary(name="other", seeds=[1], **changes) for changes in ({"epochs": 9}, {"batch_size": 32})
+    )
     engine.run(before, store)
-    engine.run(now, store)
+    engine.run(changed, store)
     with store.lock("small"):
         checkpoint_retention.clean(plan.make(one(), store), store)
-    cursor = plan.make(now, store).cursors["sgd-constant-s1"]
+    cursor = plan.make(changed, store).cursors["sgd-constant-s1"]
     assert {cursor.keys[0], cursor.keys[-1]} <= store.checkpoints()
 
 
@@ -127,13 +129,13 @@ def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again
     model = store.files.read("small/models/sgd-constant-s0.keras")
     store.files.delete("small/models/sgd-constant-s0.keras")
     store.delete_checkpoint(keys[0])
-    made = plan.make(contrary(), store)
-    assert (len(made.unfinished), made.epochs.new, made.epochs.again) == (1, 0, 1)
-    assert any("best models: 1 of finished trials" in line for line in plan_and_status.facts(made, store))
+    planned = plan.make(contrary(), store)
+    assert (len(planned.unfinished), planned.epochs.new, planned.epochs.recomputed) == (1, 0, 1)
+    assert any("best models: 1 of finished trials" in line for line in plan_and_status.facts(planned, store))
     listener = engine.Silent()
     outcome = engine.run(contrary(), store, listener=listener)
-    assert (outcome.trained, outcome.again) == (1, 1)
-    assert any("best models are missing" in said for said in listener.said)
+    assert (outcome.trained, outcome.recomputed) == (1, 1)
+    assert any("best models are missing" in message for message in listener.messages)
     assert store.files.read("small/models/sgd-constant-s0.keras") == model
     assert {keys[0], keys[-1]} <= store.checkpoints()
     assert plan.make(contrary(), store).unfinished == ()
@@ -142,7 +144,7 @@ def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again
 def test_epochs_taken_from_a_sweep_that_monitors_something_else_give_a_best_model_too(store: Store) -> None:
     engine.run(contrary(name="other", monitor="val_accuracy"), store)
     outcome = engine.run(contrary(), store)
-    assert (outcome.trained, outcome.again) == (1, 1)
+    assert (outcome.trained, outcome.recomputed) == (1, 1)
     engine.assert_whole(contrary(), store, contrary(name="other", monitor="val_accuracy"))
     assert engine.run(contrary(), store).trained == 0
 
@@ -151,5 +153,5 @@ def test_a_trial_that_is_extended_without_its_best_checkpoint_has_its_best_model
     engine.run(contrary(epochs=2, save_best=False), store)
     store.delete_checkpoint(plan.make(contrary(), store).cursors["sgd-constant-s0"].keys[0])
     outcome = engine.run(contrary(), store)
-    assert (outcome.trained, outcome.again) == (2 + 1, 1)
+    assert (outcome.trained, outcome.recomputed) == (2 + 1, 1)
     engine.assert_whole(contrary(), store)

@@ -58,10 +58,10 @@ def test_a_walk_goes_as_far_as_is_known_and_resumes_from_the_newest_checkpoint()
     assert cursor.keys == keys[:3]
     cursor.find_checkpoint({keys[0], keys[1], keys[4]})
     assert cursor.resume == 2
-    assert cursor.frontier == keys[2]
+    assert cursor.training_key == keys[2]
     assert cursor.foreseen() == keys[3:]
     cursor.find_checkpoint(set())
-    assert (cursor.resume, cursor.frontier) == (0, keys[0])
+    assert (cursor.resume, cursor.training_key) == (0, keys[0])
 
 
 def test_the_ending_says_how() -> None:

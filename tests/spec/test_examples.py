@@ -7,7 +7,14 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["experiments.settings", "orchestrator.spec.yaml_document", "orchestrator.console.live_progress"]
+    "name",
+    [
+        "experiments.files",
+        "experiments.settings",
+        "orchestrator.doctor.check",
+        "orchestrator.spec.yaml_document",
+        "orchestrator.console.live_progress",
+    ],
 )
 def test_examples_in_docstrings_hold(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))

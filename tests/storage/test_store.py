@@ -40,13 +40,11 @@ class ChangingFiles(LocalFiles):
         setattr(self, method, changing)
 
 
-def test_a_reader_sees_every_trial_while_histories_are_merged(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.storage.store.COMPACT_ABOVE", 2)
+def test_a_reader_sees_every_trial_while_histories_are_merged(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path), compact_above=2)
     for trial_id in ("a", "b", "c"):
         store.write_history("s", trial_id, [row(trial_id, 0)])
-    reader = Store(ChangingFiles(str(store), "names", lambda: store.compact("s", {"a", "b"})))
+    reader = Store(ChangingFiles(str(store), "versions", lambda: store.compact("s", {"a", "b"})))
     assert reader.history("s")[0].keys() == {"a", "b", "c"}
     assert store.files.names("s/history") == ["_finished.parquet", "c.parquet"]
 
@@ -54,7 +52,7 @@ def test_a_reader_sees_every_trial_while_histories_are_merged(
 def test_a_reader_sees_every_epoch_while_a_trial_is_superseded(store: Store) -> None:
     store.write_history("s", "a", [row("a", 0)])
     rows = store.history("s")[0]["a"]
-    reader = Store(ChangingFiles(str(store), "names", lambda: store.supersede("s", "a", rows)))
+    reader = Store(ChangingFiles(str(store), "versions", lambda: store.supersede("s", "a", rows)))
     histories, damaged = reader.read_all()
     assert damaged == []
     assert "a:0" in history.EpochIndex(histories.everything())

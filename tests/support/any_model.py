@@ -44,7 +44,7 @@ class AnyTrainer(Trainer):
 
     def _initial_weights(self) -> Iterator[NDArray[np.float32]]:
         random = np.random.default_rng(self._job.seed)
-        for variable in self._network.keras.weights:
+        for variable in self._model.keras.weights:
             ones = variable.name in ("gamma", "moving_variance")
             scale = 0.3 if variable.name == "kernel" else 0.0
             yield (ones + scale * random.normal(size=variable.shape)).astype(np.float32)

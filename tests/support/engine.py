@@ -1,4 +1,4 @@
-"""A run without Ray: the real books, trials and store, stepped in turn here or in one worker process.
+"""A run without Ray: the real recorder, trials and store, stepped in turn here or in one worker process.
 
 Starting Ray takes seconds, and there are hundreds of instants at which something can die.
 """
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from experiments import environment
 from orchestrator.execution.events import Outcome
-from orchestrator.execution.recorder import RunRecorder, take_over
+from orchestrator.execution.recorder import LOOK_EVERY, RunRecorder, take_over
 from orchestrator.execution.trainers import trainer_class
 from orchestrator.execution.trial import RunContext, TrialAssignment, TrialRun
 from orchestrator.planning import plan
@@ -68,19 +68,20 @@ def run(
     listener: Silent | None = None,
     share: bool = True,
     begin: Callable[[RunContext], Begin] = here,
+    look_every: float = LOOK_EVERY,
 ) -> Outcome:
     """Run the sweep as `sweep run` does, with Tune's part done by a loop: a worker that dies is started again."""
     with store.lock(sweep.name):
         take_over(store, sweep.name)
         made = plan.make(sweep, store, share=share)
-        recorder = RunRecorder(made, store, listener or Silent())
+        recorder = RunRecorder(made, store, listener or Silent(), look_every)
         recorder.open()
         start = begin(context(made, store, recorder.run))
         running: list[tuple[Trial, Steps | None]] = []
         while True:
-            while len(running) < workers and not recorder.frontier.exhausted and (trial := recorder.next()):
+            while len(running) < workers and not recorder.scheduler.exhausted and (trial := recorder.next()):
                 running.append((trial, None))
-            if not running and recorder.frontier.exhausted:
+            if not running and recorder.scheduler.exhausted:
                 break
             if not running:
                 time.sleep(0.05)

@@ -1,8 +1,10 @@
 """Rows of a history."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage import history
@@ -34,8 +36,13 @@ def row(trial_id: str, epoch: int, key: str | None = None, **changes: Any) -> hi
     }
 
 
-def trained(planned: Plan, trial: Trial, accuracy: float = 0.5) -> Row:
+def copies(planned: Plan) -> dict[str, ChainCursor]:
+    """Copies of a plan's cursors, which may advance."""
+    return {trial_id: cursor.copy() for trial_id, cursor in planned.cursors.items()}
+
+
+def trained(cursors: Mapping[str, ChainCursor], trial: Trial, accuracy: float = 0.5) -> Row:
     """The record of the trial's next epoch."""
-    cursor = planned.cursors[trial.id]
+    cursor = cursors[trial.id]
     number = len(cursor.keys)
     return row(trial.id, number, cursor.next_key, val_accuracy=accuracy)

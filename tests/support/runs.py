@@ -4,9 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.execution import run as execution
 from orchestrator.execution.events import Outcome
-from orchestrator.planning import plan
+from orchestrator.execution.run import run_sweep
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.sweep import Sweep
 from orchestrator.storage.store import Store
@@ -15,10 +14,8 @@ from tests.support.silent import TIMINGS, Silent
 
 def run(sweep: Sweep, store: Store, share: bool = True, listener: Silent | None = None) -> tuple[Outcome, Plan]:
     """Run the sweep as `sweep run` does; what the run did, and the plan afterwards."""
-    made = plan.make(sweep, store, share=share)
-    with store.lock(sweep.name):
-        outcome = execution.run(made, store, listener or Silent())
-    return outcome, plan.make(sweep, store)
+    outcome = run_sweep(sweep, store, listener or Silent(), share=share)
+    return outcome, outcome.plan
 
 
 def numbers(store: Store, name: str = "small") -> list[dict[str, Any]]:

@@ -1,5 +1,9 @@
 """What tests of runs share: a listener that says nothing, and what no run has to repeat."""
 
+from collections.abc import Mapping
+
+from orchestrator.planning.epoch_chain import ChainCursor
+from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.history import Row
 
@@ -11,8 +15,12 @@ class Silent:
     """A listener that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.endings: dict[str, str] = {}
+
+    def began(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
+        """Remember the cursors."""
+        self.cursors = cursors
 
     def started(self, trial: Trial) -> None: ...
 
@@ -23,4 +31,4 @@ class Silent:
         self.endings[trial.id] = status
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)

@@ -50,12 +50,12 @@ def job(
     """12 photos to train on and 4 to validate on, unless there is another `folder`; a very narrow VGG-11."""
     data = {"name": "images", "path": str(folder or photos()), "image_size": 32, "augmentation": augmentation}
     return Job(
-        datasets.check("data", data),
-        vgg.check("model", {"name": "vgg11", "width": 0.0625, "initializer": "he_uniform", **model}),
-        optimizers.check("optimizer", optimizer),
-        batch_size,
-        seed,
-        precision,
+        data=datasets.check("data", data),
+        model=vgg.check("model", {"name": "vgg11", "width": 0.0625, "initializer": "he_uniform", **model}),
+        optimizer=optimizers.check("optimizer", optimizer),
+        batch_size=batch_size,
+        seed=seed,
+        precision=precision,
         deterministic=True,
     )
 

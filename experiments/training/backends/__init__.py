@@ -1,7 +1,7 @@
-"""What a trainer needs of a numerical backend, and which one runs: TensorFlow, or jax by KERAS_BACKEND.
+"""The protocol of a numerical backend, and the choice of one by KERAS_BACKEND: TensorFlow, or jax.
 
-Both keep every value in the Keras variables of a network and its optimizer between calls, so that all the
-rest (fresh starts, states, files) is the same code for both.
+Between calls both keep every value in the Keras variables of a model and its optimizer. So resets, states and
+files are the same code for both.
 """
 
 import importlib
@@ -20,73 +20,75 @@ from experiments.training.backends.lean_imports import KERAS_EXTRAS, without
 from experiments.training.microbatches import Chunk
 
 
-class Measured(NamedTuple):
-    """What a chunk gave, part by part, for as many parts as were computed.
+class Sums(NamedTuple):
+    """The sums over each microbatch of a chunk, up to the first one whose loss is not finite.
 
-    `losses`: the sum of the images' losses; `correct`: how many were classified correctly; float32 [parts].
-    Computing ends with the first part whose loss is not finite.
+    `losses`: the sum of the images' losses; `correct`: how many were classified correctly; float32 [microbatches].
     """
 
     losses: NDArray[np.float32]
     correct: NDArray[np.float32]
 
 
-class Pending(Protocol):
-    """A chunk that may still be computing."""
+class PendingSums(Protocol):
+    """The sums of a chunk that the backend may still be computing."""
 
-    def __call__(self) -> Measured:
-        """Wait for it."""
+    def __call__(self) -> Sums:
+        """Wait for the end."""
 
 
 class CompiledModel(Protocol):
-    """A Keras network, compiled once for all optimizers."""
+    """A Keras model, compiled once for all optimizers."""
 
     keras: Any
 
-    def evaluate(self, chunk: Chunk) -> Pending:
-        """Losses and correct predictions, without dropout and without learning."""
+    def evaluate(self, chunk: Chunk) -> PendingSums:
+        """The sums without dropout and without a weight step."""
 
 
 class TrainStep(Protocol):
-    """A network and an optimizer, compiled once for all learning rates."""
+    """A weight step of a model with an optimizer, compiled once for all learning rates."""
 
-    def train(self, chunk: Chunk) -> Pending:
+    def train(self, chunk: Chunk) -> PendingSums:
         """One weight step for each batch in `chunk`."""
 
 
 class Backend(Protocol):
-    """A process that is set up for training; what `start(threads, deterministic, cache)` of each module gives."""
+    """A process that is ready to train: the result of each module's `start(threads, deterministic, cache)`."""
 
     @property
     def device(self) -> str:
         """Either "cpu" or the GPU's name."""
 
-    def network(self, model: Any) -> CompiledModel:
+    def compile_model(self, model: Any) -> CompiledModel:
         """Compile `model`, a keras.Model with a layer "logits"."""
 
-    def program(self, network: Any, optimizer: Any, several_parts: bool) -> TrainStep:
-        """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
+    def compile_train_step(self, model: Any, optimizer: Any, accumulates: bool) -> TrainStep:
+        """Compile the weight step of a CompiledModel with `optimizer`, built.
+
+        With `accumulates` a batch is several microbatches, else a single one.
+        """
 
     def finite(self, variables: Iterable[Any]) -> bool:
-        """Whether every value of these Keras variables is a finite number; looked at where the values lie."""
+        """Whether every value of these Keras variables is a finite number, tested on the device."""
 
 
-class _Started(NamedTuple):
+class _Setup(NamedTuple):
     backend: Backend
     threads: int
     deterministic: bool
 
 
-_started: list[_Started] = []
+_setup: list[_Setup] = []
 
 
 def start(threads: int, deterministic: bool = True, cache: Path | None = None) -> Backend:
-    """The backend, set up for this process. Below `cache` it may keep what it has compiled, for the next process.
+    """The backend, started in this process. Below `cache` it may keep compiled code for the next process.
 
-    A process keeps its number of `threads` (and, on a GPU, `deterministic`) for life. Raises InputError when
-    asked for another, for an unknown KERAS_BACKEND, and for one that is not installed.
+    A process cannot change its number of `threads` (nor, on a GPU, `deterministic`) later. Raises InputError for a
+    change, for an unknown KERAS_BACKEND, and for one that is not installed.
     """
-    if not _started:
+    if not _setup:
         name = os.environ["KERAS_BACKEND"] = environment.backend()
         if importlib.util.find_spec(name) is None:
             raise InputError(
@@ -94,21 +96,21 @@ def start(threads: int, deterministic: bool = True, cache: Path | None = None) -
             )
         module: Any = importlib.import_module(f"experiments.training.backends.{name}")
         with without(*KERAS_EXTRAS):
-            _started.append(_Started(module.start(threads, deterministic, cache), threads, deterministic))
-            _independent_of_user_configuration()
-    backend, *now = _started[0]
-    if now[0] != threads or (now[1] != deterministic and backend.device != "cpu"):
+            _setup.append(_Setup(module.start(threads, deterministic, cache), threads, deterministic))
+            _set_keras_configuration()
+    backend, *settings = _setup[0]
+    if settings[0] != threads or (settings[1] != deterministic and backend.device != "cpu"):
         raise InputError(
-            f"trainer: this process has threads={now[0]}, deterministic={now[1]} and cannot change to "
+            f"trainer: this process has threads={settings[0]}, deterministic={settings[1]} and cannot change to "
             f"threads={threads}, deterministic={deterministic}; start another one"
         )
     return backend
 
 
-def _independent_of_user_configuration() -> None:
+def _set_keras_configuration() -> None:
     import keras
 
-    # ~/.keras/keras.json may set any of these, and a trial's key does not know.
+    # ~/.keras/keras.json may set any of these, and they are not in a trial's key.
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")

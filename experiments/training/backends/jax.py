@@ -1,4 +1,4 @@
-"""Training steps on jax, for GPUs: a loop inside one compiled function. Needs no TensorFlow."""
+"""Weight steps on jax, for GPUs: a loop inside one compiled function. Needs no TensorFlow."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.optimizers.cycled_momentum import momentum_variable
 from experiments.settings import InputError
-from experiments.training.backends import Measured, Pending, compile_cache
+from experiments.training.backends import PendingSums, Sums, compile_cache
 from experiments.training.backends.lean_imports import JAX_EXTRAS, without
 from experiments.training.microbatches import Chunk
 
@@ -19,9 +19,9 @@ Compute = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 
 def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
-    """Set up jax for this process, with its compile cache below `cache`.
+    """Start jax in this process, with its compile cache below `cache`.
 
-    Raises InputError when jax is already at work here, which is with other settings.
+    Raises InputError when jax already runs in this process, because its settings are others.
     """
     flags = [os.environ.get("XLA_FLAGS", "")]
     if deterministic:
@@ -46,17 +46,17 @@ def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
 
 @dataclass(frozen=True)
 class Backend:
-    """jax, set up."""
+    """jax, started."""
 
     device: str
 
-    def network(self, model: Any) -> "CompiledModel":
+    def compile_model(self, model: Any) -> "CompiledModel":
         """Compile `model`, a keras.Model with a layer "logits"."""
         return CompiledModel(model)
 
-    def program(self, network: "CompiledModel", optimizer: Any, several_parts: bool) -> "TrainStep":
-        """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
-        return TrainStep(network, optimizer, several_parts)
+    def compile_train_step(self, model: "CompiledModel", optimizer: Any, accumulates: bool) -> "TrainStep":
+        """Compile the weight step of `model` with `optimizer`, built; see `backends.Backend`."""
+        return TrainStep(model, optimizer, accumulates)
 
     def finite(self, variables: Iterable[Any]) -> bool:
         """Whether every value of these Keras variables is a finite number."""
@@ -67,7 +67,7 @@ class Backend:
 
 
 class CompiledModel:
-    """A Keras network as a function of its values."""
+    """A Keras model as a function of its values."""
 
     def __init__(self, model: Any) -> None:
         import keras
@@ -77,13 +77,13 @@ class CompiledModel:
         self._logits = keras.Model(model.input, model.get_layer("logits").output)
         self._evaluate = _compiled(self._evaluation, replaces=False)
 
-    def evaluate(self, chunk: Chunk) -> Pending:
-        """Losses and correct predictions, without dropout and without learning."""
+    def evaluate(self, chunk: Chunk) -> PendingSums:
+        """The sums without dropout and without a weight step."""
         *result, _values = self._evaluate(chunk.rows, chunk.columns(), self.values())
-        return _pending(result)
+        return _pending_sums(result)
 
     def values(self) -> tuple[list[Any], list[Any]]:
-        """The trainable and the other values, as they are in the Keras variables now."""
+        """The trainable and the other values of the Keras variables."""
         return _values(self._trainable), _values(self._others)
 
     def assign(self, trainable: list[Any], others: list[Any]) -> None:
@@ -91,24 +91,25 @@ class CompiledModel:
         _assign(self._trainable, trainable)
         _assign(self._others, others)
 
-    def losses(self, trainable: Any, others: Any, part: Any, training: bool) -> tuple[Any, Any, Any]:
-        """The sum of the losses, how many are classified correctly, and the other values after that."""
+    def losses(self, trainable: Any, others: Any, microbatch: Any, training: bool) -> tuple[Any, Any, Any]:
+        """The sum of the losses, how many are classified correctly, and the new other values."""
         import jax
         from jax import numpy as jnp
         from keras import StatelessScope
 
-        images = part["images"].astype(jnp.float32) * (1 / 255)
-        # Not stateless_call: the order of variables is that of the whole model, for which optimizers are built.
+        images = microbatch["images"].astype(jnp.float32) * (1 / 255)
+        # Not stateless_call: its order of variables is not that of the whole model, for which optimizers are
+        # built.
         values = [*zip(self._trainable, trainable, strict=True), *zip(self._others, others, strict=True)]
         with StatelessScope(values) as scope:
             logits = self._logits(images, training=training)
         others = [scope.get_current_value(variable) for variable in self._others]
-        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), part["labels"][:, None], -1)[:, 0]
-        hits = jnp.argmax(logits, -1) == part["labels"]
-        return -jnp.sum(chosen), jnp.sum(hits.astype(jnp.float32)), others
+        likelihoods = jnp.take_along_axis(jax.nn.log_softmax(logits), microbatch["labels"][:, None], -1)[:, 0]
+        is_correct = jnp.argmax(logits, -1) == microbatch["labels"]
+        return -jnp.sum(likelihoods), jnp.sum(is_correct.astype(jnp.float32)), others
 
-    def _evaluation(self, values: tuple[Any, Any], part: Any) -> tuple[Any, Any, Any]:
-        loss, correct, _others = self.losses(*values, part, training=False)
+    def _evaluation(self, values: tuple[Any, Any], microbatch: Any) -> tuple[Any, Any, Any]:
+        loss, correct, _others = self.losses(*values, microbatch, training=False)
         return loss, correct, values
 
 
@@ -120,40 +121,40 @@ class _Values(NamedTuple):
 
 
 class TrainStep:
-    """A network and an optimizer: one compiled loop over the parts of a chunk."""
+    """A weight step of a model with an optimizer: one compiled loop over the microbatches of a chunk."""
 
-    def __init__(self, network: CompiledModel, optimizer: Any, several_parts: bool) -> None:
+    def __init__(self, model: CompiledModel, optimizer: Any, accumulates: bool) -> None:
         from jax import numpy as jnp
 
-        self._network, self._optimizer = network, optimizer
-        by_step = {"learning_rates": optimizer.learning_rate, "momentum": momentum_variable(optimizer)}
-        places = enumerate(optimizer.variables)
-        self._by_step = {index: name for index, v in places for name, one in by_step.items() if v is one}
-        weights = network.keras.trainable_variables if several_parts else []
+        self._model, self._optimizer = model, optimizer
+        schedule = {"learning_rates": optimizer.learning_rate, "momentum": momentum_variable(optimizer)}
+        variables = enumerate(optimizer.variables)
+        self._columns = {i: column for i, v in variables for column, variable in schedule.items() if v is variable}
+        weights = model.keras.trainable_variables if accumulates else []
         self._sums = [jnp.zeros(variable.shape, variable.dtype) for variable in weights]
-        self._train = _compiled(self._part, replaces=True)
+        self._train = _compiled(self._microbatch, replaces=True)
 
-    def train(self, chunk: Chunk) -> Pending:
+    def train(self, chunk: Chunk) -> PendingSums:
         """One weight step for each batch in `chunk`."""
-        values = _Values(*self._network.values(), _values(self._optimizer.variables), self._sums)
+        values = _Values(*self._model.values(), _values(self._optimizer.variables), self._sums)
         *result, values = self._train(chunk.rows, chunk.columns(), values)
-        self._network.assign(values.trainable, values.others)
+        self._model.assign(values.trainable, values.others)
         _assign(self._optimizer.variables, values.optimizer)
         self._sums = values.sums
-        return _pending(result)
+        return _pending_sums(result)
 
-    def _part(self, values: _Values, part: Any) -> tuple[Any, Any, _Values]:
+    def _microbatch(self, values: _Values, microbatch: Any) -> tuple[Any, Any, _Values]:
         import jax
         from jax import numpy as jnp
 
         optimizer = list(values.optimizer)
-        for index, column in self._by_step.items():
-            optimizer[index] = part[column]
+        for index, column in self._columns.items():
+            optimizer[index] = microbatch[column]
         scale = self._scale(optimizer)
 
         def scaled(trainable: Any) -> tuple[Any, Any]:
-            loss, correct, others = self._network.losses(trainable, values.others, part, training=True)
-            return loss / part["counts"] * scale, (loss, correct, others)
+            loss, correct, others = self._model.losses(trainable, values.others, microbatch, training=True)
+            return loss / microbatch["counts"] * scale, (loss, correct, others)
 
         gradients, (loss, correct, others) = jax.grad(scaled, has_aux=True)(values.trainable)
         apply = partial(self._optimizer.stateless_apply, optimizer)
@@ -161,9 +162,9 @@ class TrainStep:
             trainable, optimizer = apply(gradients, values.trainable)
             return loss, correct, _Values(trainable, others, optimizer, [])
         pairs = zip(values.sums, gradients, strict=True)
-        sums = [jnp.where(part["first"], gradient, total + gradient) for total, gradient in pairs]
+        sums = [jnp.where(microbatch["first"], gradient, total + gradient) for total, gradient in pairs]
         trainable, optimizer = jax.lax.cond(
-            part["last"], lambda: apply(sums, values.trainable), lambda: (values.trainable, optimizer)
+            microbatch["last"], lambda: apply(sums, values.trainable), lambda: (values.trainable, optimizer)
         )
         return loss, correct, _Values(trainable, others, optimizer, sums)
 
@@ -176,11 +177,11 @@ class TrainStep:
 
 
 def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
-    """`compute` for one part after the other, until one gives a loss that is not finite.
+    """`compute` for one microbatch after the other, up to the first loss that is not finite.
 
-    Takes the number of parts, their columns and the values to begin with; gives how many parts were computed,
-    their losses and correct predictions, and the values afterwards, which need no second place on the device
-    where they replace the first.
+    Takes the number of microbatches, their columns and the first values. Gives how many microbatches were
+    computed, their losses and correct predictions, and the last values. With `replaces` those take the first ones'
+    memory.
     """
     import jax
 
@@ -191,33 +192,33 @@ def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
     # XLA's convolutions on a CPU are ten times slower inside a loop.
     step = jax.jit(compute, donate_argnums=0 if replaces else ())
 
-    def one_by_one(parts: int, columns: Any, values: Any) -> Any:
-        losses, hits = [], []
-        for part in range(parts):
-            loss, correct, values = step(values, {name: column[part] for name, column in columns.items()})
+    def one_by_one(total: int, columns: Any, values: Any) -> Any:
+        losses, counts = [], []
+        for index in range(total):
+            loss, correct, values = step(values, {name: column[index] for name, column in columns.items()})
             losses.append(np.float32(loss))
-            hits.append(np.float32(correct))
+            counts.append(np.float32(correct))
             if not np.isfinite(losses[-1]):
                 break
-        return len(losses), np.array(losses), np.array(hits), values
+        return len(losses), np.array(losses), np.array(counts), values
 
     return one_by_one
 
 
-def _loop(compute: Compute, parts: Any, columns: Any, values: Any) -> Any:
+def _loop(compute: Compute, total: Any, columns: Any, values: Any) -> Any:
     import jax
     from jax import numpy as jnp
 
     def body(carry: Any) -> Any:
-        part, _, losses, hits, values = carry
-        loss, correct, values = compute(values, {name: column[part] for name, column in columns.items()})
-        return part + 1, jnp.isfinite(loss), losses.at[part].set(loss), hits.at[part].set(correct), values
+        index, _, losses, counts, values = carry
+        loss, correct, values = compute(values, {name: column[index] for name, column in columns.items()})
+        return index + 1, jnp.isfinite(loss), losses.at[index].set(loss), counts.at[index].set(correct), values
 
     empty = jnp.zeros(columns["counts"].shape[0], jnp.float32)
-    done, _, losses, hits, values = jax.lax.while_loop(
-        lambda carry: (carry[0] < parts) & carry[1], body, (0, True, empty, empty, values)
+    computed, _, losses, counts, values = jax.lax.while_loop(
+        lambda carry: (carry[0] < total) & carry[1], body, (0, True, empty, empty, values)
     )
-    return done, losses, hits, values
+    return computed, losses, counts, values
 
 
 @cache
@@ -237,9 +238,9 @@ def _assign(variables: list[Any], values: list[Any]) -> None:
         variable.assign(value)
 
 
-def _pending(result: Any) -> Pending:
-    def wait() -> Measured:
-        done, losses, correct = (np.asarray(array) for array in result)
-        return Measured(losses[:done], correct[:done])
+def _pending_sums(result: Any) -> PendingSums:
+    def wait() -> Sums:
+        computed, losses, correct = (np.asarray(array) for array in result)
+        return Sums(losses[:computed], correct[:computed])
 
     return wait

@@ -1,4 +1,4 @@
-"""Training steps on TensorFlow: a loop inside one tf.function, one trace for every schedule."""
+"""Weight steps on TensorFlow: a loop inside one tf.function, one trace for every schedule."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,14 @@ from typing import Any
 
 from experiments.optimizers.cycled_momentum import momentum_variable
 from experiments.settings import InputError
-from experiments.training.backends import Measured, Pending
+from experiments.training.backends import PendingSums, Sums
 from experiments.training.microbatches import Chunk
 
 
 def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
-    """Set up TensorFlow for this process; it keeps nothing in `cache`.
+    """Start TensorFlow in this process; it keeps nothing in `cache`.
 
-    Raises InputError when TensorFlow is already at work here with another number of threads.
+    Raises InputError when TensorFlow already runs in this process with another number of threads.
     """
     del cache
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +26,7 @@ def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         raise InputError(f"trainer: TensorFlow already runs in this process, not with {threads} threads") from None
-    # It counts the traces of different programs as one function's.
+    # It warns of too many traces: it counts those of different train steps as one function's.
     tf.get_logger().setLevel("ERROR")
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -43,18 +43,18 @@ def start(threads: int, deterministic: bool, cache: Path | None) -> "Backend":
 
 @dataclass(frozen=True)
 class Backend:
-    """TensorFlow, set up; `jit` has XLA compile what is worth it."""
+    """TensorFlow, started; with `jit` XLA compiles the forward and the backward pass."""
 
     device: str
     jit: bool
 
-    def network(self, model: Any) -> "CompiledModel":
+    def compile_model(self, model: Any) -> "CompiledModel":
         """Compile `model`, a keras.Model with a layer "logits"."""
         return CompiledModel(model, self.jit)
 
-    def program(self, network: "CompiledModel", optimizer: Any, several_parts: bool) -> "TrainStep":
-        """Compile `network` with `optimizer`, built; a batch is one part, or several of them."""
-        return TrainStep(network, optimizer, several_parts)
+    def compile_train_step(self, model: "CompiledModel", optimizer: Any, accumulates: bool) -> "TrainStep":
+        """Compile the weight step of `model` with `optimizer`, built; see `backends.Backend`."""
+        return TrainStep(model, optimizer, accumulates)
 
     def finite(self, variables: Iterable[Any]) -> bool:
         """Whether every value of these Keras variables is a finite number."""
@@ -65,7 +65,7 @@ class Backend:
 
 
 class CompiledModel:
-    """A Keras network with its forward and backward pass, traced once for all optimizers and batch sizes."""
+    """A Keras model with its forward and backward pass, traced once for all optimizers and batch sizes."""
 
     def __init__(self, model: Any, jit: bool) -> None:
         import keras
@@ -74,23 +74,23 @@ class CompiledModel:
         self.keras = model
         self.columns = _columns(model.input_shape[1:])
         self._logits = keras.Model(model.input, model.get_layer("logits").output)
-        # A function of its own: the next optimizer traces little more than its update, and XLA, which pays on
-        # a GPU, compiles this part alone.
+        # Functions of their own: the next optimizer traces little more than its update, and XLA, which pays on a
+        # GPU, compiles these alone.
         self.gradients = tf.function(self._gradients, autograph=False, jit_compile=jit)
         self._forward = tf.function(self._losses, autograph=False, jit_compile=jit)
         self._evaluate = tf.function(self._evaluation, autograph=False, input_signature=[self.columns])
 
-    def evaluate(self, chunk: Chunk) -> Pending:
-        """Losses and correct predictions, without dropout and without learning."""
-        return _pending(self._evaluate(_used(chunk)))
+    def evaluate(self, chunk: Chunk) -> PendingSums:
+        """The sums without dropout and without a weight step."""
+        return _pending_sums(self._evaluate(_used(chunk)))
 
     def _losses(self, images: Any, labels: Any, training: bool = False) -> tuple[Any, Any]:
         import tensorflow as tf
 
         logits = self._logits(tf.cast(images, tf.float32) * (1 / 255), training=training)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        hits = tf.equal(tf.argmax(logits, -1, tf.int32), labels)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
+        is_correct = tf.equal(tf.argmax(logits, -1, tf.int32), labels)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(is_correct, tf.float32))
 
     def _gradients(self, images: Any, labels: Any, count: Any, scale: Any) -> tuple[Any, Any, Any]:
         import tensorflow as tf
@@ -103,34 +103,34 @@ class CompiledModel:
         return loss, correct, tape.gradient(scaled, weights)
 
     def _evaluation(self, columns: Mapping[str, Any]) -> Any:
-        def part(images: Any, labels: Any, **_: Any) -> tuple[Any, Any]:
+        def microbatch(images: Any, labels: Any, **_: Any) -> tuple[Any, Any]:
             loss, correct = self._forward(images, labels)
             return loss, correct
 
-        return _loop(columns, part)
+        return _loop(columns, microbatch)
 
 
 class TrainStep:
-    """A network and an optimizer: one compiled loop over the parts of a chunk."""
+    """A weight step of a model with an optimizer: one compiled loop over the microbatches of a chunk."""
 
-    def __init__(self, network: CompiledModel, optimizer: Any, several_parts: bool) -> None:
+    def __init__(self, model: CompiledModel, optimizer: Any, accumulates: bool) -> None:
         import tensorflow as tf
 
-        self._network, self._optimizer = network, optimizer
+        self._model, self._optimizer = model, optimizer
         self._momentum = momentum_variable(optimizer)
-        self._weights = network.keras.trainable_variables
+        self._weights = model.keras.trainable_variables
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self._weights]
-        self._sums = [tf.Variable(zero, trainable=False) for zero in zeros] if several_parts else []
-        self._train = tf.function(self._training, autograph=False, input_signature=[network.columns])
+        self._sums = [tf.Variable(zero, trainable=False) for zero in zeros] if accumulates else []
+        self._train = tf.function(self._training, autograph=False, input_signature=[model.columns])
 
-    def train(self, chunk: Chunk) -> Pending:
+    def train(self, chunk: Chunk) -> PendingSums:
         """One weight step for each batch in `chunk`."""
-        return _pending(self._train(_used(chunk)))
+        return _pending_sums(self._train(_used(chunk)))
 
     def _training(self, columns: Mapping[str, Any]) -> Any:
-        return _loop(columns, self._part)
+        return _loop(columns, self._microbatch)
 
-    def _part(
+    def _microbatch(
         self,
         images: Any,
         labels: Any,
@@ -144,7 +144,7 @@ class TrainStep:
         import tensorflow as tf
 
         scale = tf.cast(self._optimizer.scale_loss(tf.constant(1.0)), tf.float32)
-        loss, correct, gradients = self._network.gradients(images, labels, counts, scale)
+        loss, correct, gradients = self._model.gradients(images, labels, counts, scale)
         if not self._sums:
             self._step(learning_rates, momentum, gradients)
             return loss, correct
@@ -161,18 +161,18 @@ class TrainStep:
 
 
 def _columns(image: tuple[int, int, int]) -> dict[str, Any]:
-    """The types of a chunk's columns; neither the number of parts nor their size is in the trace."""
+    """The types of a chunk's columns; neither the number of microbatches nor their size is in the trace."""
     import tensorflow as tf
 
-    parts, size = None, None
+    count, size = None, None
     return {
-        "images": tf.TensorSpec((parts, size, *image), tf.uint8),
-        "labels": tf.TensorSpec((parts, size), tf.int32),
-        "counts": tf.TensorSpec((parts,), tf.float32),
-        "learning_rates": tf.TensorSpec((parts,), tf.float32),
-        "momentum": tf.TensorSpec((parts,), tf.float32),
-        "first": tf.TensorSpec((parts,), tf.bool),
-        "last": tf.TensorSpec((parts,), tf.bool),
+        "images": tf.TensorSpec((count, size, *image), tf.uint8),
+        "labels": tf.TensorSpec((count, size), tf.int32),
+        "counts": tf.TensorSpec((count,), tf.float32),
+        "learning_rates": tf.TensorSpec((count,), tf.float32),
+        "momentum": tf.TensorSpec((count,), tf.float32),
+        "first": tf.TensorSpec((count,), tf.bool),
+        "last": tf.TensorSpec((count,), tf.bool),
     }
 
 
@@ -181,28 +181,28 @@ def _used(chunk: Chunk) -> dict[str, Any]:
 
 
 def _loop(columns: Mapping[str, Any], compute: Any) -> Any:
-    """`compute` for one part after the other, until one gives a loss that is not finite."""
+    """`compute` for one microbatch after the other, up to the first loss that is not finite."""
     import tensorflow as tf
 
-    parts = tf.shape(columns["counts"])[0]
+    total = tf.shape(columns["counts"])[0]
 
-    def body(part: Any, _: Any, losses: Any, correct: Any) -> tuple[Any, ...]:
-        loss, hits = compute(**{name: column[part] for name, column in columns.items()})
-        return part + 1, tf.math.is_finite(loss), losses.write(part, loss), correct.write(part, hits)
+    def body(index: Any, _: Any, losses: Any, correct: Any) -> tuple[Any, ...]:
+        loss, count = compute(**{name: column[index] for name, column in columns.items()})
+        return index + 1, tf.math.is_finite(loss), losses.write(index, loss), correct.write(index, count)
 
-    done, _, losses, correct = tf.while_loop(
-        lambda part, finite, *_: (part < parts) & finite,
+    computed, _, losses, correct = tf.while_loop(
+        lambda index, finite, *_: (index < total) & finite,
         body,
-        (0, True, *(tf.TensorArray(tf.float32, parts, element_shape=()) for _ in range(2))),
-        # Each step reads the weights that the one before has written.
+        (0, True, *(tf.TensorArray(tf.float32, total, element_shape=()) for _ in range(2))),
+        # Each step reads the weights that the step before wrote.
         parallel_iterations=1,
     )
-    return done, losses.stack(), correct.stack()
+    return computed, losses.stack(), correct.stack()
 
 
-def _pending(result: Any) -> Pending:
-    def wait() -> Measured:
-        done, losses, correct = (tensor.numpy() for tensor in result)
-        return Measured(losses[:done], correct[:done])
+def _pending_sums(result: Any) -> PendingSums:
+    def wait() -> Sums:
+        computed, losses, correct = (tensor.numpy() for tensor in result)
+        return Sums(losses[:computed], correct[:computed])
 
     return wait

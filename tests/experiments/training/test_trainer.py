@@ -257,24 +257,24 @@ def test_one_trace_serves_every_rate_chunk_and_batch_size() -> None:
         warm.reset(job(SGD, batch_size=batch_size))
         warm.epoch(0, rates(rate))
         warm.epoch(1, rates(rate / 2))
-    program: Any = warm._program
-    assert program._train.experimental_get_tracing_count() == 1
-    assert program._network.gradients.experimental_get_tracing_count() == 1
+    train_step: Any = warm._train_step
+    assert train_step._train.experimental_get_tracing_count() == 1
+    assert train_step._model.gradients.experimental_get_tracing_count() == 1
 
 
 @on_tensorflow
 def test_one_trace_serves_every_momentum_and_is_not_that_of_a_job_without() -> None:
     warm, case = trainer(), job({**SGD, "momentum": 0.9})
     warm.reset(case)
-    without: Any = warm._program
+    without: Any = warm._train_step
     warm.reset(replace(case, cycles_momentum=True))
-    program: Any = warm._program
+    train_step: Any = warm._train_step
     for epoch, low in enumerate((0.1, 0.5, 0.8)):
         warm.epoch(epoch, rates(0.01), momenta(low, 0.95))
-    assert program is not without
-    assert program._train.experimental_get_tracing_count() == 1
+    assert train_step is not without
+    assert train_step._train.experimental_get_tracing_count() == 1
     warm.reset(case)
-    assert warm._program is without
+    assert warm._train_step is without
 
 
 @on_jax
@@ -294,11 +294,11 @@ def test_a_program_is_compiled_once_for_every_rate_and_momentum_and_once_for_eac
         for epoch, rate in enumerate((0.01, 0.1, 0.02)):
             warm.epoch(epoch, rates(rate))
     # 12 images are batches of 5, 5 and 2, or three of 4.
-    assert compiled["jit(_part)"] == len({5, 2, 4})
+    assert compiled["jit(_microbatch)"] == len({5, 2, 4})
     warm.reset(replace(case, cycles_momentum=True, seed=3))
     for epoch, low in enumerate((0.1, 0.5, 0.8)):
         warm.epoch(epoch, rates(0.01), momenta(low, 0.95))
-    assert compiled["jit(_part)"] == len({5, 2, 4}) + len({5, 2})
+    assert compiled["jit(_microbatch)"] == len({5, 2, 4}) + len({5, 2})
 
 
 @pytest.mark.parametrize("changes", [{"precision": "mixed_float16"}, {"batch_size": 260}])
