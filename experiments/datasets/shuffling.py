@@ -23,7 +23,7 @@ def augment(
 ) -> NDArray[np.uint8]:
     """`batch` [B, H, W, C] changed at random: uint8 [B, H, W, C], a new array unless nothing is to change.
 
-    Half of the images are mirrored, then each is shifted by up to `shift` pixels up or down and left or right,
+    Half of the images are mirrored. Then each is shifted by up to `shift` pixels up or down and left or right,
     with its edge repeated. `positions` int64 [B] are the images' numbers in the epoch. Each has a random word of
     its own, so other batch sizes change nothing.
     """
