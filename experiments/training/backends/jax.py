@@ -182,8 +182,8 @@ def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
     """`compute` for one microbatch after the other, up to the first loss that is not finite.
 
     Takes the number of microbatches, their columns and the first values. Gives how many microbatches were
-    computed, their losses and correct predictions, and the last values. With `replaces` those take the memory of the
-    first.
+    computed, their losses and correct predictions, and the last values. With `replaces` those take the memory of
+    the first.
     """
     import jax
 
