@@ -6,15 +6,21 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from experiments import object_store
 from experiments.datasets.cache_files import FULL, locked
 from experiments.datasets.source import Progress
-from experiments.object_store import LOOKS, TRIES, Address, AddressError, connected
+from experiments.object_store import FIRST_LOOK, PATIENT, Address, AddressError, RetryLimits, connected
 from experiments.settings import InputError
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+    from experiments.object_store import ObjectStore
 
 THREADS = 16  # requests at once: an object store answers each of them after a while, but many of them together
 FOREIGN = "__MACOSX"
@@ -128,6 +134,8 @@ class Bucket:
     listing: _Listing
     folder: Path
     inside: str = ""
+    limits: RetryLimits = PATIENT
+    threads: int = THREADS
 
     def entries(self) -> tuple[list[str], list[str]]:
         """Files and folders directly in it."""
@@ -160,22 +168,23 @@ class Bucket:
         if shutil.disk_usage(self.folder).free < self._bytes(stale):
             raise self._no_room(stale)
         with _answering(self.at):
-            system = connected(self.at, TRIES)
-        pool = ThreadPoolExecutor(THREADS)
+            store = connected(self.at, self.limits)
+        pool = ThreadPoolExecutor(self.threads)
         try:
-            for done, _ in enumerate(pool.map(lambda name: self._bring_one(system, name), stale), 1):
+            for done, _ in enumerate(pool.map(lambda name: self._bring_one(store, name), stale), 1):
                 if progress is not None:
                     progress(done, len(stale))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _bring_one(self, system: Any, name: str) -> None:
+    def _bring_one(self, store: "ObjectStore", name: str) -> None:
+        import obstore
+
         size, changed = self._there(name)
         try:
             with _answering(self.at), object_store.explained(f"{self}/{name}", "read"):
-                source = "/".join(filter(None, (self.at.path, self.inside, name)))
-                with system.open_input_file(source) as file:
-                    content: bytes = file.readall()
+                source = "/".join(filter(None, (self.at.prefix, self.inside, name)))
+                content = obstore.get(store, source).bytes().to_bytes()
         except FileNotFoundError:
             content = b""
         if len(content) != size:
@@ -202,7 +211,7 @@ class Bucket:
 
     def __truediv__(self, name: str) -> "Bucket":
         """The folder `name` in it."""
-        return Bucket(self.at, self.listing, self.folder / name, f"{self.inside}/{name}".strip("/"))
+        return replace(self, folder=self.folder / name, inside=f"{self.inside}/{name}".strip("/"))
 
     def __str__(self) -> str:
         """Its address, without options."""
@@ -211,22 +220,31 @@ class Bucket:
 
 def _bucket(at: Address, cache: Path) -> Bucket:
     """Everything below `at`. Raises InputError where nothing is there, Unreached where it cannot be seen."""
-    from pyarrow.fs import FileSelector, FileType
+    import obstore
 
     listing = _Listing()
-    with _answering(at):
-        system = connected(at, LOOKS)
-        try:
-            with object_store.explained(str(at), "listed"):
-                found = system.get_file_info(FileSelector(at.path, recursive=True))
-        except FileNotFoundError:
-            object_store.require_bucket(at, system)
-            raise InputError(f"data.path: nothing lies at {at}; correct it, or put images there") from None
-    for info in found:
-        path = info.path.removeprefix(f"{at.path}/")
-        listing.add(path, (info.size, info.mtime_ns or 0) if info.type == FileType.File else None)
+    with _answering(at), object_store.explained(str(at), "listed"):
+        store = connected(at, FIRST_LOOK)
+        objects = obstore.list(store, at.prefix or None).collect()
+        folders = _empty_folders(store, objects)
+    for item in objects:
+        path = item["path"].removeprefix(at.prefix).strip("/")
+        mark = (item["size"], object_store.nanoseconds(item["last_modified"]))
+        listing.add(path, mark if path and item["path"] not in folders else None)
+    if not listing.files and not listing.folders:
+        raise InputError(f"data.path: nothing lies at {at}; correct it, or put images there")
     key = hashlib.sha256(at.text.encode()).hexdigest()[:24]
     return Bucket(at, listing, cache / "fetched" / key)
+
+
+def _empty_folders(store: "ObjectStore", objects: "Sequence[ObjectMeta]") -> set[str]:
+    """The paths of the empty objects `folder/` that some tools make: obstore names them like a file `folder`."""
+    import obstore
+
+    empty = {item["path"] for item in objects if not item["size"]}
+    parents = {path.rpartition("/")[0] for path in empty}
+    prefixes = (obstore.list_with_delimiter(store, parent or None)["common_prefixes"] for parent in parents)
+    return empty.intersection(chain.from_iterable(prefixes))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line's verbs for clusters: `sweep submit` and `sweep stop`."""
+"""The commands for clusters: `sweep submit` and `sweep stop`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _on_cluster(command: F) -> F:
-    """Where the job server of a cluster is."""
+    """The options that name a cluster's job server."""
     options = (
         click.option(
             "--address",
@@ -49,17 +49,17 @@ def submit_command(
     """Run a sweep as a job on a cluster, and watch it. Ctrl-C ends the watching only."""
     from orchestrator.cluster import jobs
 
-    checked = sweep.load(file, yaml_document.parse_overrides(overrides))
-    job_request = jobs.request(file, checked, overrides, results)
+    loaded = sweep.load(file, yaml_document.parse_overrides(overrides))
+    job_request = jobs.request(file, loaded, overrides, results)
     server_address = jobs.ServerAddress(address, cluster)
-    job = jobs.submit(job_request, server_address, exits.talk)
+    job = jobs.submit(job_request, server_address, exits.print_message)
     click.echo(job)
     if no_watch:
         return 0
     try:
-        return jobs.watch(job, server_address, exits.talk)
+        return jobs.watch(job, server_address, exits.print_message)
     except KeyboardInterrupt:
-        exits.talk(
+        exits.print_message(
             f"no longer watching; job {job} goes on. The same command watches it again, `sweep stop` ends it"
         )
         return 130
@@ -74,8 +74,8 @@ def stop_command(
     """Stop the sweep's job on a cluster. Everything finished is kept."""
     from orchestrator.cluster import jobs
 
-    checked = sweep.load(file, yaml_document.parse_overrides(overrides))
-    for job in jobs.stop(checked.name, results, jobs.ServerAddress(address, cluster)):
+    loaded = sweep.load(file, yaml_document.parse_overrides(overrides))
+    for job in jobs.stop(loaded.name, results, jobs.ServerAddress(address, cluster)):
         click.echo(job)
 
 

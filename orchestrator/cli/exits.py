@@ -1,4 +1,4 @@
-"""How the command line ends: every way to an exit code, and never with a traceback for what is not a fault here.
+"""How the command line ends: an exit code for every end, and a traceback only for faults of this program.
 
 0 all done; 1 some trials failed; 2 bad usage or file; 3 store damaged; 130 interrupted.
 """
@@ -17,14 +17,14 @@ from experiments.settings import InputError
 from orchestrator.storage.filesystem import StoreError
 
 NARROWEST = 10
-"""Columns of a terminal. Less, such as 0, says that nobody knows its width; tables would come out empty."""
+"""Columns of a terminal, at least. Fewer, such as 0, mean that its width is unknown; tables would be empty."""
 
 
 def leave(command: Callable[[], Any]) -> NoReturn:
-    """Run `command`, which returns an exit code or None, and leave the process with the code that fits its end."""
+    """Run `command`, which returns an exit code or None, and leave the process with the exit code of its end."""
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that is no text, or a terminal that has not every letter
+        if isinstance(stream, io.TextIOWrapper):  # a file name that is no text, or a terminal without that letter
             stream.reconfigure(errors="backslashreplace")
     if os.environ.get("COLUMNS", "").isdecimal() and int(os.environ["COLUMNS"]) < NARROWEST:
         del os.environ["COLUMNS"]
@@ -36,15 +36,15 @@ def leave(command: Callable[[], Any]) -> NoReturn:
         error.show()
         code = 2
     except InputError as error:
-        talk(f"error: {error}")
+        print_message(f"error: {error}")
         code = 2
     except StoreError as error:
-        talk(f"error: {error}")
+        print_message(f"error: {error}")
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        talk("interrupted; everything finished is kept, run the same command again to go on")
+        print_message("interrupted; everything finished is kept, run the same command again to go on")
         code = 130
-    except SystemExit as error:  # with click and with rich, a reader of stdout that has gone ends the program
+    except SystemExit as error:  # click and rich end the program when the reader of stdout is gone
         if not isinstance(error.__context__, BrokenPipeError):
             raise
         _silence_stdout()
@@ -53,14 +53,14 @@ def leave(command: Callable[[], Any]) -> NoReturn:
         _silence_stdout()
         code = 0
     except OSError as error:
-        talk(f"error: {error.filename or 'stdout'}: {error.strerror or error}")
+        print_message(f"error: {error.filename or 'stdout'}: {error.strerror or error}")
         _silence_stdout()
         code = 2
     sys.exit(code)
 
 
-def talk(message: str) -> None:
-    """Say `message` to people, on stderr."""
+def print_message(message: str) -> None:
+    """Print `message` on stderr."""
     Console(stderr=True).print(message, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
@@ -69,7 +69,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _silence_stdout() -> None:
-    """What is still to be written there goes nowhere, also when the interpreter ends."""
-    stream = getattr(sys.stdout, "wrapped", sys.stdout)  # click puts a wrapper around one that has gone
+    """Discard the rest of stdout, also what is written when the interpreter ends."""
+    stream = getattr(sys.stdout, "wrapped", sys.stdout)  # click wraps a stream whose reader is gone
     if sys.__stdout__ is not None and stream is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

@@ -104,7 +104,7 @@ def run_command(
         outputs.print_text(json.text(plan_and_status.outcome_json(outcome.plan, store, outcome)))
     else:
         _print_comparison(outcome.plan, store)
-        exits.talk(plan_and_status.outcome_line(outcome))
+        exits.print_message(plan_and_status.outcome_line(outcome))
     return 1 if outcome.failed else 0
 
 
@@ -197,7 +197,7 @@ def lr_find_command(
     if output is not None:
         outputs.require_file("--output", output, PICTURES)
     sweep, store = options.load(file, overrides, results)
-    outcome = find_learning_rates(sweep, store, exits.talk, optimizer, address, options.progress)
+    outcome = find_learning_rates(sweep, store, exits.print_message, optimizer, address, options.progress)
     if as_json:
         outputs.print_text(json.text(lr_range_test.as_json(sweep.name, outcome.curves)))
     elif outcome.curves:

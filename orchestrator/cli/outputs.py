@@ -18,7 +18,7 @@ WIDTH = 120
 
 
 def not_empty(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """An option's value: a callback of click's. Raises InputError for a text of nothing, which is no default."""
+    """An option's value: a callback of click's. Raises InputError for an empty text, which is no default."""
     if value is not None and not value.strip():
         raise InputError(f"{option.opts[0]}: expected {option.make_metavar(context)}, got {value!r}")
     return value
@@ -73,15 +73,15 @@ def require_file(option: str, path: Path, suffixes: Sequence[str] = ()) -> None:
         if path.is_dir():
             raise InputError(f"{option} {path}: is a folder, expected a file")
         if not path.exists() or path.is_file():
-            _require_place(option, path, path.resolve().parent)
+            _require_writable(option, path, path.resolve().parent)
 
 
 def require_folder(option: str, path: Path) -> None:
-    """Raise InputError where no files can be written in the folder `path`, which is made where it is not there."""
+    """Raise InputError where no files can be written in the folder `path`; a missing folder is made later."""
     with _reasoned(option, path):
         if path.exists() and not path.is_dir():
             raise InputError(f"{option} {path}: is a file, expected a folder")
-        _require_place(option, path, path.resolve())
+        _require_writable(option, path, path.resolve())
 
 
 def write_file(option: str, path: Path, content: bytes) -> None:
@@ -90,8 +90,8 @@ def write_file(option: str, path: Path, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
             return
-        place = path.resolve()  # a link stays a link
-        LocalFiles(place.parent).write(place.name, content)
+        target = path.resolve()  # a link stays a link
+        LocalFiles(target.parent).write(target.name, content)
 
 
 def write_files(option: str, folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -101,7 +101,7 @@ def write_files(option: str, folder: Path, contents: Mapping[str, bytes]) -> Non
             LocalFiles(folder).write(name, content)
 
 
-def _require_place(option: str, path: Path, folder: Path) -> None:
+def _require_writable(option: str, path: Path, folder: Path) -> None:
     """Raise InputError unless files can be made in `folder`, or it can be made itself."""
     nearest = next(f for f in (folder, *folder.absolute().parents) if f.exists())
     if not nearest.is_dir():

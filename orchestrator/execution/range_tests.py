@@ -64,7 +64,7 @@ def find_learning_rates(
             failed = run(missing, sweep.trainer, store, say)
         tests, _ = lr_range_tests.of_optimizers(sweep, root_facts, store, optimizer)
     curves = [test.measured for test in tests if test.curve]
-    return RangeTestOutcome(curves + lr_range_tests.trained(sweep, store, optimizer), failed)
+    return RangeTestOutcome(curves + lr_range_tests.curves_of_trials(sweep, store, optimizer), failed)
 
 
 def run(tests: Sequence[LrRangeTest], trainer: str, store: Store, say: Callable[[str], None]) -> dict[str, str]:

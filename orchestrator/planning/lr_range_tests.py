@@ -1,8 +1,8 @@
-"""Learning-rate range tests of a sweep: which it needs, what is known of them, running what is not.
+"""Learning-rate range tests of a sweep: which tests it needs, and which curves the store has.
 
-A test has a key as an epoch has one: all that decides its numbers, and the rates of its ramp. Its curve is kept
-under that key for every sweep, so that no ramp is ever run twice. `learning_rate: auto` and `peak: auto` are
-answered from here before a trial has a chain.
+A test has a key, as an epoch has: the hash of all that decides its numbers, and of the rates of its ramp. The
+store keeps its curve under that key for every sweep, so no ramp is ever run twice. The tests give the numbers for
+`learning_rate: auto` and `peak: auto`, before a trial has a chain.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +27,9 @@ from orchestrator.storage.verified_files import CorruptFile
 FORMAT = 1
 """Raised whenever the same ramp would give other losses than before."""
 SCHEDULES = ("range-test", "published-range-test")
-"""The shapes that test the range by the epoch, as a schedule."""
+"""The shapes of schedules that are range tests themselves, epoch by epoch."""
 PROVISIONAL = 1.0
-"""Stands for a peak that is not known yet: the table then holds fractions of it."""
+"""The peak of a trial before its range test: its table then holds fractions of the peak."""
 _DECIDES = ("data", "model", "batch_size", "precision", "deterministic", "resources", "optimizers")
 """The grid axes that a test depends on."""
 
@@ -38,9 +38,9 @@ _DECIDES = ("data", "model", "batch_size", "precision", "deterministic", "resour
 class LrRangeTest:
     """One ramp: an optimizer on fresh weights of one seed, with one model, data set and batch size.
 
-    `label` names it for people; `fingerprint` is that of the data, `conditions` are those of the key. `curve` is
-    what was measured, None before: `learning_rate` and `loss`, lists of one number a step, and `seconds`, `host`,
-    `device`.
+    `label` is its name for people. `fingerprint` is that of the data, `conditions` are those of the key. `curve`
+    is None before the test has run. It has `learning_rate` and `loss`, lists with one number a step, and
+    `seconds`, `host`, `device`.
     """
 
     key: str
@@ -54,13 +54,13 @@ class LrRangeTest:
 
     @cached_property
     def reading(self) -> Reading:
-        """What the curve says. Only where there is one."""
+        """The learning rates that the curve suggests. The test must have a curve."""
         assert self.curve is not None
         return lr_range_test.read(self.ramp.learning_rates(), np.array(self.curve["loss"]))
 
     @property
     def measured(self) -> Curve:
-        """The curve to look at. Only where there is one."""
+        """The curve for a figure. The test must have a curve."""
         assert self.curve is not None
         loss = np.array(self.curve["loss"], np.float64)
         rates = self.ramp.learning_rates()[: len(loss)].astype(np.float64)
@@ -79,7 +79,7 @@ class LrRangeTest:
 
 
 def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str, LrRangeTest], list[CorruptFile]]:
-    """The tests that the sweep's `auto` rates ask for, by the label of the recipe; and damaged curves."""
+    """The tests that the sweep's `auto` rates need, by the label of the recipe; and damaged curves."""
     recipes = [recipe for recipe in grid.recipes(sweep) if recipe.auto]
     return _tests(recipes, sweep, root_facts, store) if recipes else ({}, [])
 
@@ -87,7 +87,7 @@ def needed(sweep: Sweep, root_facts: RootFacts, store: Store) -> tuple[dict[str,
 def of_optimizers(
     sweep: Sweep, root_facts: RootFacts, store: Store, optimizer: str | None = None
 ) -> tuple[list[LrRangeTest], list[CorruptFile]]:
-    """The test of every optimizer (or of one, by label) at every point of the grid that matters to it."""
+    """The test of every optimizer, or of one by label, for every grid point with other numbers; damaged curves."""
     require_sweep_name(sweep.name)
     if optimizer is not None and optimizer not in sweep.optimizers:
         raise unknown("--optimizer", "optimizer", optimizer, sweep.optimizers)
@@ -121,10 +121,10 @@ def _tests(
     return by_label, damaged
 
 
-def answered(
+def with_numbers(
     trials: Sequence[Trial], tests: Mapping[str, LrRangeTest]
 ) -> tuple[tuple[Trial, ...], Mapping[str, str]]:
-    """The trials with numbers for `auto`; and those whose number is provisional, with the key of their test.
+    """The trials with numbers for `auto`; and the ids of those with a provisional number, with their test's key.
 
     `tests` are those of `needed`. Raises InputError where a curve has no usable region.
     """
@@ -143,8 +143,8 @@ def answered(
     return tuple(result), provisional
 
 
-def trained(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:
-    """The same reading for trials of the sweep that were trained with a range test as their schedule, by epoch."""
+def curves_of_trials(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:
+    """A curve, by epoch, for each trained trial of the sweep whose schedule is a range test."""
     histories, _ = store.history(sweep.name)
     curves = []
     for trial in grid.trials(sweep):

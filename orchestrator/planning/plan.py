@@ -118,7 +118,7 @@ def make(sweep: Sweep, store: Store, share: bool = True, root_facts: RootFacts |
     The `root_facts` of another plan of this sweep spare a second look at the data.
     """
     require_sweep_name(sweep.name)
-    return _made(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
+    return _compare(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
 
 
 def renew(plan: Plan, store: Store, share: bool | None = None) -> Plan:
@@ -126,7 +126,7 @@ def renew(plan: Plan, store: Store, share: bool | None = None) -> Plan:
 
     Only what has changed in the store since `plan` was made is read and computed again.
     """
-    return _made(plan.sweep, store, plan.share if share is None else share, plan.root_facts, plan)
+    return _compare(plan.sweep, store, plan.share if share is None else share, plan.root_facts, plan)
 
 
 def undamaged(plan: Plan, store: Store, looks: int = LOOKS) -> Plan:
@@ -144,7 +144,7 @@ def undamaged(plan: Plan, store: Store, looks: int = LOOKS) -> Plan:
     return plan
 
 
-def _made(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, before: Plan | None) -> Plan:
+def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, before: Plan | None) -> Plan:
     """The plan; what it has in common with the plan `before` of the same sweep is taken from there."""
     tests, damaged_tests = lr_range_tests.needed(sweep, root_facts, store)
     distinct_tests = tuple(lr_range_tests.distinct(tests.values()))
@@ -153,7 +153,7 @@ def _made(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, before
         chains = {trial_id: cursor.chain for trial_id, cursor in before.cursors.items()}
     else:
         before = None
-        sweep_trials, provisional = lr_range_tests.answered(trials(sweep), tests)
+        sweep_trials, provisional = lr_range_tests.with_numbers(trials(sweep), tests)
         chains = _chains(sweep_trials, provisional, root_facts)
     histories, damaged = store.read_all()
     damaged += damaged_tests

@@ -1,4 +1,4 @@
-"""What a sweep asks of machines: work, memory, disk. Estimates from the sweep file, before anything runs."""
+"""The resources that a sweep needs: work, memory, disk. Estimates from the sweep file, before anything runs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ def layers(model: vgg.Model, shape: tuple[int, int, int]) -> Iterator[Layer]:
 
 
 def epoch_work(plan: Plan) -> Mapping[str, float]:
-    """How long an epoch of each trial takes, relative to the plan's other trials: multiply-adds x images.
+    """The work of an epoch of each trial, relative to the plan's other trials: multiply-adds x images.
 
-    A trainer of another kind is taken to need the same time for every epoch.
+    For a trainer other than the built-in one every epoch counts the same.
     """
     if plan.sweep.trainer != DEFAULT_TRAINER:
         return {trial.id: 1.0 for trial in plan.trials}
@@ -55,9 +55,9 @@ def _recipe_work(recipe: Recipe, description: Description) -> float:
 FLOAT = 4
 """Bytes of a weight, a slot, and of an activation in float32."""
 SLOTS: Mapping[str, int] = {"SGD": 0, "RMSprop": 1, "Adagrad": 1, "Lion": 1, "Adafactor": 1, "Muon": 0}
-"""Values that an optimizer keeps for each weight; all others keep two."""
+"""Values that an optimizer keeps for each weight; optimizers not listed keep two."""
 MORE_SLOTS = ("momentum", "amsgrad", "centered", "use_ema")
-"""Settings that, where they are not off, add one more."""
+"""Settings that add one more value where they are on."""
 
 
 def slots(optimizer: Optimizer) -> int:
@@ -72,17 +72,17 @@ def slots(optimizer: Optimizer) -> int:
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes that a sweep's checkpoints and best models take when it is done: at `least`, and at `most`."""
+    """Bytes of a finished sweep's checkpoints and best models: at `least`, and at `most`."""
 
     least: int
     most: int
 
 
 def disk(plan: Plan) -> Disk:
-    """What the checkpoints and models of the plan's trials take when it is done.
+    """The bytes of the checkpoints and models of the plan's trials when all are finished.
 
-    A checkpoint is 4 bytes x parameters x (1 + slots). Every finished trial keeps its last one and its best one,
-    which may be the same, and the weights of the best as a `.keras` file.
+    A checkpoint has 4 bytes x parameters x (1 + slots). Every finished trial keeps its last checkpoint and its
+    best one, which may be the same, and the weights of the best one as a `.keras` file.
     """
     exported = 1 if plan.sweep.save_best else 0
     sizes = [(FLOAT * _parameters(plan, t.recipe), 1 + slots(t.recipe.optimizer)) for t in plan.trials]
@@ -93,9 +93,9 @@ def disk(plan: Plan) -> Disk:
 
 
 def cache(plan: Plan) -> int:
-    """Bytes that the decoded images of the plan's unfinished trials take in the cache of each node."""
-    there = {t.recipe.settings.data: t.recipe for t in plan.unfinished}
-    return sum(_images(plan.root_facts.description(recipe)) for recipe in there.values())
+    """Bytes of the decoded images of the plan's unfinished trials in the cache of each node."""
+    recipes = {t.recipe.settings.data: t.recipe for t in plan.unfinished}
+    return sum(_images(plan.root_facts.description(recipe)) for recipe in recipes.values())
 
 
 def _images(description: Description) -> int:
@@ -110,10 +110,10 @@ def _parameters(plan: Plan, recipe: Recipe) -> int:
 PROCESS = 800 * 2**20
 """Bytes of a worker before it has a model: Python, Ray and TensorFlow."""
 COPIES = 5
-"""Of weights and slots, at most at once: the values, gradients, what TensorFlow keeps of both, and, while a
-checkpoint is written, a copy and its bytes."""
+"""Copies of weights and slots at one time, at most: the values, gradients, TensorFlow's copies of both, and, while
+a checkpoint is written, a copy and its bytes."""
 PASSES = 2
-"""Of the convolutions' outputs: the way forward and the way back."""
+"""Copies of the convolutions' outputs: one in the forward pass, one in the backward pass."""
 
 
 def memory(plan: Plan, recipe: Recipe) -> int:

@@ -1,6 +1,6 @@
-"""What decides a trial's numbers: the facts its root key is made of, and where this machine keeps data.
+"""The root key of a trial: the hash of all facts that decide its numbers.
 
-The names in the facts are part of every key; they say what a value is, not where the code has it.
+The names of the facts are part of every key. They name what a value is, not the place of the code.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.spec.trials import Recipe
 
 Counting = Callable[[str], AbstractContextManager[datasets.Progress]]
-"""Gives a progress callback for what is being counted."""
+"""Opens a progress callback for the work of that label, such as fetching images."""
 
 
-def silently(what: str) -> AbstractContextManager[datasets.Progress]:
-    """Counting that nobody sees."""
+def silently(label: str) -> AbstractContextManager[datasets.Progress]:
+    """Counting that shows nothing."""
     return nullcontext(lambda done, total: None)
 
 
@@ -30,13 +30,13 @@ class RootFacts:
     """The facts of a sweep's recipes; each data set is described once."""
 
     def __init__(self, trainer: str, counting: Counting = silently) -> None:
-        """Of recipes that `trainer`, module:Class, trains; `counting` files that are fetched to this machine."""
+        """The facts of recipes that `trainer`, module:Class, trains; `counting` shows files that are fetched."""
         self._trainer, self._counting = trainer, counting
         self._descriptions: dict[datasets.Data, datasets.Description] = {}
         self._conditions: dict[tuple[bool, str | None], Conditions] = {}
 
     def description(self, recipe: Recipe) -> datasets.Description:
-        """What the recipe's data is. Raises InputError where it cannot be read."""
+        """The description of the recipe's data. Raises InputError where the data cannot be read."""
         data = recipe.settings.data
         if data not in self._descriptions:
             with self._counting("fetching images") as counter:
@@ -54,7 +54,7 @@ class RootFacts:
         return -(-self.description(recipe).train // self.division(recipe).batch)
 
     def conditions(self, recipe: Recipe) -> Conditions:
-        """What has to hold where the recipe is trained. Raises InputError for a trainer without a source."""
+        """The conditions of the recipe's machines. Raises InputError for a trainer whose source is missing."""
         resources = recipe.settings.resources
         kind = resources.gpus_per_trial > 0, resources.hardware
         if kind not in self._conditions:
@@ -62,16 +62,17 @@ class RootFacts:
         return self._conditions[kind]
 
     def facts(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
-        """All that decides the recipe's numbers, but for the seed, the learning rates and a cycled momentum.
+        """All that decides the recipe's numbers, except the seed, the learning rates and a cycled momentum.
 
-        Settings that mean the same to the built-in trainer give the same facts; what they mean to another one
-        nobody knows, so its facts have them as they were given. Raises InputError where data, the trainer's source
-        or the backend's library cannot be found.
+        Settings with one meaning for the built-in trainer give the same facts. For another trainer their meaning
+        is unknown, so its facts hold them as written. Raises InputError where the data, the trainer's source or
+        the backend's library is missing.
         """
         settings, where = recipe.settings, self.conditions(recipe)
+        built_in = self._trainer == DEFAULT_TRAINER
         return {
             "format": epoch_chain.FORMAT,
-            **(self._meant(recipe, cycles_momentum) if self._trainer == DEFAULT_TRAINER else self._given(recipe)),
+            **(self._by_meaning(recipe, cycles_momentum) if built_in else self._as_written(recipe)),
             "precision": settings.precision,
             "backend": where.backend,
             "device": device_of(recipe),
@@ -82,7 +83,7 @@ class RootFacts:
             "environment": dict(where.environment),
         }
 
-    def _meant(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
+    def _by_meaning(self, recipe: Recipe, cycles_momentum: bool) -> dict[str, Any]:
         settings, divided, where = recipe.settings, self.division(recipe), self.conditions(recipe)
         deterministic = equivalence.deterministic(settings.deterministic, device_of(recipe))
         whole = equivalence.compiled_whole(where.backend, deterministic, where.environment)
@@ -95,7 +96,7 @@ class RootFacts:
             "deterministic": deterministic,
         }
 
-    def _given(self, recipe: Recipe) -> dict[str, Any]:
+    def _as_written(self, recipe: Recipe) -> dict[str, Any]:
         settings = recipe.settings
         data = {key: value for key, value in asdict(settings.data).items() if key != "path"}
         return {
@@ -108,5 +109,5 @@ class RootFacts:
 
 
 def device_of(recipe: Recipe) -> str:
-    """What kind of device the recipe is trained on."""
+    """The kind of device that trains the recipe."""
     return GPU if recipe.settings.resources.gpus_per_trial else CPU

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,10 +20,16 @@ FOLDER = "lock"
 """What the locks lie under: a file, or the folder of the leases."""
 TURN = ".turn"
 """The lock file of who may decide now what is shared; no sweep's name begins with a dot."""
-LOOK = 2.0
-"""Seconds that outlast somebody's look at a lock."""
-TIDYING = 600.0
-"""Seconds that outlast the tidying of a results folder, and anybody's turn in it."""
+
+
+@dataclass(frozen=True)
+class LockTimes:
+    """How long who wants a lock waits for it, in seconds."""
+
+    look: float = 2.0
+    """Outlasts somebody's look at a lock."""
+    tidying: float = 600.0
+    """Outlasts the tidying of a results folder, and anybody's turn in it."""
 
 
 class SweepLocks(Protocol):
@@ -50,14 +57,14 @@ class SweepLocks(Protocol):
         """Raises StoreError once this process can no longer be sure of what it holds."""
 
 
-def runs_in(files: Files) -> SweepLocks:
+def runs_in(files: Files, waits: LockTimes | None = None) -> SweepLocks:
     """The runs in `files`, held by whatever locks there are. Raises TypeError for files of another kind."""
     if isinstance(files, LocalFiles):
-        return FileLocks(files.root)
+        return FileLocks(files.root, waits)
     if isinstance(files, ObjectFiles):
         from orchestrator.storage.lease_lock import Leases
 
-        return Leases(files)
+        return Leases(files, waits)
     raise TypeError(f"no locks are known for {type(files).__name__}")
 
 
@@ -118,9 +125,10 @@ def opened(path: Path) -> Iterator[Lock]:
 class FileLocks:
     """The runs in a results folder: each holds its sweep alone, and all share one lock of the folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, waits: LockTimes | None = None) -> None:
         """The runs in `folder`; none of them is this process's own yet."""
         self._folder = folder
+        self._waits = waits or LockTimes()
         self._sweep = ""
         self._shared: Lock | None = None
         self._in_turn = False
@@ -129,13 +137,13 @@ class FileLocks:
     def lock(self, sweep: str) -> Iterator[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it, and StoreError."""
         with opened(self._folder / sweep / FOLDER) as own, opened(self._folder / FOLDER) as shared:
-            if not own.alone(patience=LOOK):
+            if not own.alone(patience=self._waits.look):
                 raise HeldError(
                     f"sweep {sweep!r} in {self._folder} is being run by {own.holder}; "
                     "wait for it, watch it with `sweep status`, or stop it first"
                 )
             own.sign()
-            if not shared.shared(patience=TIDYING):
+            if not shared.shared(patience=self._waits.tidying):
                 raise HeldError(f"{self._folder}: another process tidies it up; run the same command again later")
             self._sweep, self._shared = sweep, shared
             try:
@@ -167,7 +175,7 @@ class FileLocks:
             yield
             return
         with opened(self._folder / TURN) as lock:
-            if not lock.alone(patience=TIDYING):
+            if not lock.alone(patience=self._waits.tidying):
                 raise HeldError(f"{self._folder}: another run is busy in it; run the same command again later")
             self._in_turn = True
             try:
@@ -186,7 +194,7 @@ class FileLocks:
             try:
                 yield self._shared.alone()
             finally:
-                self._shared.shared(patience=TIDYING)
+                self._shared.shared(patience=self._waits.tidying)
 
     def check(self) -> None:
         """Nothing: a file lock is held until its process lets go of it or dies."""

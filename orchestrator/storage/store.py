@@ -86,14 +86,17 @@ class Histories:
 class Store:
     """Records and checkpoints under one results folder."""
 
-    def __init__(self, files: Files, compact_above: int = COMPACT_ABOVE) -> None:
+    def __init__(
+        self, files: Files, locks: file_lock.SweepLocks | None = None, compact_above: int = COMPACT_ABOVE
+    ) -> None:
         """The store in `files`. Raises DamagedError when another version of this program wrote it.
 
-        Finished histories are merged where there are at least `compact_above` files.
+        `locks` say who runs which sweep, by default those that suit the files. Finished histories are merged where
+        there are at least `compact_above` files.
         """
         self.files = files
         self._compact_above = compact_above
-        self._runs = file_lock.runs_in(files)
+        self._runs = locks or file_lock.runs_in(files)
         self._good = VerifiedFiles(files, self._runs.check)
         try:
             written = _json_object(files.read(FORMAT_FILE))["format"]
@@ -115,7 +118,7 @@ class Store:
         Raises DamagedError when another version of this program wrote it, and InputError for an address that is
         malformed, cannot be reached, has no bucket, or denies access.
         """
-        return cls(files_at(results), compact_above)
+        return cls(files_at(results), compact_above=compact_above)
 
     def __str__(self) -> str:
         """Where the store is."""

@@ -11,7 +11,7 @@ import pytest
 from experiments import environment
 from experiments.lr_range_test import RangeTest
 from experiments.training.trainer import Trainer
-from orchestrator.execution.trainers import _job
+from orchestrator.execution.trainers import job_of
 from orchestrator.spec.trials import trials
 from tests.support.sweeps import small
 
@@ -21,7 +21,7 @@ from tests.support.sweeps import small
 def test_a_range_test_costs_little_more_than_its_steps(optimizer: str, tmp_path: Path) -> None:
     chosen = {"class": optimizer, "learning_rate": 0.001}
     sweep = small(model={"width": 0.25, "initializer": "he_uniform"}, optimizers={"it": chosen}, batch_size=16)
-    job = _job(trials(sweep)[0].recipe, 0, None)
+    job = job_of(trials(sweep)[0].recipe, 0, None)
     # Validation belongs to an epoch, not to its steps: as little of it as there can be.
     job = replace(job, data=replace(job.data, validation=0.02))
     trainer = Trainer(threads=1, cache=environment.cache_folder())

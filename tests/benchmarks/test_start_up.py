@@ -10,7 +10,7 @@ import pytest
 from tests.support.command import ROOT
 
 ALL = "import keras.wrappers, sklearn, matplotlib.pyplot"
-LEAN = "from experiments import backends; backends.start(1)"
+LEAN = "from experiments.training import backends; backends.start(1)"
 REPEATS = 5
 
 

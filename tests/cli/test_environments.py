@@ -27,8 +27,8 @@ class Hiding(PathFinder):
         return (d for d in super().find_distributions(*arguments, **options) if d.name != "tensorflow")
 
 sys.meta_path = [Hiding if finder is PathFinder else finder for finder in sys.meta_path]
-from orchestrator import cli
-cli.main()
+from orchestrator.cli.main import main
+main()
 """
 
 
@@ -129,9 +129,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_stdout_that_takes_nothing_is_no_traceback(shell: str, code: int, results: Path) -> None:
-    # The exit code behind a pipe is head's own, so that it has to be asked for.
-    asked = shell.replace("|", "; echo $? >&2; } |") if "|" in shell else shell
-    line = f'{{ "$@" {asked}' if "|" in shell else f'"$@" {asked}'
+    # The exit code of a pipe is that of head, so the shell prints the command's.
+    shell_text = shell.replace("|", "; echo $? >&2; } |") if "|" in shell else shell
+    line = f'{{ "$@" {shell_text}' if "|" in shell else f'"$@" {shell_text}'
     sweep = [sys.executable, "-m", "orchestrator.cli", "report", str(results / "small.yaml"), "--full"]
     done = subprocess.run(
         ["bash", "-c", line, "sh", *sweep, "--format", "html", "--results", str(results / "r")],
@@ -141,10 +141,10 @@ def test_a_stdout_that_takes_nothing_is_no_traceback(shell: str, code: int, resu
         check=False,
         timeout=120,
     )
-    said = done.stderr.split()
-    assert (int(said.pop()) if "|" in shell else done.returncode) == code
-    assert not {"Traceback", "Exception", "ignored"} & set(said)
-    assert "".join(said).startswith("error:stdout:Nospaceleft" if code else "")
+    words = done.stderr.split()
+    assert (int(words.pop()) if "|" in shell else done.returncode) == code
+    assert not {"Traceback", "Exception", "ignored"} & set(words)
+    assert "".join(words).startswith("error:stdout:Nospaceleft" if code else "")
 
 
 @pytest.mark.parametrize("verb", ["plan", "status", "report", "doctor"])

@@ -394,8 +394,8 @@ def refused(
 ) -> None:
     path = folder / "sweep.yaml"
     path.write_text(text, encoding="utf-8")
-    given = [part for override in overrides for part in ("-S", override)]
-    code, out, err = command("plan", path, "--results", folder / "r", *given, capture=capsys)
+    arguments = [part for override in overrides for part in ("-S", override)]
+    code, out, err = command("plan", path, "--results", folder / "r", *arguments, capture=capsys)
     assert (code, out) == (2, ""), err
     assert err.endswith("\n")
     assert err.count("\n") == 1, err

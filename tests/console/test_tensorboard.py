@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(store: St
         cursors[trial.id].append(row["epoch_key"], metrics)
         files.epoch(trial, row)
         files.ended(trial, "completed", "")
-    assert listener.said == [
+    assert listener.messages == [
         f"--tensorboard {tmp_path}/events: cannot be written (Not a directory); no more event files in this run"
     ]
     assert set(listener.endings.values()) == {"completed"}

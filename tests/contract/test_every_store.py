@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.planning import checkpoint_retention, plan
-from orchestrator.storage import file_lock, history
-from orchestrator.storage.file_lock import runs_in
+from orchestrator.storage import history
+from orchestrator.storage.file_lock import LockTimes, runs_in
 from orchestrator.storage.filesystem import DamagedError, Files, HeldError, LocalFiles
 from orchestrator.storage.object_store import files_at
 from orchestrator.storage.store import Store
@@ -33,10 +33,7 @@ def files(place: str) -> Files:
     return files_at(place)
 
 
-@pytest.fixture
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "LOOK", 0.1)
-    monkeypatch.setattr(file_lock, "TIDYING", 0.1)
+IMPATIENT = LockTimes(look=0.1, tidying=0.1)
 
 
 def test_files_come_back_whole_and_are_listed_by_folder(files: Files) -> None:
@@ -213,9 +210,8 @@ def test_a_model_that_was_changed_is_noticed_and_one_that_was_deleted_is_absent(
     assert store.read_models("s") == ({}, [])
 
 
-@pytest.mark.usefixtures("_no_patience")
 def test_a_sweep_has_one_run_and_a_store_has_many(files: Files) -> None:
-    first, second = runs_in(files), runs_in(files)
+    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
     with first.lock("a"), second.lock("b"):
         assert (second.held("a"), first.held("b")) == (True, True)
         with pytest.raises(HeldError, match=r"sweep 'a' in .* is being run by process \d+ on "), second.lock("a"):
@@ -225,9 +221,8 @@ def test_a_sweep_has_one_run_and_a_store_has_many(files: Files) -> None:
     assert not first.held("never")
 
 
-@pytest.mark.usefixtures("_no_patience")
 def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Files) -> None:
-    first, second = runs_in(files), runs_in(files)
+    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
     with first.lock("a"):
         with second.lock("b"), first.alone() as alone:
             assert not alone
@@ -239,9 +234,8 @@ def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Fil
             pass
 
 
-@pytest.mark.usefixtures("_no_patience")
 def test_a_run_knows_the_others_and_takes_its_turn(files: Files) -> None:
-    first, second = runs_in(files), runs_in(files)
+    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
     with first.lock("a"):
         assert first.others() == set()
         with second.lock("b"):

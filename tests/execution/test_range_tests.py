@@ -27,19 +27,19 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 def measured(sweep: Sweep, store: Store) -> Plan:
     """The plan after its range tests."""
-    said: list[str] = []
+    messages: list[str] = []
     before = plan.make(sweep, store)
-    assert range_tests.run(before.open_tests, sweep.trainer, store, said.append) == {}
-    assert len(said) == len(before.open_tests)
+    assert range_tests.run(before.open_tests, sweep.trainer, store, messages.append) == {}
+    assert len(messages) == len(before.open_tests)
     return plan.make(sweep, store)
 
 
 def test_a_rate_that_is_to_be_found_is_not_known_before_its_test(store: Store) -> None:
-    made = plan.make(small(**AUTO), store)
-    assert {test.label for test in made.open_tests} == {"sgd", "adam"}
-    waiting = {trial.removesuffix("-s0").removesuffix("-s1") for trial in made.provisional}
+    planned = plan.make(small(**AUTO), store)
+    assert {test.label for test in planned.open_tests} == {"sgd", "adam"}
+    waiting = {trial.removesuffix("-s0").removesuffix("-s1") for trial in planned.provisional}
     assert waiting == {"sgd-constant", "sgd-one-cycle", "adam-one-cycle"}
-    assert made.epochs.total == made.epochs.new == 48
+    assert planned.epochs.total == planned.epochs.new == 48
 
 
 def test_its_answer_is_in_the_keys_as_if_it_had_been_written_by_hand(store: Store) -> None:
@@ -99,12 +99,12 @@ def test_a_damaged_curve_is_found_and_measured_again(store: Store) -> None:
     content = path.read_bytes()
     path.write_bytes(content.replace(b"1.99", b"1.98", 1))
     assert path.read_bytes() != content
-    made = plan.make(small(**AUTO), store)
-    assert [damage.name for damage in made.damaged] == [f"range-tests/{path.name}"]
-    assert len(made.open_tests) == 1
-    again = measured(small(**AUTO), store)
-    assert again.damaged == ()
-    assert {t.key: t.curve["loss"] for t in again.tests if t.curve} == {
+    planned = plan.make(small(**AUTO), store)
+    assert [damage.name for damage in planned.damaged] == [f"range-tests/{path.name}"]
+    assert len(planned.open_tests) == 1
+    repeated = measured(small(**AUTO), store)
+    assert repeated.damaged == ()
+    assert {t.key: t.curve["loss"] for t in repeated.tests if t.curve} == {
         t.key: t.curve["loss"] for t in after.tests if t.curve
     }
 
@@ -116,16 +116,16 @@ def test_lr_find_prints_and_draws_and_keeps(tmp_path: Path, capsys: pytest.Captu
     assert "range test sgd: " in err
     for words in ("steepest", "minimum", "valley", "1e-3", "learning rate"):
         assert words in out
-    code, again, err = command("lr-find", file, "--results", results, capture=capsys)
-    assert (code, again, err) == (0, out, "")
+    code, repeated, err = command("lr-find", file, "--results", results, capture=capsys)
+    assert (code, repeated, err) == (0, out, "")
     picture = tmp_path / "curves.svg"
     code, out, err = command(
         "lr-find", file, "--results", results, "--json", "--optimizer", "adam", "--output", picture, capture=capsys
     )
-    (found,) = json.loads(out)["range_tests"]
-    assert (code, found["label"], found["trouble"]) == (0, "adam", None)
-    assert found["auto"] == found["suggestions"]["valley"]
-    assert len(found["learning_rate"]) == len(found["loss"]) == len(found["smoothed"])
+    (curve,) = json.loads(out)["range_tests"]
+    assert (code, curve["label"], curve["trouble"]) == (0, "adam", None)
+    assert curve["auto"] == curve["suggestions"]["valley"]
+    assert len(curve["learning_rate"]) == len(curve["loss"]) == len(curve["smoothed"])
     assert picture.read_text().lstrip().startswith("<?xml")
 
 

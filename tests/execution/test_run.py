@@ -63,8 +63,8 @@ def test_common_beginnings_are_trained_once_and_the_tables_are_the_same(store: S
     single, _ = run(small(schedules=schedules), alone, share=False)
     assert single.trained == 4 * 16
     assert numbers(store) == numbers(alone)
-    taken = [r for rows in store.history("small")[0].values() for r in rows.to_pylist() if r["reused"]]
-    assert len(taken) == 4 * 16 - shared.trained
+    reused = [r for rows in store.history("small")[0].values() for r in rows.to_pylist() if r["reused"]]
+    assert len(reused) == 4 * 16 - shared.trained
     assert set(store.models("small")) == {t.id for t in after.trials}
 
 
@@ -73,8 +73,8 @@ def test_another_sweep_in_the_same_store_takes_what_is_known(store: Store) -> No
     outcome, _ = run(small(name="other", epochs=5, schedules={"constant": {}}), store)
     assert outcome.trained == 4
     assert len(numbers(store, "other")) == 20
-    again, _ = run(small(epochs=5, schedules={"constant": {}}), store)
-    assert again.trained == 0
+    repeated, _ = run(small(epochs=5, schedules={"constant": {}}), store)
+    assert repeated.trained == 0
 
 
 def test_changed_settings_train_anew_and_changing_back_takes_the_old(store: Store) -> None:
@@ -117,7 +117,7 @@ def test_a_killed_worker_costs_one_epoch_at_most(store: Store, tmp_path: Path) -
     assert outcome.failed == {}
     assert outcome.trained == 32
     assert len([name for name in os.listdir(os.environ["DEATHS"]) if not name.startswith("mortal")]) == 4
-    assert any("goes on from its newest checkpoint" in said for said in listener.said)
+    assert any("goes on from its newest checkpoint" in message for message in listener.messages)
     calm = Store.at(str(tmp_path / "calm"))
     run(small(trainer="tests.support.fakes:DyingTrainer"), calm)
     assert numbers(store) == numbers(calm)
@@ -140,8 +140,8 @@ def test_a_checkpoint_that_is_gone_is_computed_again(store: Store) -> None:
 
 
 def test_a_trainer_that_is_not_there_is_a_reason_not_a_crash(store: Store) -> None:
-    made = plan.make(small(trainer="tests.support.fakes:NoTrainer"), store)
+    planned = plan.make(small(trainer="tests.support.fakes:NoTrainer"), store)
     with store.lock("small"):
-        outcome = carry_out(made, store, Silent())
+        outcome = carry_out(planned, store, Silent())
     assert len(outcome.failed) == 8
     assert all("tests.support.fakes:NoTrainer" in reason for reason in outcome.failed.values())

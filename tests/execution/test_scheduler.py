@@ -25,7 +25,7 @@ def planned(store: Store, share: bool = True, **changes: Any) -> Plan:
     return plan.make(small(**{**document, **changes}), store, share=share)
 
 
-def simulate(scheduler: Scheduler, workers: int, seen: Callable[[str], None]) -> None:
+def simulate(scheduler: Scheduler, workers: int, record_key: Callable[[str], None]) -> None:
     """Train everything, epoch by epoch in turn, on so many workers."""
     running: list[Trial] = []
     for _ in range(10_000):
@@ -35,7 +35,7 @@ def simulate(scheduler: Scheduler, workers: int, seen: Callable[[str], None]) ->
             return
         trial = running.pop(0)
         record = trained(scheduler.cursors, trial)
-        seen(record["epoch_key"])
+        record_key(record["epoch_key"])
         scheduler.learn(trial.id, record)
         if scheduler.cursors[trial.id].ending is None:
             running.append(trial)
@@ -217,11 +217,11 @@ def test_a_trial_for_which_there_is_no_room_lets_a_smaller_one_pass(store: Store
     ]
     full = planned(store, recipes=recipes, schedules={"constant": {}, "cosine": {}})
     scheduler = Scheduler(full)
-    places = Capacity(lambda: [{"CPU": 2.0}, {"CPU": 2.0}])
+    capacity = Capacity(lambda: [{"CPU": 2.0}, {"CPU": 2.0}])
     started = scheduler.next(lambda needs, _: needs.cpus_per_trial <= 2)
     assert started is not None
     assert started.recipe.schedule_label == "cosine"
-    assert not places.fits(Resources(cpus_per_trial=4), Counter({Resources(): 4}))
+    assert not capacity.fits(Resources(cpus_per_trial=4), Counter({Resources(): 4}))
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
@@ -249,22 +249,22 @@ def test_no_worker_is_idle_while_a_trial_could_start(store: Store, workers: int)
 
 def test_places_follow_the_nodes_that_are_alive() -> None:
     alive = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
-    places = Capacity(lambda: list(alive), interval=0.0)
+    capacity = Capacity(lambda: list(alive), interval=0.0)
     one, half = Resources(), Resources(gpus_per_trial=0.5)
-    assert places.fits(one, Counter({one: 2}))
-    assert not places.fits(one, Counter({one: 3}))
+    assert capacity.fits(one, Counter({one: 2}))
+    assert not capacity.fits(one, Counter({one: 3}))
     alive.append({"CPU": 1.0})
-    assert places.fits(one, Counter({one: 3}))
-    assert not places.fits(half, Counter({half: 1}))  # its node has but one core
+    assert capacity.fits(one, Counter({one: 3}))
+    assert not capacity.fits(half, Counter({half: 1}))  # its node has but one core
     del alive[:]
-    assert places.fits(one, Counter())  # somebody has to ask for the first node
-    assert not places.fits(one, Counter({one: 1}))
+    assert capacity.fits(one, Counter())  # somebody has to ask for the first node
+    assert not capacity.fits(one, Counter({one: 1}))
 
 
 def test_where_nodes_are_started_for_what_waits_some_trials_wait() -> None:
-    places = Capacity(lambda: [{"CPU": 2.0}], queue=3)
+    capacity = Capacity(lambda: [{"CPU": 2.0}], queue=3)
     one, gpu = Resources(), Resources(gpus_per_trial=1)
-    assert places.fits(one, Counter({one: 4}))
-    assert not places.fits(one, Counter({one: 5}))
-    assert places.fits(gpu, Counter({one: 2}))
-    assert not places.fits(gpu, Counter({one: 2, gpu: 1}))
+    assert capacity.fits(one, Counter({one: 4}))
+    assert not capacity.fits(one, Counter({one: 5}))
+    assert capacity.fits(gpu, Counter({one: 2}))
+    assert not capacity.fits(gpu, Counter({one: 2, gpu: 1}))

@@ -156,7 +156,7 @@ def test_the_next_run_sets_the_damaged_file_aside_and_makes_it_again(kind: str, 
         assert plan.make(here(), store).damaged == (), what
         if kind not in {*UNREAD, "run"}:
             assert [d.name for d in seen] == [name]
-            assert name in listener.said[0]
+            assert name in listener.messages[0]
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
 
@@ -219,8 +219,8 @@ def test_a_damaged_checkpoint_is_freed_and_computed_again_where_it_is_needed(kin
     outcome = engine.run(longer, store, listener=listener)
     assert engine.numbers(store) == engine.numbers(calm)
     assert (outcome.trained, outcome.recomputed) == (2 + 2, 2)
-    assert any(f"{last}.{suffix}: damaged" in said for said in listener.said)
-    assert len(listener.said) == 1
+    assert any(f"{last}.{suffix}: damaged" in said for said in listener.messages)
+    assert len(listener.messages) == 1
     assert plan.make(longer, store).unfinished == ()
 
 

@@ -48,5 +48,5 @@ def test_the_next_run_ends_where_a_calm_one_does(s3: str, memory: Path) -> None:
         outcome = engine.run(forked(), store)
         assert engine.numbers(store) == expected, fatal
         engine.assert_whole(forked(), store)
-        assert store.files.names("lock") == [], fatal
+        assert buckets.held(opened(address)) == [], fatal
         assert outcome.failed == {}

@@ -43,7 +43,7 @@ def test_no_sweep_is_called_as_something_that_a_store_keeps_at_its_top(memory: P
     passing = [f"probe-{'0af1' * 8}", f"shared-{'0af1' * 8}-node"]
     for name in (*names, *(name.upper() for name in names), *passing, "a" * 101):
         with pytest.raises(InputError, match=r"^name: "):
-            small(name=name)
+            plan.make(small(name=name), store)
     assert small(name="probe-lr").name == "probe-lr"
 
 

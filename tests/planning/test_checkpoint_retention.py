@@ -84,7 +84,7 @@ def test_a_checkpoint_that_is_gone_is_computed_again_and_held_against_the_record
     note = store.notes("small")[trial]
     assert note.startswith("epoch 1, computed again on ")
     assert "recorded on elsewhere (cpu): 0.5. Another machine or library" in note
-    assert listener.said == [f"{trial}: {note}"]
+    assert listener.messages == [f"{trial}: {note}"]
     assert store.read_trial("small", trial)[1]["val_loss"] == 0.5
 
 
@@ -101,12 +101,14 @@ def contrary(**changes: object) -> Sweep:
 
 
 def test_clean_keeps_what_another_sweep_needs_now_whatever_it_was_before(store: Store) -> None:
-    before, now = (contrary(name="other", seeds=[1], **changes) for changes in ({"epochs": 9}, {"batch_size": 32}))
+    before, changed = (
+        contrary(name="other", seeds=[1], **changes) for changes in ({"epochs": 9}, {"batch_size": 32})
+    )
     engine.run(before, store)
-    engine.run(now, store)
+    engine.run(changed, store)
     with store.lock("small"):
         checkpoint_retention.clean(plan.make(one(), store), store)
-    cursor = plan.make(now, store).cursors["sgd-constant-s1"]
+    cursor = plan.make(changed, store).cursors["sgd-constant-s1"]
     assert {cursor.keys[0], cursor.keys[-1]} <= store.checkpoints()
 
 
@@ -127,13 +129,13 @@ def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again
     model = store.files.read("small/models/sgd-constant-s0.keras")
     store.files.delete("small/models/sgd-constant-s0.keras")
     store.delete_checkpoint(keys[0])
-    made = plan.make(contrary(), store)
-    assert (len(made.unfinished), made.epochs.new, made.epochs.recomputed) == (1, 0, 1)
-    assert any("best models: 1 of finished trials" in line for line in plan_and_status.facts(made, store))
+    planned = plan.make(contrary(), store)
+    assert (len(planned.unfinished), planned.epochs.new, planned.epochs.recomputed) == (1, 0, 1)
+    assert any("best models: 1 of finished trials" in line for line in plan_and_status.facts(planned, store))
     listener = engine.Silent()
     outcome = engine.run(contrary(), store, listener=listener)
     assert (outcome.trained, outcome.recomputed) == (1, 1)
-    assert any("best models are missing" in said for said in listener.said)
+    assert any("best models are missing" in message for message in listener.messages)
     assert store.files.read("small/models/sgd-constant-s0.keras") == model
     assert {keys[0], keys[-1]} <= store.checkpoints()
     assert plan.make(contrary(), store).unfinished == ()

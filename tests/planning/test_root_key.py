@@ -36,8 +36,8 @@ def facts(cycles_momentum: bool = False, **changes: Any) -> dict[str, Any]:
 
 def root(store: Store, **changes: Any) -> str:
     """The root key of the first trial of a small sweep."""
-    made = plan.make(small(**changes), store)
-    return made.cursors[made.trials[0].id].chain.root
+    planned = plan.make(small(**changes), store)
+    return planned.cursors[planned.trials[0].id].chain.root
 
 
 def test_the_names_of_the_facts_are_part_of_every_key() -> None:
@@ -174,8 +174,8 @@ def test_a_range_test_keeps_the_momentum_that_a_schedule_would_replace(store: St
             optimizers={"sgd": {"class": "SGD", "momentum": momentum, "learning_rate": "auto"}},
             schedules={"one-cycle": {"momentum": {}}, "constant": {}},
         )
-        found, _ = lr_range_tests.needed(sweep, RootFacts(sweep.trainer), store)
-        return {test.key for test in found.values()}
+        tests, _ = lr_range_tests.needed(sweep, RootFacts(sweep.trainer), store)
+        return {test.key for test in tests.values()}
 
     def cycled(momentum: float) -> str:
         sgd = {"class": "SGD", "momentum": momentum}

@@ -12,12 +12,12 @@ from tests.support.histories import worked
 
 LIGHT = """
 import sys
-import orchestrator.report, orchestrator.analysis, orchestrator.report.json, orchestrator.report.terminal
+import orchestrator.report.formats, orchestrator.analysis.summary, orchestrator.report.json, orchestrator.report.terminal
 heavy = [m for m in ("ray", "keras", "tensorflow", "pandas", "scipy", "matplotlib", "sklearn") if m in sys.modules]
 assert not heavy, heavy
 from tests.support.histories import worked
-from orchestrator.analysis import summarize
-orchestrator.report.render("json", summarize(*worked({"a + x": [0.9, 0.8], "b + x": [0.7, 0.5]})))
+from orchestrator.analysis.summary import summarize
+orchestrator.report.formats.render("json", summarize(*worked({"a + x": [0.9, 0.8], "b + x": [0.7, 0.5]})))
 # pyarrow itself looks for pandas when it makes its first array.
 heavy = [m for m in ("ray", "keras", "tensorflow", "matplotlib", "sklearn") if m in sys.modules]
 assert not heavy, heavy

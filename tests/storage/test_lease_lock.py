@@ -4,18 +4,23 @@ import os
 import random
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.storage import checksums, file_lock, lease_lock
-from orchestrator.storage.file_lock import runs_in
+from orchestrator.storage.file_lock import LockTimes
 from orchestrator.storage.filesystem import HeldError, StoreError
-from orchestrator.storage.lease_lock import Hold, Leases
-from orchestrator.storage.object_store import ObjectFiles, opened
+from orchestrator.storage.lease_lock import Holder, Leases, LeaseTimes
+from orchestrator.storage.object_store import ConflictError, ObjectFiles, opened
 from orchestrator.storage.store import Store
 from tests.support import buckets, engine
+from tests.support.buckets import held
 from tests.support.rows import row
+
+SHORT = LeaseTimes(renewed=0.1, expires=3.0)
+IMPATIENT = LockTimes(look=0.1)
+ELSEWHERE = Holder("00", "process 7 on elsewhere", "another boot pid 7 1")
 
 
 @pytest.fixture
@@ -24,16 +29,9 @@ def files(s3: str) -> ObjectFiles:
     return opened(buckets.address(s3))
 
 
-@pytest.fixture
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "LOOK", 0.1)
-    monkeypatch.setattr(lease_lock, "RENEWED", 0.1)
-    monkeypatch.setattr(lease_lock, "EXPIRES", 3.0)
-
-
 def lock_and_die(address: str) -> None:
     """Take the sweep in this process, and be gone without a word."""
-    with runs_in(opened(address)).lock("a"):
+    with Leases(opened(address)).lock("a"):
         os.kill(os.getpid(), 9)
 
 
@@ -41,19 +39,17 @@ def test_nobody_waits_for_a_dead_process_of_this_machine(files: ObjectFiles) -> 
     if not Path("/proc/self/ns/pid").exists():
         pytest.skip("this system does not tell one process from its successors")
     assert engine.in_process(lock_and_die, files.address) == -9
-    assert len(files.names("lock")) == 1
-    runs = runs_in(files)
+    assert held(files) == ["runs~a"]
+    runs = Leases(files)
     assert not runs.held("a")
     with runs.lock("a"):
         assert runs.held("a")
-    assert files.names("lock") == []
+    assert held(files) == []
 
 
-@pytest.mark.usefixtures("_short")
 def test_the_lease_of_a_silent_machine_says_until_when_and_expires(files: ObjectFiles) -> None:
-    said = {"holder": "process 7 on elsewhere", "process": "another boot pid 7 1"}
-    files.write("lock/runs~a~00", checksums.json_bytes(said))
-    runs = runs_in(files)
+    files.write("lock/runs~a", ELSEWHERE.content)
+    runs = Leases(files, IMPATIENT, SHORT)
     assert runs.held("a")
     with (
         pytest.raises(
@@ -65,24 +61,26 @@ def test_the_lease_of_a_silent_machine_says_until_when_and_expires(files: Object
     time.sleep(3.1)
     assert not runs.held("a")
     with runs.lock("a"):
-        assert len(files.names("lock")) == 1
+        assert held(files) == ["runs~a"]
+    assert held(files) == []
 
 
-@pytest.mark.usefixtures("_short")
 def test_a_lease_is_renewed_for_as_long_as_it_is_held(files: ObjectFiles) -> None:
-    with runs_in(files).lock("a"):
+    with Leases(files, IMPATIENT, SHORT).lock("a"):
         time.sleep(3.3)
-        with pytest.raises(HeldError), runs_in(files).lock("a"):
+        with pytest.raises(HeldError), Leases(files, IMPATIENT, SHORT).lock("a"):
             pass
 
 
-@pytest.mark.usefixtures("_short")
-def test_who_has_lost_the_lease_writes_no_more(files: ObjectFiles) -> None:
-    store = Store(files)
+@pytest.mark.parametrize("fate", ["deleted", "taken over"])
+def test_who_has_lost_the_lease_writes_no_more_and_does_not_bring_it_back(files: ObjectFiles, fate: str) -> None:
+    store = Store(files, Leases(files, IMPATIENT, SHORT))
     with store.lock("s"):
         store.write_history("s", "a", [row("a", 0)])
-        for name in files.names("lock"):
-            files.delete(f"lock/{name}")
+        if fate == "deleted":
+            files.delete("lock/runs~s")
+        else:
+            files.write("lock/runs~s", ELSEWHERE.content)
         time.sleep(1.0)
         for change in (
             lambda: store.write_history("s", "a", []),
@@ -92,31 +90,106 @@ def test_who_has_lost_the_lease_writes_no_more(files: ObjectFiles) -> None:
             with pytest.raises(StoreError, match="another run has taken it over; nothing more is written"):
                 change()
     assert len(store.read_trial("s", "a")) == 1
-    assert files.names("lock") == []
+    if fate == "deleted":
+        assert files.names("lock") == []
+    else:
+        assert files.read("lock/runs~s") == ELSEWHERE.content
 
 
-def test_who_could_not_renew_the_lease_for_long_does_not_trust_it(
-    files: ObjectFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease_lock, "TRUSTED", 0.3)
-    runs = runs_in(files)
+def test_who_could_not_renew_the_lease_for_long_does_not_trust_it(files: ObjectFiles) -> None:
+    runs = Leases(files, times=LeaseTimes(trusted=0.3))
     with runs.lock("a"):
         runs.check()
         time.sleep(0.4)
         with pytest.raises(StoreError, match="could not be renewed"):
             runs.check()
+    assert held(files) == []
 
 
-def test_a_run_that_slept_past_its_lease_does_not_bring_it_back(
-    files: ObjectFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease_lock, "RENEWED", 0.5)
-    monkeypatch.setattr(lease_lock, "TRUSTED", 0.1)
-    hold = Hold(files, lease_lock.RUNS, "a")
-    files.delete(f"lock/{hold.lease.name}")
-    time.sleep(0.8)
-    assert files.names("lock") == []
-    hold.release()
+def test_a_write_whose_answer_was_lost_is_known_as_ones_own(s3: str, files: ObjectFiles) -> None:
+    """It is repeated, and conflicts with itself."""
+    writes: list[str] = []
+
+    def fault(method: str, path: str) -> int | None:
+        if method != "PUT" or "/lock/runs~a" not in path:
+            return None
+        writes.append(path)
+        return buckets.LOST if len(writes) % 2 else None
+
+    with buckets.proxy(s3, fault) as endpoint:
+        runs = Leases(opened(buckets.through(endpoint, files.address)), times=replace(SHORT, renewed=0.3))
+        with runs.lock("a"):
+            time.sleep(1.5)
+            runs.check()
+            assert held(files) == ["runs~a"]
+    assert held(files) == []
+    assert len(writes) > 4
+
+
+@pytest.mark.parametrize("earlier", [None, b"", ELSEWHERE.content], ids=["none", "free", "dead"])
+def test_of_two_who_saw_the_same_lease_one_gets_it(files: ObjectFiles, earlier: bytes | None) -> None:
+    if earlier is None:
+        writes = [lambda content: files.create("lock/runs~a", content)] * 2
+    else:
+        files.write("lock/runs~a", earlier)
+        version = files.state("lock/runs~a").version
+        writes = [lambda content: files.update("lock/runs~a", content, version)] * 2
+    writes[0](b"first")
+    with pytest.raises(ConflictError):
+        writes[1](b"second")
+    assert files.read("lock/runs~a") == b"first"
+
+
+def test_a_lease_that_cannot_be_read_is_held_until_it_expires(files: ObjectFiles) -> None:
+    files.write("lock/runs~a", b"torn")
+    runs = Leases(files, IMPATIENT, replace(SHORT, expires=2.0))
+    with pytest.raises(HeldError, match="is being run by another process"), runs.lock("a"):
+        pass
+    time.sleep(2.1)
+    with runs.lock("a"):
+        pass
+
+
+def contend(address: str, locks: int, results: str) -> None:
+    """Try to hold each of so many sweeps once, in a drawn order; write down those that were won."""
+    files = opened(address)
+    drawn = random.Random(os.getpid())
+    runs = Leases(files, LockTimes(look=0.0))
+    order = list(range(locks))
+    drawn.shuffle(order)
+    while "begin" not in files.names(""):
+        time.sleep(0.01)
+    won = []
+    for number in order:
+        lock = runs.lock(f"s{number}")
+        try:
+            lock.__enter__()
+        except HeldError:
+            continue
+        won.append((number, lock))  # held until the end, so that nobody else may win it
+    Path(results, str(os.getpid())).write_text(" ".join(str(number) for number, _ in won))
+    while "end" not in files.names(""):
+        time.sleep(0.01)
+    for _, lock in won:
+        lock.__exit__(None, None, None)
+
+
+def test_of_eight_processes_one_wins_each_of_forty_locks(files: ObjectFiles, tmp_path: Path) -> None:
+    """No module global, no machine's clock and no luck decide: the store carries out one of two creations."""
+    arguments = (files.address, 40, str(tmp_path))
+    processes = [engine.PROCESSES.Process(target=contend, args=arguments) for _ in range(8)]
+    for process in processes:
+        process.start()
+    files.write("begin", b"1")
+    while len(list(tmp_path.iterdir())) < 8 and all(process.is_alive() for process in processes):
+        time.sleep(0.05)
+    files.write("end", b"1")
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 8
+    won = [int(number) for file in tmp_path.iterdir() for number in file.read_text().split()]
+    assert sorted(won) == list(range(40))
+    assert held(files) == []
 
 
 def test_of_many_at_once_never_two_hold_a_sweep(files: ObjectFiles) -> None:
@@ -144,4 +217,4 @@ def test_of_many_at_once_never_two_hold_a_sweep(files: ObjectFiles) -> None:
         thread.join()
     assert set(most) == {1}
     assert len(most) + len(refused) == 12
-    assert files.names("lock") == []
+    assert held(files) == []

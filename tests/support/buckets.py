@@ -1,6 +1,7 @@
 """An S3 server for tests, in a thread of this process, and what can go wrong on the way to it.
 
-`python -m tests.support.buckets HOST PORT FOLDER` serves a copy of a folder, at s3://kept/NAME, until it is killed.
+`python -m tests.support.buckets HOST PORT FOLDER` serves a copy of a folder, at s3://kept/NAME, until it is
+killed.
 """
 
 import logging
@@ -8,12 +9,16 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from experiments import object_store
+from orchestrator.storage.object_store import ObjectFiles
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -26,7 +31,6 @@ CREDENTIALS = {
 def server(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Host and port of a server that holds an empty bucket called kept, and forgets everything at the end."""
     from moto.server import ThreadedMotoServer
-    from pyarrow import fs
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = ThreadedMotoServer(host, port, verbose=False)
@@ -34,21 +38,28 @@ def server(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     try:
         host, port = running.get_host_and_port()
         endpoint = f"{host}:{port}"
-        fs.S3FileSystem(
-            endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True
-        ).create_dir("kept")
+        client(endpoint).create_bucket(Bucket="kept")
         yield endpoint
     finally:
         running.stop()
 
 
-def upload(endpoint: str, folder: Path, prefix: str | None = None) -> str:
+def client(endpoint: str) -> Any:
+    """Amazon's own client of the server."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=f"http://{endpoint}", region_name="us-east-1")
+
+
+def upload(endpoint: str, folder: Path | str, prefix: str | None = None) -> str:
     """Copy a folder into the bucket; the address of the copy."""
-    from pyarrow import fs
+    import obstore
 
     target = address(endpoint, prefix=prefix)
-    there = object_store.parse("data.path", target)
-    fs.copy_files(str(folder), there.path, destination_filesystem=object_store.connected(there))
+    place = object_store.parse("data.path", target)
+    store = object_store.connected(place)
+    for file in (path for path in Path(folder).rglob("*") if path.is_file()):
+        obstore.put(store, f"{place.prefix}/{file.relative_to(folder)}", file.read_bytes())
     return target
 
 
@@ -66,6 +77,11 @@ def prefix_of(given: str) -> str:
 def through(endpoint: str, given: str) -> str:
     """The address of the same place, reached by way of another endpoint."""
     return address(endpoint, prefix=prefix_of(given))
+
+
+def held(files: ObjectFiles) -> list[str]:
+    """The leases that somebody holds, or held when he died."""
+    return sorted(name for name, info in files.infos("lock").items() if info.size)
 
 
 class Cable:
@@ -133,6 +149,102 @@ class Cable:
                         return
                 target.sendall(piece)
             target.shutdown(socket.SHUT_RDWR)
+
+
+CODES = {
+    301: "PermanentRedirect",
+    400: "ExpiredToken",
+    403: "AccessDenied",
+    429: "TooManyRequests",
+    500: "InternalError",
+    501: "NotImplemented",
+    503: "SlowDown",
+}
+LOST = 0
+"""A fault: the server gets the request, and nobody gets its answer."""
+
+
+@contextmanager
+def proxy(
+    endpoint: str,
+    fault: Callable[[str, str], int | None] = lambda method, path: None,
+    dropped: str = "",
+    headers: Callable[[Mapping[str, str]], object] = lambda headers: None,
+) -> Iterator[str]:
+    """Host and port of an HTTP server that hands requests on, unless `fault` says otherwise.
+
+    `fault(method, path)` is the HTTP status to answer with instead, LOST, or None. The header `dropped` does not
+    reach the server; `headers` is called with those of every request.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers(self.headers)
+            del self.headers[dropped]
+            status = fault(self.command, self.path)
+            if status:
+                body = f"<Error><Code>{CODES[status]}</Code><Message>injected</Message></Error>".encode()
+                self.answer(status, {}, b"" if self.command == "HEAD" else body)
+                return
+            onward = HTTPConnection(endpoint)
+            onward.request(self.command, self.path, content, dict(self.headers))
+            answer = onward.getresponse()
+            body = answer.read()
+            onward.close()
+            if status == LOST:
+                self.close_connection = True
+                return
+            self.answer(answer.status, dict(answer.headers), body)
+
+        def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                if key.lower() not in ("connection", "content-length", "date", "server", "transfer-encoding"):
+                    self.send_header(key, value)
+            length = headers.get("content-length", "0") if self.command == "HEAD" else str(len(body))
+            self.send_header("content-length", length)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one  # noqa: N815
+
+    with _served(Handler) as served:
+        yield served
+
+
+@contextmanager
+def answering(status: int, headers: Mapping[str, str]) -> Iterator[str]:
+    """Host and port of an HTTP server that gives this answer to every look at a resource."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with _served(Handler) as served:
+        yield served
+
+
+@contextmanager
+def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{listener.server_port}"
+    finally:
+        listener.shutdown()
+        listener.server_close()
 
 
 if __name__ == "__main__":

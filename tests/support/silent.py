@@ -15,7 +15,7 @@ class Silent:
     """A listener that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.endings: dict[str, str] = {}
 
     def began(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
@@ -31,4 +31,4 @@ class Silent:
         self.endings[trial.id] = status
 
     def say(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)

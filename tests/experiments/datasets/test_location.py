@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 
 from experiments import datasets
 from experiments.datasets import image_folder, location
+from experiments.object_store import RetryLimits
 from experiments.settings import InputError
 from tests.support import buckets
 from tests.support.command import command
@@ -116,6 +118,28 @@ def test_what_macos_leaves_and_what_is_hidden_is_no_image(s3: str, local: Path, 
     assert datasets.describe(images(buckets.upload(s3, local)), cache).train == 12
 
 
+def test_an_empty_object_with_a_folders_name_is_that_folder(s3: str, local: Path, cache: Path) -> None:
+    """Amazon's console makes one for every new folder, and an empty folder is a class like any other."""
+    address = buckets.upload(s3, local)
+    prefix, client = buckets.prefix_of(address), buckets.client(s3)
+    for name in ("", "cat/", "fox/"):
+        client.put_object(Bucket="kept", Key=f"{prefix}/{name}", Body=b"")
+    (local / "fox").mkdir()
+    bucket = location.origin(address, cache)
+    assert bucket.look() == location.origin(str(local), cache).look() == ([], ["cat", "dog", "fox"])
+    assert (bucket / "cat").look() == location.origin(str(local / "cat"), cache).look()
+    assert (bucket / "fox").look() == ([], [])
+
+
+def test_a_name_that_no_file_could_have_is_named(s3: str, address: str, cache: Path) -> None:
+    key = f"{buckets.prefix_of(address)}/cat//9.png"
+    buckets.client(s3).put_object(Bucket="kept", Key=key, Body=b"")
+    with pytest.raises(
+        datasets.Unreached, match=r"cannot be listed \(.*cat//9\.png.*\); rename or delete that object"
+    ):
+        datasets.describe(images(address), cache)
+
+
 def test_a_broken_photo_is_named_by_its_address(s3: str, local: Path, cache: Path) -> None:
     (local / "cat/3.png").write_text("not an image")
     with pytest.raises(InputError, match=r"1 of 16 images .*: s3://kept/\w+/cat/3\.png \(no JPEG"):
@@ -131,11 +155,7 @@ def test_an_object_that_goes_or_changes_while_it_is_fetched(s3: str, local: Path
         catalogue.digests(range(16))
 
 
-def test_fetching_that_was_cut_off_goes_on_where_it_was(
-    s3: str, address: str, local: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(location, "TRIES", 1)
-    monkeypatch.setattr(location, "THREADS", 1)
+def test_fetching_that_was_cut_off_goes_on_where_it_was(s3: str, address: str, local: Path, cache: Path) -> None:
     left = SimpleNamespace(photos=5)
 
     def sent(piece: bytes) -> None:
@@ -144,16 +164,17 @@ def test_fetching_that_was_cut_off_goes_on_where_it_was(
             raise OSError("cut")
 
     with buckets.Cable(s3, sent) as cable:
-        through = images(buckets.through(cable.endpoint, address))
+        through = buckets.through(cable.endpoint, address)
+        bucket = location.origin(through, cache)
+        assert isinstance(bucket, location.Bucket)
         with pytest.raises(datasets.Unreached, match=r"^data\.path: s3://.*: cannot be read .*; nothing answers"):
-            datasets.describe(through, cache)
+            replace(bucket, threads=1, limits=RetryLimits(retries=0)).fetch(NAMES)
         assert len(fetched(cache)) == 5
         cable.mend()
         left.photos = 16
         calls: list[tuple[int, int]] = []
-        assert datasets.describe(through, cache, lambda *call: calls.append(call)) == datasets.describe(
-            images(local), cache
-        )
+        description = datasets.describe(images(through), cache, lambda *call: calls.append(call))
+        assert description == datasets.describe(images(local), cache)
     assert calls == [(done, 11) for done in range(1, 12)]
 
 

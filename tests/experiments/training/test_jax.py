@@ -12,7 +12,7 @@ from tests.support.sweeps import written
 ALREADY = """
 import os, sys
 from jax import numpy
-from experiments import backends
+from experiments.training import backends
 numpy.ones(3)
 try:
     backends.start(1)

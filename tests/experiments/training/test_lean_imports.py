@@ -11,10 +11,10 @@ from tests.support.command import ROOT
 
 TRAINED = """
 import sys
-from experiments import backends
+from experiments.training import backends
 backends.start(1)
 import keras
-from experiments import vgg
+from experiments.models import vgg
 vgg.build(vgg.Model("vgg11", 0.02), (32, 32, 3), 2)
 extras = ("sklearn", "matplotlib", "pandas")
 assert "keras.src.wrappers.sklearn_wrapper" in sys.modules
