@@ -17,6 +17,8 @@ LARGEST_WHOLE = 2**63 - 1
 LARGEST_NUMBER = 3.4028234663852886e38
 """float32, in which everything is computed, goes no further."""
 _LONGEST = 1000
+_SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+"""Words that YAML 1.1 had for true and false."""
 
 
 class InputError(ValueError):
@@ -106,7 +108,10 @@ def converted(where: str, value: Any, kind: Any) -> Any:
     """
     inside = _inside(kind)
     if bool in inside and not isinstance(value, bool) and value is not None:
-        raise InputError(f"{where}: expected true or false, got {value!r}")
+        switch = _SWITCHES.get(str(value).lower())
+        raise InputError(
+            f"{where}: expected true or false, got {value!r}" + (f"; write {switch}" if switch else "")
+        )
     if inside & {int, float} and bool not in inside:
         for path, part in _numbered(where, value):
             if isinstance(part, bool):

@@ -4,10 +4,11 @@ import random
 import string
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from io import StringIO
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import yaml
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from experiments import callbacks, schedules
 from experiments.lr_range_test import SUGGESTIONS
@@ -278,7 +279,12 @@ def broken(document: Document, chance: random.Random) -> Document:
 
 
 def as_text(document: Document) -> str:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    """YAML 1.2 in the order of the mapping, the innermost lists and mappings in one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    text = StringIO()
+    yaml.dump(document, text)
+    return text.getvalue()
 
 
 def scrambled(text: str, chance: random.Random) -> str:
