@@ -1,14 +1,19 @@
-"""How settings are checked: against a signature, and against the values that each may take.
+"""How settings are declared and checked: one way to say what each is, one way to say what was wrong.
 
-A check and its message share one description of what is expected.
+A setting is a field of a dataclass, or a keyword-only parameter of a function. Its type, default, limit and
+meaning stand there and nowhere else: the check goes by them, and so does the reference of `sweep help keys`.
+
+    factor: Annotated[float, STRICT_REDUCTION, "what the learning rate is multiplied by"] = 0.1
 """
 
+import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -69,10 +74,71 @@ def mapping(where: str, value: Any, example: str | None = None) -> dict[str, Any
     raise InputError(f"{where}: expected {expected}, got {'nothing' if value is None else repr(value)}")
 
 
-def settings_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of `function`: they are its settings, with their types and defaults."""
-    parameters = inspect.signature(function).parameters
-    return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+REQUIRED = inspect.Parameter.empty
+"""The default of a setting that must be given."""
+UNTYPED = inspect.Parameter.empty
+"""The kind of a setting whose type is not said."""
+
+
+class InWords(str):
+    """A default that depends on something else, as a reference says it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: what its check goes by, and what a reference says of it.
+
+    `kind` is a type, or words for what no type describes. The limit holds where the value is not None.
+    """
+
+    name: str
+    kind: Any
+    default: Any = REQUIRED
+    limit: "Limit | Choice | None" = None
+    meaning: str = ""
+
+    def checked(self, where: str, value: Any) -> Any:
+        """`value` as this setting's type and within its limit. Raises InputError."""
+        result = converted(where, value, self.kind)
+        self.require_limit(where, result)
+        return result
+
+    def require_limit(self, where: str, value: Any) -> None:
+        """Raise InputError where `value`, of the right type, is outside the limit."""
+        if self.limit is not None and value is not None:
+            self.limit.check(where, value)
+
+
+def settings_of(source: Callable[..., Any]) -> Mapping[str, Setting]:
+    """The settings that `source` declares: a dataclass by its fields, a function by its keyword-only parameters.
+
+    Raises whatever the evaluation of an annotation raises.
+    """
+    hashable: Any = source
+    return _remembered_settings(hashable) if isinstance(source, Hashable) else _settings(source)
+
+
+def _settings(source: Callable[..., Any]) -> Mapping[str, Setting]:
+    parameters = inspect.signature(source).parameters
+    hints = get_type_hints(source, include_extras=True)
+    every = dataclasses.is_dataclass(source)
+    return MappingProxyType(
+        {
+            name: _declared(name, hints.get(name, UNTYPED), parameter.default)
+            for name, parameter in parameters.items()
+            if every or parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+    )
+
+
+_remembered_settings = cache(_settings)
+
+
+def _declared(name: str, hint: Any, default: Any) -> Setting:
+    kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    limit = next((extra for extra in extras if isinstance(extra, Limit | Choice)), None)
+    meaning = next((extra for extra in extras if isinstance(extra, str)), "")
+    return Setting(name, kind, default, limit, meaning)
 
 
 @cache
@@ -149,23 +215,26 @@ def _without_sign_of_zero(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def checked(where: str, given: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """`given` held against the settings of `function`: every setting, defaults filled in, types converted.
+def checked(where: str, given: Mapping[str, Any], source: Callable[..., Any]) -> dict[str, Any]:
+    """`given` held against the settings that `source` declares: all of them, defaults filled in, types converted.
 
-    Raises InputError for a name that is no setting, a value of the wrong type, or a missing setting.
+    Raises InputError for a name that is no setting, a missing setting, and a value of the wrong type or outside
+    its limit.
     """
-    known, hints = settings_of(function), get_type_hints(function)
+    known = settings_of(source)
     for name in given:
         if name not in known:
             raise unknown(f"{where}.{name}", "setting", name, known)
     result = {}
-    for name, parameter in known.items():
+    for name, setting in known.items():
         if name in given:
-            result[name] = converted(f"{where}.{name}", given[name], hints[name])
-        elif parameter.default is inspect.Parameter.empty:
+            result[name] = converted(f"{where}.{name}", given[name], setting.kind)
+        elif setting.default is REQUIRED:
             raise InputError(f"{where}: setting {name!r} is missing")
         else:
-            result[name] = parameter.default
+            result[name] = setting.default
+    for name, value in result.items():
+        known[name].require_limit(f"{where}.{name}", value)
     return result
 
 
@@ -207,7 +276,20 @@ def whole(least: int, most: int, of: str = "") -> Limit:
     return Limit(f"{least:,} to {most:,} {of}".rstrip(), lambda number: least <= number <= most)
 
 
-def within(where: str, settings: Mapping[str, Any], limits: Mapping[str, Limit]) -> None:
-    """Hold every setting that has a limit against it. Raises InputError for the first one outside."""
-    for name, limit in limits.items():
-        limit.check(f"{where}.{name}", settings[name])
+@dataclass(frozen=True)
+class Choice:
+    """The names that a setting may have, each of a `kind` of thing."""
+
+    kind: str
+    names: Collection[str]
+
+    def check(self, where: str, value: Any) -> None:
+        """Raise InputError, with the nearest name, when `value` is none of them.
+
+        >>> Choice("head", ("average", "classic")).check("model.head", "clasic")
+        Traceback (most recent call last):
+        ...
+        experiments.settings.InputError: model.head: unknown head 'clasic'; did you mean 'classic'?
+        """
+        if value not in self.names:
+            raise unknown(where, self.kind, value, self.names)

@@ -16,13 +16,13 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import numpy as np
 
 from experiments import user_modules
 from experiments.schedules.decays import Array, Shape, times
-from experiments.settings import InputError, can_be_held, last_line, settings_of, unknown
+from experiments.settings import UNTYPED, InputError, can_be_held, last_line, settings_of, unknown
 
 COMMON = ("name", "peak", "by", "warmup", "momentum")
 """The keys every schedule has besides the settings of its shape."""
@@ -100,16 +100,15 @@ def signature_fault(function: Callable[..., Any]) -> str | None:
 
 
 def _settings_fault(function: Callable[..., Any]) -> str | None:
-    settings = settings_of(function)
     try:
-        typed = get_type_hints(function)
+        settings = settings_of(function)
     except Exception as error:  # whatever an annotation's evaluation raises
         return f"its annotations cannot be read: {last_line(error)}"
-    for name in settings:
-        if name not in typed:
+    for name, setting in settings.items():
+        if setting.kind is UNTYPED:
             return f"setting {name!r} has no type; write it as `{name}: float = 1.0`"
-        if not can_be_held(typed[name]):
-            return f"setting {name!r} has a type that no sweep file can give, {typed[name]!r}"
+        if not can_be_held(setting.kind):
+            return f"setting {name!r} has a type that no sweep file can give, {setting.kind!r}"
         if name in (*COMMON, "epochs"):
             return f"setting {name!r} has a name that every schedule uses already; rename it"
     return None

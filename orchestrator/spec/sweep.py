@@ -165,7 +165,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
 def _settings(document: Document) -> Settings:
     early, plateau = document.get("early_stopping"), document.get("reduce_on_plateau")
     data = datasets.check("data", mapping("data", document.get("data")))
-    model = vgg.check("model", {"name": "vgg16", **mapping("model", document.get("model", {}))})
+    model = vgg.check("model", mapping("model", document.get("model", {})))
     vgg.require("data.image_size", model, data.image_size)
     return Settings(
         data=data,
