@@ -45,7 +45,7 @@ WIDTH = Limit("a number above 0 and at most 64", lambda number: 0 < number <= 64
 
 @dataclass(frozen=True)
 class Model:
-    """A checked model: a row of CONFIGURATIONS with `width` times its channels.
+    """A configuration of the paper with `width` times its channels.
 
     `head` is "average" (global average pooling, then the classes) or "classic" (two dense layers of 4096 times
     `width` with `dropout` behind each). `initializer` fills kernels; biases start at 0.

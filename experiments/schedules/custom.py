@@ -15,16 +15,48 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from experiments import user_modules
-from experiments.schedules.decays import Array, Shape, times
-from experiments.settings import UNTYPED, InputError, can_be_held, last_line, settings_of, unknown
+from experiments.schedules.decays import Array, By, Shape, times
+from experiments.settings import (
+    POSITIVE,
+    UNTYPED,
+    InputError,
+    InWords,
+    Setting,
+    can_be_held,
+    last_line,
+    settings_of,
+    unknown,
+)
 
-COMMON = ("name", "peak", "by", "warmup", "momentum")
+COMMON: Mapping[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting("name", str, InWords("the label"), None, "the shape, or `module:function` for one of your own"),
+        Setting(
+            "peak",
+            float | Literal["auto"] | None,
+            None,
+            POSITIVE,
+            "what the shape gives fractions of; null is the optimizer's learning rate, `auto` what its range test "
+            "suggests",
+        ),
+        Setting("by", By, "step", None, "whether the rate moves at every step or every epoch"),
+        Setting("warmup", "mapping", None, None, "in front of the shape; null is none"),
+        Setting(
+            "momentum",
+            "mapping",
+            None,
+            None,
+            "cycles the optimizer's momentum against the rate of a shape that goes in cycles; null does not",
+        ),
+    )
+}
 """The keys every schedule has besides the settings of its shape."""
 
 F = TypeVar("F", bound=Callable[..., Array])

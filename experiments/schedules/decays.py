@@ -114,7 +114,7 @@ def constant(t: Array, total: float) -> Array:
 
 
 def plateau(t: Array, total: float, **rule: object) -> Array:
-    """Always the peak, until the rule of the same settings (rules.Plateau) scales it during the run.
+    """Always the peak, until the rule of the same settings (`reduce_on_plateau`) scales it during the run.
 
     Source: keras.callbacks.ReduceLROnPlateau.
     """

@@ -55,7 +55,7 @@ def joined(
     *,
     sequence: Annotated[tuple[Any, ...], "the parts: `{warmup: 3}`, `{cosine: {epochs: rest, final: 0.01}}`"],
 ) -> Array:
-    """The parts of `sequence` one after the other, as its row of the table of shapes has checked them.
+    """The parts of `sequence` one after the other, each for its `epochs`; `rest` is what the others leave.
 
     >>> parts = ({"warmup": {"epochs": 1.0, "start": 0.0}}, {"linear": {"epochs": "rest", "final": 0.2}})
     >>> joined(shapes.times(2, 2), 2.0, sequence=parts).round(3).tolist()

@@ -97,15 +97,15 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     if not isinstance(name, str):
         raise InputError(f"{where}.name: expected the name of a schedule, got {name!r}")
     row = _row(f"{where}.name" if "name" in given else where, name)
-    settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=COMMON)
-    peak, by, warmup = given.get("peak"), given.get("by", row.by or "step"), given.get("warmup")
+    settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=tuple(COMMON))
+    peak, by, warmup = given.get("peak"), given.get("by", row.by or COMMON["by"].default), given.get("warmup")
     cycled = given.get("momentum")
     if peak is not None:
         if row.absolute:
             raise InputError(f"{where}.peak: {name} gives learning rates itself and has no peak; remove it")
         if peak != AUTO:
             peak = converted(f"{where}.peak", peak, float)
-            POSITIVE.check(f"{where}.peak", peak)
+            COMMON["peak"].require_limit(f"{where}.peak", peak)
     by = converted(f"{where}.by", by, By)
     if row.by and by != row.by:
         raise InputError(f"{where}.by: {name} only goes by {row.by}, got {by!r}")

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from orchestrator.analysis import status
-from orchestrator.cli import cluster_commands, exits, outputs
+from orchestrator.cli import cluster_commands, exits, help_topics, outputs
 from orchestrator.console import plan_and_status, timeline
 from orchestrator.console.live_progress import Display, counting
 from orchestrator.doctor.check import Check
@@ -382,3 +382,4 @@ def _undamaged(planned: Plan, store: Store) -> Plan:
 
 
 cluster_commands.add(cli, _common, exits.talk)
+cli.add_command(help_topics.command)

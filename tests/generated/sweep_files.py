@@ -18,7 +18,7 @@ from experiments.optimizers.classes import CLASSES, Common
 from experiments.schedules import joined
 from experiments.schedules.decays import Shape
 from experiments.settings import REQUIRED, Choice, Limit, settings_of
-from orchestrator.spec.sweep import CHECKPOINT_POLICIES, PRECISIONS
+from orchestrator.spec.keys import CHECKPOINT_POLICIES, PRECISIONS
 
 Document = dict[str, Any]
 
