@@ -52,7 +52,7 @@ class Head:
 def head(cluster: Path) -> Head:
     """The head of the `cluster` in a file of Ray's cluster launcher. Raises InputError.
 
-    With `provider: local` it stands in the file; other providers answer a request, as with `ray attach`.
+    With `provider: local` the file has its address; other providers answer a request, as with `ray attach`.
     """
     config = _read(cluster)
     provider, auth = config["provider"], config.get("auth") or {}
