@@ -7,8 +7,8 @@
     def sawtooth(t, total, *, period: float = 2.0):
         return 1.0 - t % period / period
 
-It has the signature of every shape (experiments.schedules.decays): every setting is a keyword-only parameter with a
-type. In a test of one's own: `assert_shape_contract(sawtooth, period=3.0)`.
+It has the signature of every shape (experiments.schedules.decays): every setting is a keyword-only parameter with
+a type. In a test of one's own: `assert_shape_contract(sawtooth, period=3.0)`.
 """
 
 import contextlib

@@ -6,8 +6,8 @@
 The label selects the shape, or `name` does. `peak` is what the shape gives fractions of (default: the
 optimizer's learning rate), `by` whether it moves at every step or every epoch, and `warmup` goes in front:
 linear from start * peak to the peak, after which the shape begins with the epochs that are left. `momentum`
-cycles the optimizer's momentum against the rate of a shape that goes in cycles (experiments.schedules.momentum). All
-shapes stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
+cycles the optimizer's momentum against the rate of a shape that goes in cycles (experiments.schedules.momentum).
+All shapes stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
 (experiments.own_shapes).
 """
 
