@@ -74,6 +74,7 @@ def head(cluster: Path) -> Head:
 
 def _read(cluster: Path) -> Mapping[str, Any]:
     try:
+        # Ray reads the file so, by YAML 1.1: read by YAML 1.2 as sweep files are, it could mean another cluster.
         config = yaml.safe_load(text_of(cluster))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
