@@ -16,6 +16,7 @@ from orchestrator.storage.filesystem import DamagedError, Files, HeldError, Loca
 from orchestrator.storage.object_store import files_at
 from orchestrator.storage.store import Store
 from tests.support import engine
+from tests.support.counting import age
 from tests.support.rows import row
 from tests.support.runs import numbers, run
 from tests.support.sweeps import small
@@ -52,6 +53,38 @@ def test_files_come_back_whole_and_are_listed_by_folder(files: Files) -> None:
     assert files.temporaries() == []
     files.probe()
     assert files.names("") == ["top"]
+
+
+def test_a_version_is_another_after_every_write(files: Files) -> None:
+    assert (files.version("a/x"), files.versions("a")) == ("", {})
+    files.write("a/x", b"one")
+    files.write("a/y", b"one")
+    assert files.versions("a").keys() == {"x", "y"}
+    if isinstance(files, LocalFiles):
+        assert files.version("a/x") == ""  # so young that another write may show the same time
+        age(files.root)
+    first = files.versions("a")
+    assert first == {name: files.version(f"a/{name}") for name in ("x", "y")}
+    assert all(first.values())
+    files.write("a/x", b"two")
+    if isinstance(files, LocalFiles):
+        age(files.root)
+    assert files.version("a/x") not in ("", first["x"])
+
+
+def test_a_history_that_has_not_changed_is_the_same_table_and_a_changed_one_is_read(place: str) -> None:
+    reader, writer = Store.at(place), Store.at(place)
+    for trial_id in ("a", "b"):
+        writer.write_history("s", trial_id, [row(trial_id, 0)])
+    if isinstance(writer.files, LocalFiles):
+        age(writer.files.root)
+    first, _ = reader.history("s")
+    writer.write_history("s", "a", [row("a", 0), row("a", 1)])
+    second, _ = reader.history("s")
+    assert (len(first["a"]), len(second["a"])) == (1, 2)
+    assert second["b"] is first["b"]
+    writer.files.delete("s/history/b.parquet")
+    assert reader.history("s")[0].keys() == {"a"}
 
 
 def test_files_move_and_go(files: Files) -> None:
