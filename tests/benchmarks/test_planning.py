@@ -98,7 +98,7 @@ def remember(store: Store) -> int:
         ]
         store.write_history("big", trial.id, rows)
         for key in {cursor.keys[0], cursor.keys[-1]}:
-            store.write_checkpoint(key, {})
+            store.checkpoints.write(key, {})
         store.write_model("big", trial.id, b"model", rows[0])
     store.compact("big", {trial.id for trial in trained})
     return sum(len(made.cursors[trial.id].keys) for trial in trained)

@@ -126,22 +126,22 @@ def test_a_trial_without_history_has_none(store: Store) -> None:
 
 def test_checkpoints_come_back_as_written(store: Store) -> None:
     state = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)}
-    written = store.write_checkpoint("ab" * 32, state)
-    back = store.read_checkpoint("ab" * 32)
+    written = store.checkpoints.write("ab" * 32, state)
+    back = store.checkpoints.read("ab" * 32)
     assert {k: (v.dtype, v.tolist()) for k, v in back.items()} == {
         k: (v.dtype, v.tolist()) for k, v in state.items()
     }
-    assert store.checkpoints() == {"ab" * 32}
-    assert store.delete_checkpoint("ab" * 32) == written
-    assert store.checkpoints() == set()
+    assert store.checkpoints.complete() == {"ab" * 32}
+    assert store.checkpoints.delete("ab" * 32) == written
+    assert store.checkpoints.complete() == set()
     with pytest.raises(FileNotFoundError):
-        store.read_checkpoint("ab" * 32)
+        store.checkpoints.read("ab" * 32)
 
 
 def test_a_checkpoint_without_its_manifest_is_absent_and_cleared_away(store: Store) -> None:
-    store.write_checkpoint("ab" * 32, {"w": np.zeros(3)})
+    store.checkpoints.write("ab" * 32, {"w": np.zeros(3)})
     store.files.delete(f"checkpoints/{'ab' * 32}.json")
-    assert store.checkpoints() == set()
+    assert store.checkpoints.complete() == set()
     store.delete_leftovers()
     assert store.files.names("checkpoints") == []
 
@@ -301,11 +301,11 @@ def test_flipped_bits_are_found_and_the_file_is_set_aside(store: Store) -> None:
 def test_cleaning_frees_what_nobody_holds(store: Store) -> None:
     every = small(epochs=2, seeds=[0], schedules={"constant": {}}, checkpoints="all")
     engine.run(every, store)
-    assert len(store.checkpoints()) == 4
+    assert len(store.checkpoints.complete()) == 4
     needed = small(epochs=2, seeds=[0], schedules={"constant": {}})
     with store.lock("small"):
         freed = checkpoint_retention.clean(plan.make(needed, store), store)
-    assert freed.checkpoints == 4 - len(store.checkpoints()) > 0
+    assert freed.checkpoints == 4 - len(store.checkpoints.complete()) > 0
     assert freed.bytes > 0
     engine.assert_whole(needed, store)
 
