@@ -11,12 +11,12 @@ A history is the metrics of epochs 0 .. n-1 in order, each a mapping from metric
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.settings import NOT_NEGATIVE, STRICT_REDUCTION, checked, unknown, within
+from experiments.settings import NOT_NEGATIVE, STRICT_REDUCTION, Choice, checked
 
 History = Sequence[Mapping[str, float]]
 
@@ -28,6 +28,7 @@ DIRECTIONS: dict[str, Literal["max", "min"]] = {
 }
 METRICS = tuple(DIRECTIONS)
 """What every epoch is measured by."""
+MONITOR = Choice("metric", METRICS)
 
 
 def direction(monitor: str) -> Literal["max", "min"]:
@@ -36,12 +37,7 @@ def direction(monitor: str) -> Literal["max", "min"]:
     >>> direction("val_accuracy")
     'max'
     """
-    return _direction("monitor", monitor)
-
-
-def _direction(where: str, monitor: str) -> Literal["max", "min"]:
-    if monitor not in DIRECTIONS:
-        raise unknown(where, "metric", monitor, DIRECTIONS)
+    MONITOR.check("monitor", monitor)
     return DIRECTIONS[monitor]
 
 
@@ -88,12 +84,12 @@ class Plateau:
     epochs; no learning rate is brought below `min_learning_rate`. Defaults are Keras's.
     """
 
-    monitor: str = "val_loss"
-    factor: float = 0.1
-    patience: int = 10
-    min_delta: float = 1e-4
-    cooldown: int = 0
-    min_learning_rate: float = 0.0
+    monitor: Annotated[str, MONITOR, "what is watched"] = "val_loss"
+    factor: Annotated[float, STRICT_REDUCTION, "what the learning rate is multiplied by"] = 0.1
+    patience: Annotated[int, NOT_NEGATIVE, "epochs without an improvement before it acts"] = 10
+    min_delta: Annotated[float, NOT_NEGATIVE, "a smaller change is no improvement"] = 1e-4
+    cooldown: Annotated[int, NOT_NEGATIVE, "epochs after a reduction in which nothing is counted"] = 0
+    min_learning_rate: Annotated[float, NOT_NEGATIVE, "no rate is brought below it"] = 0.0
 
     def firings(self, history: History) -> tuple[int, ...]:
         """The epochs at whose end the rule fired; it acts from the next epoch on.
@@ -145,10 +141,10 @@ class EarlyStopping:
     without an improvement is the last one.
     """
 
-    monitor: str = "val_loss"
-    min_delta: float = 0.0
-    patience: int = 0
-    start_from_epoch: int = 0
+    monitor: Annotated[str, MONITOR, "what is watched"] = "val_loss"
+    min_delta: Annotated[float, NOT_NEGATIVE, "a smaller change is no improvement"] = 0.0
+    patience: Annotated[int, NOT_NEGATIVE, "epochs without an improvement before training ends"] = 0
+    start_from_epoch: Annotated[int, NOT_NEGATIVE, "epochs before it are not looked at"] = 0
 
     def last_epoch(self, history: History) -> int | None:
         """The epoch at whose end training ends, or None where it goes on.
@@ -174,16 +170,9 @@ class EarlyStopping:
 
 def check_plateau(where: str, given: Mapping[str, Any]) -> Plateau:
     """`given` as a Plateau. Raises InputError for an unknown setting or metric, or a value out of bounds."""
-    settings = checked(where, given, Plateau)
-    _direction(f"{where}.monitor", settings["monitor"])
-    limits = dict.fromkeys(("patience", "min_delta", "cooldown", "min_learning_rate"), NOT_NEGATIVE)
-    within(where, settings, limits | {"factor": STRICT_REDUCTION})
-    return Plateau(**settings)
+    return Plateau(**checked(where, given, Plateau))
 
 
 def check_early_stopping(where: str, given: Mapping[str, Any]) -> EarlyStopping:
     """`given` as an EarlyStopping. Raises InputError as check_plateau does."""
-    settings = checked(where, given, EarlyStopping)
-    _direction(f"{where}.monitor", settings["monitor"])
-    within(where, settings, dict.fromkeys(("min_delta", "patience", "start_from_epoch"), NOT_NEGATIVE))
-    return EarlyStopping(**settings)
+    return EarlyStopping(**checked(where, given, EarlyStopping))

@@ -6,12 +6,12 @@ ramp that has become usual. Everything here is a pure function of rates and loss
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.settings import POSITIVE, InputError, checked, whole, within
+from experiments.settings import POSITIVE, InputError, checked, whole
 
 AUTO: Literal["auto"] = "auto"
 """In a sweep file, in the place of a learning rate: what the range test suggests."""
@@ -39,10 +39,14 @@ sqrt(200 / n) times as many: pure noise does so once or twice in a hundred tests
 class RangeTest:
     """The ramp, from learning rate `start` to `end` in `steps` weight steps, and which suggestion `auto` takes."""
 
-    start: float = 1e-7
-    end: float = 10.0
-    steps: int = 200
-    suggestion: Suggestion = "valley"
+    start: Annotated[float, POSITIVE, "the learning rate of the first step"] = 1e-7
+    end: Annotated[float, POSITIVE, "the learning rate of the last step, above `start`"] = 10.0
+    # Fewer say nothing; reading a curve takes time as the square of its length.
+    steps: Annotated[int, whole(20, 10_000), "weight steps"] = 200
+    suggestion: Annotated[
+        Suggestion,
+        "what `auto` takes. " + "; ".join(f"{name}: {meaning}" for name, meaning in SUGGESTIONS.items()),
+    ] = "valley"
 
     def learning_rates(self) -> NDArray[np.float32]:
         """The rate of each step, float32 [steps], each the same multiple of the one before.
@@ -56,8 +60,6 @@ class RangeTest:
 def check(where: str, given: Mapping[str, Any]) -> RangeTest:
     """`given`, the settings at `where` of a sweep file, as a RangeTest. Raises InputError."""
     settings = checked(where, given, RangeTest)
-    # Fewer say nothing; reading a curve takes time as the square of its length.
-    within(where, settings, {"start": POSITIVE, "end": POSITIVE, "steps": whole(20, 10_000)})
     if settings["end"] <= settings["start"]:
         raise InputError(f"{where}.end: expected more than start {settings['start']:g}, got {settings['end']:g}")
     return RangeTest(**settings)

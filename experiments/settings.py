@@ -1,14 +1,19 @@
-"""How settings are checked: against a signature, and against the values that each may take.
+"""How settings are declared and checked: one way to say what each is, one way to say what was wrong.
 
-A check and its message share one description of what is expected.
+A setting is a field of a dataclass, or a keyword-only parameter of a function. Its type, default, limit and
+meaning stand there and nowhere else: the check goes by them, and so does the reference of `sweep help keys`.
+
+    factor: Annotated[float, STRICT_REDUCTION, "what the learning rate is multiplied by"] = 0.1
 """
 
+import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -17,6 +22,8 @@ LARGEST_WHOLE = 2**63 - 1
 LARGEST_NUMBER = 3.4028234663852886e38
 """float32, in which everything is computed, goes no further."""
 _LONGEST = 1000
+_SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+"""Words that YAML 1.1 had for true and false."""
 
 
 class InputError(ValueError):
@@ -76,10 +83,71 @@ def mapping(where: str, value: Any, example: str | None = None) -> dict[str, Any
     raise InputError(f"{where}: expected {expected}, got {'nothing' if value is None else repr(value)}")
 
 
-def settings_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of `function`: they are its settings, with their types and defaults."""
-    parameters = inspect.signature(function).parameters
-    return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+REQUIRED = inspect.Parameter.empty
+"""The default of a setting that must be given."""
+UNTYPED = inspect.Parameter.empty
+"""The kind of a setting whose type is not said."""
+
+
+class InWords(str):
+    """A default that depends on something else, as a reference says it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: what its check goes by, and what a reference says of it.
+
+    `kind` is a type, or words for what no type describes. The limit holds where the value is not None.
+    """
+
+    name: str
+    kind: Any
+    default: Any = REQUIRED
+    limit: "Limit | Choice | None" = None
+    meaning: str = ""
+
+    def checked(self, where: str, value: Any) -> Any:
+        """`value` as this setting's type and within its limit. Raises InputError."""
+        result = converted(where, value, self.kind)
+        self.require_limit(where, result)
+        return result
+
+    def require_limit(self, where: str, value: Any) -> None:
+        """Raise InputError where `value`, of the right type, is outside the limit."""
+        if self.limit is not None and value is not None:
+            self.limit.check(where, value)
+
+
+def settings_of(source: Callable[..., Any]) -> Mapping[str, Setting]:
+    """The settings that `source` declares: a dataclass by its fields, a function by its keyword-only parameters.
+
+    Raises whatever the evaluation of an annotation raises.
+    """
+    hashable: Any = source
+    return _remembered_settings(hashable) if isinstance(source, Hashable) else _settings(source)
+
+
+def _settings(source: Callable[..., Any]) -> Mapping[str, Setting]:
+    parameters = inspect.signature(source).parameters
+    hints = get_type_hints(source, include_extras=True)
+    every = dataclasses.is_dataclass(source)
+    return MappingProxyType(
+        {
+            name: _declared(name, hints.get(name, UNTYPED), parameter.default)
+            for name, parameter in parameters.items()
+            if every or parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+    )
+
+
+_remembered_settings = cache(_settings)
+
+
+def _declared(name: str, hint: Any, default: Any) -> Setting:
+    kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    limit = next((extra for extra in extras if isinstance(extra, Limit | Choice)), None)
+    meaning = next((extra for extra in extras if isinstance(extra, str)), "")
+    return Setting(name, kind, default, limit, meaning)
 
 
 @cache
@@ -115,7 +183,10 @@ def converted(where: str, value: Any, kind: Any) -> Any:
     """
     inside = _inside(kind)
     if bool in inside and not isinstance(value, bool) and value is not None:
-        raise InputError(f"{where}: expected true or false, got {value!r}")
+        switch = _SWITCHES.get(str(value).lower())
+        raise InputError(
+            f"{where}: expected true or false, got {value!r}" + (f"; write {switch}" if switch else "")
+        )
     if inside & {int, float} and bool not in inside:
         for path, part in _numbered(where, value):
             if isinstance(part, bool):
@@ -153,23 +224,26 @@ def _without_sign_of_zero(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def checked(where: str, given: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """`given` held against the settings of `function`: every setting, defaults filled in, types converted.
+def checked(where: str, given: Mapping[str, Any], source: Callable[..., Any]) -> dict[str, Any]:
+    """`given` held against the settings that `source` declares: all of them, defaults filled in, types converted.
 
-    Raises InputError for a name that is no setting, a value of the wrong type, or a missing setting.
+    Raises InputError for a name that is no setting, a missing setting, and a value of the wrong type or outside
+    its limit.
     """
-    known, hints = settings_of(function), get_type_hints(function)
+    known = settings_of(source)
     for name in given:
         if name not in known:
             raise unknown(f"{where}.{name}", "setting", name, known)
     result = {}
-    for name, parameter in known.items():
+    for name, setting in known.items():
         if name in given:
-            result[name] = converted(f"{where}.{name}", given[name], hints[name])
-        elif parameter.default is inspect.Parameter.empty:
+            result[name] = converted(f"{where}.{name}", given[name], setting.kind)
+        elif setting.default is REQUIRED:
             raise InputError(f"{where}: setting {name!r} is missing")
         else:
-            result[name] = parameter.default
+            result[name] = setting.default
+    for name, value in result.items():
+        known[name].require_limit(f"{where}.{name}", value)
     return result
 
 
@@ -211,7 +285,20 @@ def whole(least: int, most: int, of: str = "") -> Limit:
     return Limit(f"{least:,} to {most:,} {of}".rstrip(), lambda number: least <= number <= most)
 
 
-def within(where: str, settings: Mapping[str, Any], limits: Mapping[str, Limit]) -> None:
-    """Hold every setting that has a limit against it. Raises InputError for the first one outside."""
-    for name, limit in limits.items():
-        limit.check(f"{where}.{name}", settings[name])
+@dataclass(frozen=True)
+class Choice:
+    """The names that a setting may have, each of a `kind` of thing."""
+
+    kind: str
+    names: Collection[str]
+
+    def check(self, where: str, value: Any) -> None:
+        """Raise InputError, with the nearest name, when `value` is none of them.
+
+        >>> Choice("head", ("average", "classic")).check("model.head", "clasic")
+        Traceback (most recent call last):
+        ...
+        experiments.settings.InputError: model.head: unknown head 'clasic'; did you mean 'classic'?
+        """
+        if value not in self.names:
+            raise unknown(where, self.kind, value, self.names)

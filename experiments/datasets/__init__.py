@@ -1,7 +1,7 @@
 """Images for training: scikit-learn's digits, folders of photos, CIFAR-10; in a folder or in a bucket.
 
-`check` reads the settings, `describe` says what there is without decoding anything, `load` decodes once per
-node into a memory-mapped uint8 file. `order` and `augment` give an epoch's batches from (seed, epoch) alone.
+`check` reads the settings, `describe` lists the images without decoding, `load` decodes once on each node into a
+memory-mapped uint8 file. `order` and `augment` depend on (seed, epoch) alone.
 """
 
 from experiments.datasets.dataset import Dataset, Description, describe, load

@@ -1,7 +1,7 @@
 """CIFAR-10, binary version (Krizhevsky 2009): 50,000 training images, 32 x 32 RGB, ten classes.
 
-Only the five training batches are used; the split takes its validation images from them, and the test batch
-stays untouched. A record is 3,073 bytes: the label, then the red, green and blue planes row by row.
+Only the five training batches are read. The split takes its validation images from them, and nothing reads the
+test batch. A record is 3,073 bytes: the label, then the red, green and blue planes row by row.
 """
 
 from bisect import bisect_right
@@ -32,7 +32,7 @@ PATH_HINT = (
 
 @dataclass(frozen=True, eq=False)
 class Cifar:
-    """The training batches as a catalogue; `batches` are memory-mapped, uint8 [records, 3073] each."""
+    """The training batches as an ImageSource; `batches` are memory-mapped, uint8 [records, 3073] each."""
 
     root: Location
     cache: Path
@@ -50,23 +50,23 @@ class Cifar:
             for record in range(len(batch))
         ]
 
-    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
-        """For each index in `used`, the sha256 (hex) of the batch file it lies in. Raises InputError."""
+    def digests(self, indices: Sequence[int], progress: Progress | None = None) -> list[str]:
+        """For each of the `indices`, the sha256 (hex) of its batch file. Raises InputError."""
         files = content_hashes(self.root.folder, FILES, self.cache)
-        return [files[self._find(index)[0]] for index in used]
+        return [files[self._batch_and_record(index)[0]] for index in indices]
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
         """One image, uint8 [size, size, 3]."""
-        batch, record = self._find(index)
+        batch, record = self._batch_and_record(index)
         planes = self.batches[batch][record, 1:].reshape(3, SIDE, SIDE)
         return resized(np.ascontiguousarray(planes.transpose(1, 2, 0)), size)
 
     def place(self, index: int) -> str:
         """The batch file and the record in it."""
-        batch, record = self._find(index)
+        batch, record = self._batch_and_record(index)
         return f"{self.root}/{FILES[batch]} (record {record})"
 
-    def _find(self, index: int) -> tuple[int, int]:
+    def _batch_and_record(self, index: int) -> tuple[int, int]:
         ends = list(accumulate(len(batch) for batch in self.batches))
         batch = bisect_right(ends, index)
         return batch, index - (ends[batch - 1] if batch else 0)
@@ -78,10 +78,10 @@ def survey(path: str | None, cache: Path) -> Cifar:
     files, folders = root.entries()
     missing = [file for file in FILES if file not in files]
     if missing:
-        inner = "cifar-10-batches-bin"
-        hint = f"did you mean data.path={root / inner}?" if inner in folders else PATH_HINT
+        unpacked = "cifar-10-batches-bin"
+        hint = f"did you mean data.path={root / unpacked}?" if unpacked in folders else PATH_HINT
         raise InputError(f"data.path: {root} lacks {', '.join(missing)} of CIFAR-10's binary version; {hint}")
-    root.fetch(FILES)  # a label stands in front of each image
+    root.fetch(FILES)  # they hold the labels too
     batches = tuple(_records(root.folder / file) for file in FILES)
     return Cifar(root, cache, batches, np.concatenate([batch[:, 0] for batch in batches]).astype(np.int64))
 
@@ -94,11 +94,11 @@ def _records(file: Path) -> NDArray[np.uint8]:
             f"got {size}; unpack cifar-10-binary.tar.gz again"
         )
     records = np.memmap(file, np.uint8, mode="r").reshape(-1, RECORD)
-    strange = np.flatnonzero(records[:, 0] >= len(CLASSES))
-    if len(strange):
-        first = int(strange[0])
+    invalid = np.flatnonzero(records[:, 0] >= len(CLASSES))
+    if len(invalid):
+        record = int(invalid[0])
         raise InputError(
-            f"data.path: {file} is damaged: record {first} has label {records[first, 0]}, expected 0 to 9; "
+            f"data.path: {file} is damaged: record {record} has label {records[record, 0]}, expected 0 to 9; "
             "unpack cifar-10-binary.tar.gz again"
         )
     return records

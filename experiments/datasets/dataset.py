@@ -1,6 +1,5 @@
-"""From settings to images: what there is (`describe`), and the pixels (`load`)."""
+"""From settings to images: their description (`describe`), and their pixels (`load`)."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from experiments.datasets.settings import Data
 from experiments.datasets.source import ImageSource, Progress, fingerprint
 from experiments.datasets.split import require, split, subset
 from experiments.environment import available_cpus
+from experiments.files import sha256
 
-FORMAT = 1  # of the decoded file: raise it when the same data would give other pixels
+FORMAT = 1
+"""Of the decoded file: a number to raise when the same data would give other pixels."""
 
 Indices = NDArray[np.int64]
 
@@ -23,8 +24,8 @@ Indices = NDArray[np.int64]
 class Description:
     """A data set before it is decoded.
 
-    `train` and `validation` count images, `shape` is one image's (height, width, channels). `fingerprint` is
-    a sha256 (hex) over the names, classes and contents of the images used; not over their place, times or
+    `train` and `validation` count images, `shape` is one image's (height, width, channels). `fingerprint` is a
+    sha256 (hex) over the names, classes and contents of the selected images, but not over their folder, times or
     decoded size.
     """
 
@@ -35,12 +36,12 @@ class Description:
     fingerprint: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """A decoded data set.
 
     `images` uint8 [N, H, W, C], memory-mapped read-only; `labels` int64 [N], indices into
-    `description.classes`; `train` and `validation` int64 indices into both, disjoint and together complete.
+    `description.classes`; `train` and `validation` int64 indices into both: each index is in one of them.
     """
 
     images: NDArray[np.uint8]
@@ -50,12 +51,12 @@ class Dataset:
     description: Description
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Selection:
-    """The images used: their indices in the catalogue, content hashes and labels, and the split over them."""
+    """The selected images: their `indices` in the source, content hashes and labels, and the split over them."""
 
-    catalogue: ImageSource
-    used: list[int]
+    source: ImageSource
+    indices: list[int]
     digests: list[str]
     labels: Indices
     train: Indices
@@ -64,62 +65,74 @@ class _Selection:
 
 
 def describe(data: Data, cache: Path, progress: Progress | None = None) -> Description:
-    """What `data` holds and how it is divided.
+    """The images of `data`, and their split, without decoding.
 
-    Files are read only to hash them, and only where they changed since the last time; the hashes are kept in
-    `cache`, and so are files of an object store: `progress(done, total)` counts those that are fetched. Raises
-    InputError for every fault that can be seen without decoding, Unreached where an object store does not
-    answer.
+    Files are only hashed, and only those that changed since the last call: `cache` keeps the hashes. It also keeps
+    files of an object store; `progress(done, total)` counts those that are fetched. Raises InputError for every
+    error that shows without decoding, Unreached where an object store does not answer.
     """
     return _select(data, cache, progress).description
 
 
 def load(data: Data, cache: Path, progress: Progress | None = None, *, threads: int | None = None) -> Dataset:
-    """The images of `data`, decoded into `cache` once per node, by `threads` threads (all cores by default).
+    """The images of `data`, decoded into `cache` once on each node, by `threads` threads (all cores by default).
 
-    `progress(done, total)` counts images; it is not called when they are decoded already. Raises InputError
-    for everything that `describe` raises it for, for images that cannot be decoded, and for a disk that is
-    too full.
+    `progress(done, total)` counts images while they are decoded. Raises InputError as `describe` does, for images
+    that cannot be decoded, and for a full disk.
     """
-    chosen = _select(data, cache)
-    description = chosen.description
+    selection = _select(data, cache)
+    source, indices, description = selection.source, selection.indices, selection.description
     side = description.shape[0]
 
     def image(position: int) -> NDArray[np.uint8]:
-        return chosen.catalogue.image(chosen.used[position], chosen.digests[position], side)
+        return source.image(indices[position], selection.digests[position], side)
 
     images = decoded_once(
         cache / f"{data.name}-{side}px-{_key(description.fingerprint)}.npy",
-        (len(chosen.used), *description.shape),
+        (len(indices), *description.shape),
         image,
-        lambda position: chosen.catalogue.place(chosen.used[position]),
+        lambda position: source.place(indices[position]),
         threads=threads or available_cpus(),
         progress=progress,
     )
-    return Dataset(images, chosen.labels, chosen.train, chosen.validation, description)
+    return Dataset(
+        images=images,
+        labels=selection.labels,
+        train=selection.train,
+        validation=selection.validation,
+        description=description,
+    )
 
 
-def _select(data: Data, cache: Path, fetching: Progress | None = None) -> _Selection:
-    catalogue = SOURCES[data.name].survey(data.path, cache)
-    require(catalogue.classes, catalogue.labels, data.limit)
-    everything = catalogue.names
-    chosen = subset(everything, catalogue.labels, data.limit, data.split_seed)
-    used = chosen.tolist()
-    names, labels = [everything[index] for index in used], catalogue.labels[chosen]
-    digests = catalogue.digests(used, fetching)
+def _select(data: Data, cache: Path, progress: Progress | None = None) -> _Selection:
+    source = SOURCES[data.name].survey(data.path, cache)
+    require(source.classes, source.labels, data.limit)
+    all_names = source.names
+    selected = subset(all_names, source.labels, data.limit, data.split_seed)
+    indices = selected.tolist()
+    names, labels = [all_names[index] for index in indices], source.labels[selected]
+    digests = source.digests(indices, progress)
     train, validation = split(names, labels, data.validation, data.split_seed)
     description = Description(
-        catalogue.classes,
-        len(train),
-        len(validation),
-        (data.image_size, data.image_size, catalogue.channels),
-        fingerprint(names, [catalogue.classes[label] for label in labels], digests),
+        classes=source.classes,
+        train=len(train),
+        validation=len(validation),
+        shape=(data.image_size, data.image_size, source.channels),
+        fingerprint=fingerprint(names, [source.classes[label] for label in labels], digests),
     )
-    return _Selection(catalogue, used, digests, labels, train, validation, description)
+    return _Selection(
+        source=source,
+        indices=indices,
+        digests=digests,
+        labels=labels,
+        train=train,
+        validation=validation,
+        description=description,
+    )
 
 
-def _key(content: str) -> str:
+def _key(data_fingerprint: str) -> str:
     from PIL import __version__
 
-    # Another Pillow may decode to other pixels, and a trial's key names the libraries of its own day.
-    return hashlib.sha256(f"{FORMAT} {__version__} {content}".encode()).hexdigest()[:24]
+    # Another version of Pillow may decode to other pixels; a trial's key holds its version.
+    return sha256(f"{FORMAT} {__version__} {data_fingerprint}".encode())[:24]

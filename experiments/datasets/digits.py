@@ -28,12 +28,12 @@ class Digits:
 
     @property
     def names(self) -> list[str]:
-        """The place of each digit in scikit-learn's table."""
+        """The number of each digit in scikit-learn's table."""
         return [f"{index:04d}" for index in range(len(self.labels))]
 
-    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
-        """The sha256 (hex) of the pixels of each index in `used`."""
-        return [sha256(self.pixels[index].tobytes()) for index in used]
+    def digests(self, indices: Sequence[int], progress: Progress | None = None) -> list[str]:
+        """The sha256 (hex) of the pixels of each of the `indices`."""
+        return [sha256(self.pixels[index].tobytes()) for index in indices]
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
         """One digit, uint8 [size, size, 1]."""

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 REDUCING_GAP = 2.0
+"""Pixels that the last step of resizing begins with, as a multiple of `size`."""
 
 
 def decoded(content: bytes, size: int) -> NDArray[np.uint8]:
     """A photo's file content as RGB, uint8 [size, size, 3], bilinear, without keeping its proportions.
 
-    A JPEG is decoded at a reduced scale where that still leaves twice the pixels asked for. Of an animation
-    the first frame counts. Raises what Pillow raises for a broken file (OSError, SyntaxError, ValueError and
-    others).
+    A JPEG is decoded at a reduced scale of at least REDUCING_GAP times `size`. An animation is its first frame.
+    Raises Pillow's errors for a broken file (OSError, SyntaxError, ValueError and others).
     """
     from PIL import Image
 
@@ -37,6 +37,6 @@ def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if image.shape[:2] == (size, size):
         return image
     grey = image.shape[2] == 1
-    small = Image.fromarray(image[:, :, 0] if grey else image)
-    result = np.asarray(small.resize((size, size), Image.Resampling.BILINEAR))
+    photo = Image.fromarray(image[:, :, 0] if grey else image)
+    result = np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR))
     return result[:, :, np.newaxis] if grey else result

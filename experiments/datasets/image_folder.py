@@ -23,7 +23,8 @@ PATH_HINT = (
     "and dog.0.jpg, or with one folder a class"
 )
 PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
-SEARCHED = 200  # folders looked through for a better path after an error
+SEARCHED = 200
+"""Folders that are searched for a better path after an error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,9 @@ class Folder:
     labels: NDArray[np.int64]
     channels: int = 3
 
-    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
-        """The sha256 (hex) of each file in `used`. Raises InputError naming one that cannot be read."""
-        names = [self.names[index] for index in used]
+    def digests(self, indices: Sequence[int], progress: Progress | None = None) -> list[str]:
+        """The sha256 (hex) of the file of each of the `indices`. Raises InputError for one that cannot be read."""
+        names = [self.names[index] for index in indices]
         self.root.fetch(names, progress)
         return content_hashes(self.root.folder, names, self.cache)
 
@@ -75,7 +76,7 @@ def survey(path: str | None, cache: Path) -> Folder:
 
 
 def _grouped(root: Location) -> dict[str, list[str]]:
-    """Class -> names of its images relative to `root`. Raises InputError."""
+    """By class, the names of its images relative to `root`. Raises InputError."""
     images, folders = _images_and_folders(root)
     contents = {folder: _images_and_folders(root / folder) for folder in folders}
     filled = [folder for folder, (names, _) in contents.items() if names]

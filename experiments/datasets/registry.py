@@ -1,4 +1,4 @@
-"""The table of data sets: a new one is a module with a catalogue and one row here."""
+"""The table of data sets: a new one is a module with an ImageSource and one row in SOURCES."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from experiments.datasets.source import ImageSource
 class Source:
     """A kind of data set.
 
-    `image_size`: default side in pixels. `path_hint`: what to do when the path is missing; None where no path
-    is taken. `survey(path, cache)`: everything that is there, found without decoding. Raises InputError.
+    `image_size`: default side in pixels. `path_hint`: advice for a missing path; None for a kind without a path.
+    `survey(path, cache)`: all images, listed without decoding. Raises InputError.
     """
 
     image_size: int

@@ -1,4 +1,4 @@
-"""Reading files that hold a photo: a pipe would be waited for, and a device never ends."""
+"""Reading regular files only: a pipe blocks its reader, and a device never ends."""
 
 import errno
 import os

@@ -2,22 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from experiments import object_store
 from experiments.datasets.registry import SOURCES
-from experiments.settings import InputError, Limit, checked, unknown, whole
+from experiments.settings import Choice, InputError, Limit, checked, whole
 
 PIXELS = whole(1, 8192, "pixels")
 IMAGES = Limit("at least 1 images", lambda number: number >= 1)
+PART = Limit("a fraction between 0 and 1, both excluded", lambda number: 0 < number < 1)
+SHIFT = Limit("0 pixels or more, and fewer than the image has", lambda number: number >= 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Random changes to training images: mirrored left to right, moved by up to `shift` pixels each way."""
 
-    horizontal_flip: bool = False
-    shift: int = 0
+    horizontal_flip: Annotated[bool, "mirror training images left to right, at random"] = False
+    shift: Annotated[int, SHIFT, "move training images by up to so many pixels each way, at random"] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """What a sweep file says under `data:`."""
+
+    name: Annotated[str, Choice("data set", SOURCES), "the data set; images is a folder of one's own"]
+    path: Annotated[
+        str | None, "a folder with one folder a class or with Kaggle's names, or its address in a bucket"
+    ] = None
+    image_size: Annotated[int | None, PIXELS, "the side of an image; null is the data set's own"] = None
+    validation: Annotated[float, PART, "how much is held out, stratified"] = 0.25
+    limit: Annotated[int | None, IMAGES, "use so many images at most, before the split; null is all"] = None
+    split_seed: Annotated[int, "decides which images are held out, and which are used"] = 0
+    augmentation: Annotated[Mapping[str, Any] | None, "random changes to training images; null is none"] = None
 
 
 @dataclass(frozen=True)
@@ -48,46 +65,20 @@ def check(where: str, given: Mapping[str, Any]) -> Data:
     >>> check("data", {"name": "digits"}).image_size
     32
     """
-    settings = checked(where, given, _data)
+    settings = checked(where, given, DataSettings)
     name, size = settings["name"], settings["image_size"]
-    if name not in SOURCES:
-        raise unknown(f"{where}.name", "data set", name, SOURCES)
     source = SOURCES[name]
     settings["path"] = _checked_path(where, name, settings["path"])
     if size is None:
         size = source.image_size
-    PIXELS.check(f"{where}.image_size", size)
-    if settings["limit"] is not None:
-        IMAGES.check(f"{where}.limit", settings["limit"])
-    if not 0 < settings["validation"] < 1:
-        raise InputError(
-            f"{where}.validation: expected a fraction between 0 and 1, both excluded, got {settings['validation']}"
-        )
     inside = f"{where}.augmentation"
-    augmentation = Augmentation(**checked(inside, settings["augmentation"] or {}, _augmentation))
-    if not 0 <= augmentation.shift < size:
+    augmentation = Augmentation(**checked(inside, settings["augmentation"] or {}, Augmentation))
+    if augmentation.shift >= size:
         raise InputError(
             f"{inside}.shift: expected 0 pixels or more, and fewer than the image has ({size}), "
             f"got {augmentation.shift}"
         )
     return Data(**{**settings, "image_size": size, "augmentation": augmentation})
-
-
-def _data(
-    *,
-    name: str,
-    path: str | None = None,
-    image_size: int | None = None,
-    validation: float = 0.25,
-    limit: int | None = None,
-    split_seed: int = 0,
-    augmentation: Mapping[str, Any] | None = None,
-) -> None:
-    """The settings of `data:`, for `checked`."""
-
-
-def _augmentation(*, horizontal_flip: bool = False, shift: int = 0) -> None:
-    """The settings of `data.augmentation:`, for `checked`."""
 
 
 def _checked_path(where: str, name: str, path: str | None) -> str | None:

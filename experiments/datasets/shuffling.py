@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from experiments.datasets.settings import Augmentation
 
-ORDER, CHANGES = 0, 1  # separate streams of random numbers
+ORDER, CHANGES = 0, 1
+"""Separate streams of random numbers."""
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -20,12 +21,11 @@ def augment(
     epoch: int,
     positions: NDArray[np.int64],
 ) -> NDArray[np.uint8]:
-    """`batch` [B, H, W, C] changed at random: a coin per image for the mirror, then a shift of up to `shift`
-    pixels up or down and left or right, the edge repeated. uint8 [B, H, W, C], a new array unless there is
-    nothing to change.
+    """`batch` [B, H, W, C] changed at random: uint8 [B, H, W, C], a new array unless nothing is to change.
 
-    `positions` int64 [B] are the images' numbers within the epoch. Each has its own random word, so cutting
-    an epoch into other batches changes nothing.
+    Half of the images are mirrored. Then each is shifted by up to `shift` pixels up or down and left or right,
+    with its edge repeated. `positions` int64 [B] are the images' numbers in the epoch. Each has a random word of
+    its own, so other batch sizes change nothing.
     """
     if augmentation == Augmentation():
         return batch
@@ -37,20 +37,20 @@ def augment(
     return _shifted(result, words, augmentation.shift) if augmentation.shift else result
 
 
-def _shifted(batch: NDArray[np.uint8], words: NDArray[np.uint64], most: int) -> NDArray[np.uint8]:
+def _shifted(batch: NDArray[np.uint8], words: NDArray[np.uint64], limit: int) -> NDArray[np.uint8]:
     height, width = batch.shape[1:3]
-    choices = np.uint64(2 * most + 1)
+    choices = np.uint64(2 * limit + 1)
     tops = ((words >> np.uint64(8)) & np.uint64(0xFFFFFF)) % choices
     lefts = ((words >> np.uint64(32)) & np.uint64(0xFFFFFF)) % choices
-    wide = np.pad(batch, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    padded = np.pad(batch, ((0, 0), (limit, limit), (limit, limit), (0, 0)), mode="edge")
     result = np.empty_like(batch)
     for index, (top, left) in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
-        result[index] = wide[index, top : top + height, left : left + width]
+        result[index] = padded[index, top : top + height, left : left + width]
     return result
 
 
 def _words(seed: int, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """64 random bits per position: SplitMix64 (Steele, Lea & Flood 2014) read at that place of its stream."""
+    """64 random bits for each position: SplitMix64 (Steele, Lea & Flood 2014) at that position of its stream."""
     start = _sequence(seed, epoch, CHANGES).generate_state(1, np.uint64)
     word = start + (positions.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""What every source of images gives: names, classes, content hashes, and one image at a time."""
+"""The protocol of a source of images: names, classes, content hashes, and one image at a time."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,16 +7,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1  # of the fingerprint
+FORMAT = 1
+"""Of the fingerprint."""
 
 Progress = Callable[[int, int], None]
-"""Told how many are done, of how many."""
+"""A function of how many are done, and of how many in all."""
 
 
 class ImageSource(Protocol):
     """All images of a data set, in a fixed order, before limit and split.
 
-    `names` are unique and do not depend on where the data lies; `labels` int64 [N] index into `classes`.
+    `names` are unique and do not depend on the folder of the data; `labels` int64 [N] index into `classes`.
     """
 
     @property
@@ -28,38 +29,35 @@ class ImageSource(Protocol):
     @property
     def channels(self) -> int: ...
 
-    def digests(self, used: Sequence[int], progress: Progress | None = None) -> list[str]:
-        """For each index in `used`, the sha256 (hex) of content that decides that image. Raises
-        InputError.
+    def digests(self, indices: Sequence[int], progress: Progress | None = None) -> list[str]:
+        """For each of the `indices`, the sha256 (hex) of content that decides that image. Raises InputError.
 
-        What lies elsewhere is fetched to this node for it; `progress` counts the files then.
+        Files in an object store are fetched to this node for it; `progress` counts them.
         """
         ...
 
     def image(self, index: int, digest: str, size: int) -> NDArray[np.uint8]:
-        """One image, uint8 [size, size, channels]. Raises whatever its decoder raises when it is broken."""
+        """One image, uint8 [size, size, channels]. Raises any error of the decoder when it is broken."""
         ...
 
     def place(self, index: int) -> str:
-        """Where a person finds that image."""
+        """The path or number by which a person finds that image."""
         ...
 
 
 def fingerprint(names: Sequence[str], classes: Sequence[str], digests: Sequence[str]) -> str:
-    """Sha256 (hex) over name, class and content hash of each image used, in the order in which they are
-    used.
-    """
-    sha = hashlib.sha256(f"images {FORMAT}\n".encode())
-    for name, label, digest in zip(names, classes, digests, strict=True):
-        sha.update(f"{name}\0{label}\0{digest}\n".encode(errors="surrogateescape"))
-    return sha.hexdigest()
+    """Sha256 (hex) over the name, class and content hash of each image, in order."""
+    digest = hashlib.sha256(f"images {FORMAT}\n".encode())
+    for name, label, content_hash in zip(names, classes, digests, strict=True):
+        digest.update(f"{name}\0{label}\0{content_hash}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def few(names: Sequence[str], shown: int = 3) -> str:
-    """The first names of a list and how many there are beyond them.
+    """The first names of a list, and the number of the others.
 
     >>> few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest

@@ -1,7 +1,7 @@
-"""Which images are used, and which of them are held out: stratified, seeded, and steady.
+"""The selection of images, and their split into training and validation: stratified, seeded, and stable.
 
-Inside its class each image has a place that depends on the seed and its own name only. So a larger `limit`
-adds to a smaller one, and a new photo moves few others between training and validation.
+The rank of an image in its class depends only on the seed and its name. So a larger `limit` adds images to a
+smaller one, and a new photo moves few others between training and validation.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ Indices = NDArray[np.int64]
 
 
 def require(classes: Sequence[str], labels: Indices, limit: int | None) -> None:
-    """Raises InputError when a class or `limit` is too small for one image a class on either side."""
+    """Raise InputError when a class or `limit` is too small for one image of every class on either side."""
     counts = np.bincount(labels, minlength=len(classes))
-    small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
-    if small:
+    too_small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
+    if too_small:
         raise InputError(
-            f"data.path: the split needs at least 2 images of every class, fewer in: {few(small)}. "
+            f"data.path: the split needs at least 2 images of every class, fewer in: {few(too_small)}. "
             "Add images or take these away; a class is a folder, or what stands before the first dot of a "
             "file's name"
         )
@@ -41,8 +41,9 @@ def subset(names: Sequence[str], labels: Indices, limit: int | None, seed: int) 
 
 
 def split(names: Sequence[str], labels: Indices, validation: float, seed: int) -> tuple[Indices, Indices]:
-    """Indices (int64, ascending) for training and for validation: round(`validation` x N) images, but at
-    least one of every class on either side; every class within one image of its share where that allows.
+    """Indices (int64, ascending) for training and for validation, which gets round(`validation` x N) images.
+
+    Either side has at least one image of every class, and within that every class its share to one image.
 
     >>> train, held = split(["a.0", "a.1", "a.2", "a.3", "b.0", "b.1"], np.array([0, 0, 0, 0, 1, 1]), 0.5, 0)
     >>> len(train), len(held)
@@ -54,28 +55,29 @@ def split(names: Sequence[str], labels: Indices, validation: float, seed: int) -
     return np.setdiff1d(np.arange(len(names), dtype=np.int64), held), held
 
 
-def apportion(total: int, sizes: Indices, least: int, left: int) -> Indices:
-    """`total` divided over classes of `sizes` by largest remainder, each getting at least `least` and leaving
-    `left`.
+def apportion(total: int, sizes: Indices, minimum: int, remaining: int) -> Indices:
+    """`total` divided over classes of `sizes` by largest remainder.
+
+    Each class gets at least `minimum`, and `remaining` of it stay out.
 
     >>> apportion(10, np.array([50, 30, 21]), 2, 0).tolist()
     [5, 3, 2]
     """
     exact = total * sizes / sizes.sum()
-    most = sizes - left
-    counts: Indices = np.clip(np.floor(exact).astype(np.int64), least, most)
+    maxima = sizes - remaining
+    counts: Indices = np.clip(np.floor(exact).astype(np.int64), minimum, maxima)
     while counts.sum() < total:
-        counts[np.argmax(np.where(counts < most, exact - counts, -np.inf))] += 1
+        counts[np.argmax(np.where(counts < maxima, exact - counts, -np.inf))] += 1
     while counts.sum() > total:
-        counts[np.argmin(np.where(counts > least, exact - counts, np.inf))] -= 1
+        counts[np.argmin(np.where(counts > minimum, exact - counts, np.inf))] -= 1
     return counts
 
 
 def _first(names: Sequence[str], labels: Indices, counts: Indices, seed: int, purpose: str) -> Indices:
-    """The first counts[c] images of every class c, in the order drawn for `seed` and `purpose`; ascending."""
-    drawn = np.array(sorted(range(len(names)), key=lambda index: _draw(names[index], seed, purpose)), np.int64)
-    kinds = labels[drawn]
-    return np.sort(np.concatenate([drawn[kinds == kind][:count] for kind, count in enumerate(counts)]))
+    """The first counts[c] images of every class c in the random order of `seed` and `purpose`; ascending."""
+    order = np.array(sorted(range(len(names)), key=lambda index: _draw(names[index], seed, purpose)), np.int64)
+    classes = labels[order]
+    return np.sort(np.concatenate([order[classes == label][:count] for label, count in enumerate(counts)]))
 
 
 def _draw(name: str, seed: int, purpose: str) -> bytes:

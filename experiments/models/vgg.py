@@ -5,13 +5,13 @@ Configurations are checked and their parameters counted without Keras; `build` i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.models import initializers
-from experiments.settings import InputError, Limit, checked, unknown
+from experiments.settings import BELOW_ONE, Choice, InputError, Limit, checked
 
 CHANNELS = (64, 128, 256, 512, 512)
 DENSE = 4096
@@ -43,33 +43,27 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
 
 WIDTH = Limit("a number above 0 and at most 64", lambda number: 0 < number <= 64)
 """At 64 a VGG16 has 60 thousand million weights."""
-DROPOUT = Limit("at least 0 and below 1", lambda number: 0 <= number < 1)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A checked model: a row of CONFIGURATIONS with `width` times its channels.
+    """A configuration of the paper with `width` times its channels.
 
     `head` is "average" (global average pooling, then the classes) or "classic" (two dense layers of 4096 times
     `width` with `dropout` behind each). `initializer` fills kernels; biases start at 0.
     """
 
-    name: str
-    width: float = 1.0
-    head: Literal["average", "classic"] = "average"
-    initializer: str = "glorot_uniform"
-    dropout: float = 0.5
-
-
-def _settings(
-    *,
-    name: str,
-    width: float = 1.0,
-    head: str = "average",
-    initializer: str = "glorot_uniform",
-    dropout: float = 0.5,
-) -> None:
-    """The settings of `model:`, for `checked`."""
+    name: Annotated[str, Choice("model", CONFIGURATIONS), "the configuration of the paper"] = "vgg16"
+    width: Annotated[float, WIDTH, "so many times the channels of the paper"] = 1.0
+    head: Annotated[
+        str,
+        Choice("head", ("average", "classic")),
+        "average: global average pooling and the classes; classic: two dense layers of 4096 times `width` between",
+    ] = "average"
+    initializer: Annotated[
+        str, Choice("initializer", initializers.INITIALIZERS), "how kernels are filled; biases start at 0"
+    ] = "glorot_uniform"
+    dropout: Annotated[float, BELOW_ONE, "behind each dense layer of the classic head"] = 0.5
 
 
 def check(where: str, given: Mapping[str, Any]) -> Model:
@@ -80,15 +74,7 @@ def check(where: str, given: Mapping[str, Any]) -> Model:
     >>> check("model", {"name": "vgg16", "width": 0.25}).head
     'average'
     """
-    settings = checked(where, given, _settings)
-    choices = {"name": CONFIGURATIONS, "head": ("average", "classic"), "initializer": initializers.INITIALIZERS}
-    for setting, known in choices.items():
-        if settings[setting] not in known:
-            raise unknown(
-                f"{where}.{setting}", "model" if setting == "name" else setting, settings[setting], known
-            )
-    WIDTH.check(f"{where}.width", settings["width"])
-    DROPOUT.check(f"{where}.dropout", settings["dropout"])
+    settings = checked(where, given, Model)
     if "dropout" in given and settings["head"] != "classic":
         raise InputError(f"{where}.dropout: the average head has none; set head: classic, or leave it out")
     return Model(**settings)

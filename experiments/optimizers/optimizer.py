@@ -1,7 +1,7 @@
 """Keras's optimizers, checked without importing Keras and built when they are needed."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.lr_range_test import AUTO
-from experiments.optimizers.classes import ABOVE_ZERO_BELOW_ONE, CLASSES, LIMITS, MOMENTUM, common
-from experiments.settings import InputError, checked, converted, settings_of, unknown
+from experiments.optimizers.classes import ABOVE_ZERO_BELOW_ONE, CLASSES, MOMENTUM, Common
+from experiments.settings import NOT_NEGATIVE, REQUIRED, Choice, InputError, Setting, checked, settings_of, unknown
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Optimizer:
     settings: Mapping[str, Any]
 
 
+CLASS = Setting("class", "name", REQUIRED, Choice("optimizer class", CLASSES), "the class of keras.optimizers")
+DECAY = Setting(
+    "decay",
+    float,
+    0.0,
+    NOT_NEGATIVE,
+    "of Keras 2: the rate is divided by 1 + decay times the step, counted from 0",
+)
 NO_CHOICE: Mapping[str, str] = {
     "LossScaleOptimizer": "set precision to mixed_float16 instead, which scales the loss by itself",
     "MultiOptimizer": "name one of the classes it would combine",
@@ -53,20 +61,17 @@ def check(where: str, given: Mapping[str, Any]) -> Optimizer:
         raise InputError(f"{where}: setting 'class' is missing; expected one of: {', '.join(CLASSES)}")
     class_name = settings.pop("class")
     own = _row(f"{where}.class", class_name)
-    decay = converted(f"{where}.decay", settings.pop("decay", 0.0), float)
+    decay = DECAY.checked(f"{where}.decay", settings.pop("decay", DECAY.default))
     auto = settings.get("learning_rate") == AUTO
     if auto:
         del settings["learning_rate"]
-    shared = {name for name in settings_of(common) if name not in settings_of(own)}
+    shared = {name for name in settings_of(Common) if name not in settings_of(own)}
     for name in settings:
         if name not in shared and name not in settings_of(own):
             known = {"class", "decay", *shared, *settings_of(own)}
             raise unknown(f"{where}.{name}", "setting", name, known)
-    result = checked(where, {n: v for n, v in settings.items() if n in shared}, common)
+    result = checked(where, {n: v for n, v in settings.items() if n in shared}, Common)
     result |= checked(where, {n: v for n, v in settings.items() if n not in shared}, own)
-    for name, value in {**result, "decay": decay}.items():
-        if name in LIMITS and value is not None:
-            LIMITS[name].check(f"{where}.{name}", value)
     _check_together(where, class_name, result)
     learning_rate = result.pop("learning_rate")
     return Optimizer(class_name, AUTO if auto else learning_rate, decay, result)
@@ -133,13 +138,12 @@ def _require_momentum(where: str, optimizer: Optimizer) -> None:
             )
 
 
-def _row(where: str, class_name: object) -> Callable[..., None]:
+def _row(where: str, class_name: object) -> type[Any]:
     if not isinstance(class_name, str):
         raise InputError(f"{where}: expected the name of an optimizer class, got {class_name!r}")
     if class_name in NO_CHOICE:
         raise InputError(f"{where}: {class_name} is not a choice here; {NO_CHOICE[class_name]}")
-    if class_name not in CLASSES:
-        raise unknown(where, "optimizer class", class_name, CLASSES)
+    CLASS.require_limit(where, class_name)
     return CLASSES[class_name]
 
 
@@ -149,7 +153,7 @@ def _check_together(where: str, class_name: str, settings: Mapping[str, Any]) ->
         raise InputError(f"{where}: only one way of clipping can be set, got {' and '.join(clips)}")
     if not settings["use_ema"]:
         for name in ("ema_momentum", "ema_overwrite_frequency"):
-            if settings[name] != settings_of(common)[name].default:
+            if settings[name] != settings_of(Common)[name].default:
                 raise InputError(f"{where}.{name}: changes nothing without use_ema: true, got {settings[name]}")
     if class_name == "SGD" and settings["nesterov"] and settings["momentum"] == 0:
         raise InputError(f"{where}.nesterov: needs a momentum above 0, got momentum 0.0")

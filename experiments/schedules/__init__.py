@@ -1,4 +1,4 @@
-"""Learning-rate schedules: each is a pure function that gives a table of learning rates, float32 [epochs, steps]."""
+"""Learning-rate schedules: each is a pure function to a table of learning rates, float32 [epochs, steps]."""
 
 from experiments.schedules.schedule import (
     SHAPES,

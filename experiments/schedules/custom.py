@@ -7,24 +7,56 @@
     def sawtooth(t, total, *, period: float = 2.0):
         return 1.0 - t % period / period
 
-It has the signature of every shape (experiments.schedules.decays): every setting is a keyword-only parameter with a
-type. In a test of one's own: `assert_shape_contract(sawtooth, period=3.0)`.
+It has the signature of every shape (experiments.schedules.decays): every setting is a keyword-only parameter with
+a type. In a test of one's own: `assert_shape_contract(sawtooth, period=3.0)`.
 """
 
 import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from experiments import user_modules
-from experiments.schedules.decays import Array, Shape, times
-from experiments.settings import InputError, can_be_held, last_line, settings_of, unknown
+from experiments.schedules.decays import Array, By, Shape, times
+from experiments.settings import (
+    POSITIVE,
+    UNTYPED,
+    InputError,
+    InWords,
+    Setting,
+    can_be_held,
+    last_line,
+    settings_of,
+    unknown,
+)
 
-COMMON = ("name", "peak", "by", "warmup", "momentum")
+COMMON: Mapping[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting("name", str, InWords("the label"), None, "the shape, or `module:function` for one of your own"),
+        Setting(
+            "peak",
+            float | Literal["auto"] | None,
+            None,
+            POSITIVE,
+            "what the shape gives fractions of; null is the optimizer's learning rate, `auto` what its range test "
+            "suggests",
+        ),
+        Setting("by", By, "step", None, "whether the rate moves at every step or every epoch"),
+        Setting("warmup", "mapping", None, None, "in front of the shape; null is none"),
+        Setting(
+            "momentum",
+            "mapping",
+            None,
+            None,
+            "cycles the optimizer's momentum against the rate of a shape that goes in cycles; null does not",
+        ),
+    )
+}
 """The keys every schedule has besides the settings of its shape."""
 
 F = TypeVar("F", bound=Callable[..., Array])
@@ -100,16 +132,15 @@ def signature_fault(function: Callable[..., Any]) -> str | None:
 
 
 def _settings_fault(function: Callable[..., Any]) -> str | None:
-    settings = settings_of(function)
     try:
-        typed = get_type_hints(function)
+        settings = settings_of(function)
     except Exception as error:  # whatever an annotation's evaluation raises
         return f"its annotations cannot be read: {last_line(error)}"
-    for name in settings:
-        if name not in typed:
+    for name, setting in settings.items():
+        if setting.kind is UNTYPED:
             return f"setting {name!r} has no type; write it as `{name}: float = 1.0`"
-        if not can_be_held(typed[name]):
-            return f"setting {name!r} has a type that no sweep file can give, {typed[name]!r}"
+        if not can_be_held(setting.kind):
+            return f"setting {name!r} has a type that no sweep file can give, {setting.kind!r}"
         if name in (*COMMON, "epochs"):
             return f"setting {name!r} has a name that every schedule uses already; rename it"
     return None

@@ -3,22 +3,25 @@
 Times, fractions and totals as in experiments.schedules.decays.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from experiments.schedules.decays import Array, Settings, Shape, completed, progress, ramp
+from experiments.schedules.decays import Array, Final, Settings, Shape, completed, progress, ramp
 from experiments.settings import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, REDUCTION, InputError
+
+Period = Annotated[float, POSITIVE, "epochs of a cycle, twice Smith's step size"]
+Base = Annotated[float, FRACTION, "the fraction of the peak that a cycle rises from"]
 
 
 def sgdr(
     t: Array,
     total: float,
     *,
-    period: float = 10.0,
-    multiplier: float = 1.0,
-    final: float = 0.0,
-    peak_decay: float = 1.0,
+    period: Annotated[float, POSITIVE, "epochs of the first period"] = 10.0,
+    multiplier: Annotated[float, AT_LEAST_ONE, "how many times as long each period is as the one before"] = 1.0,
+    final: Final = 0.0,
+    peak_decay: Annotated[float, REDUCTION, "how many times as high each peak is as the one before"] = 1.0,
 ) -> Array:
     """Cosine from the peak to `final`, again and again; the first period is `period` epochs long.
 
@@ -46,11 +49,12 @@ def one_cycle(
     t: Array,
     total: float,
     *,
-    up: float = 0.45,
-    down: float = 0.45,
-    tail: float = 0.1,
-    start_division: float = 25.0,
-    final_division: float = 1e4,
+    up: Annotated[float, FRACTION, "the part of the epochs on the way up"] = 0.45,
+    # Without a way down the rate would drop at one instant, which rounding may put at either of two steps.
+    down: Annotated[float, REDUCTION, "the part of the epochs on the way down"] = 0.45,
+    tail: Annotated[float, FRACTION, "the part of the epochs in the tail; the three add up to 1"] = 0.1,
+    start_division: Annotated[float, AT_LEAST_ONE, "the peak divided by it is where the cycle begins"] = 25.0,
+    final_division: Annotated[float, AT_LEAST_ONE, "the peak divided by it is where the tail ends"] = 1e4,
 ) -> Array:
     """Up from 1/start_division to 1, down again, then a tail to 1/final_division, all in straight lines.
 
@@ -72,7 +76,7 @@ def _triangle(t: Array, period: float) -> tuple[Array, Array]:
     return cycle, 1.0 - np.abs(2.0 * inside - 1.0)
 
 
-def triangular(t: Array, total: float, *, period: float = 8.0, base: float = 0.25) -> Array:
+def triangular(t: Array, total: float, *, period: Period = 8.0, base: Base = 0.25) -> Array:
     """From `base` up to 1 and back in straight lines, every `period` epochs (twice Smith's step size).
 
     Source: Smith 2015, https://arxiv.org/abs/1506.01186, as the next two.
@@ -84,7 +88,7 @@ def triangular(t: Array, total: float, *, period: float = 8.0, base: float = 0.2
     return base + (1.0 - base) * _triangle(t, period)[1]
 
 
-def triangular2(t: Array, total: float, *, period: float = 8.0, base: float = 0.25) -> Array:
+def triangular2(t: Array, total: float, *, period: Period = 8.0, base: Base = 0.25) -> Array:
     """As triangular, each cycle rising half as far above `base` as the one before it.
 
     >>> from experiments.schedules.decays import times
@@ -95,7 +99,14 @@ def triangular2(t: Array, total: float, *, period: float = 8.0, base: float = 0.
     return base + (1.0 - base) * height * np.power(0.5, cycle)
 
 
-def exp_range(t: Array, total: float, *, period: float = 8.0, base: float = 0.25, gamma: float = 0.95) -> Array:
+def exp_range(
+    t: Array,
+    total: float,
+    *,
+    period: Period = 8.0,
+    base: Base = 0.25,
+    gamma: Annotated[float, REDUCTION, "what an epoch multiplies the rise above `base` by"] = 0.95,
+) -> Array:
     """As triangular, the rise above `base` shrinking by `gamma` an epoch, all the time.
 
     >>> from experiments.schedules.decays import times
@@ -109,10 +120,10 @@ def warm_up_stable_decay(
     t: Array,
     total: float,
     *,
-    warmup_epochs: float = 1.0,
-    decay_fraction: float = 0.2,
-    exponent: float = 1.0,
-    final: float = 0.0,
+    warmup_epochs: Annotated[float, NOT_NEGATIVE, "epochs of the way up"] = 1.0,
+    decay_fraction: Annotated[float, REDUCTION, "the part of the epochs at the end in which it falls"] = 0.2,
+    exponent: Annotated[float, POSITIVE, "1 is a straight line down, 0.5 is 1-sqrt"] = 1.0,
+    final: Final = 0.0,
 ) -> Array:
     """Linear from 0 to the peak, the peak, and down to `final` in the last `decay_fraction` of the total.
 
@@ -154,37 +165,23 @@ def _base(settings: Settings) -> float:
     return float(settings["base"])
 
 
-_CYCLE = {"period": POSITIVE, "base": FRACTION}
-
 ROWS: dict[str, Shape] = {
     "sgdr": Shape(
         sgdr,
         uses_total=False,
-        limits={"period": POSITIVE, "multiplier": AT_LEAST_ONE, "final": FRACTION, "peak_decay": REDUCTION},
     ),
     "one-cycle": Shape(
         one_cycle,
         uses_total=True,
-        limits={
-            # Without a way down the rate would drop at one instant, which rounding may put at either of two steps.
-            **{"up": FRACTION, "down": REDUCTION, "tail": FRACTION},
-            **dict.fromkeys(("start_division", "final_division"), AT_LEAST_ONE),
-        },
         agree=_whole_cycle,
         lowest=lambda settings: 1.0 / float(settings["start_division"]),
     ),
-    "triangular": Shape(triangular, uses_total=False, limits=_CYCLE, lowest=_base),
-    "triangular2": Shape(triangular2, uses_total=False, limits=_CYCLE, lowest=_base),
-    "exp-range": Shape(exp_range, uses_total=False, limits=_CYCLE | {"gamma": REDUCTION}, lowest=_base),
+    "triangular": Shape(triangular, uses_total=False, lowest=_base),
+    "triangular2": Shape(triangular2, uses_total=False, lowest=_base),
+    "exp-range": Shape(exp_range, uses_total=False, lowest=_base),
     "warm-up-stable-decay": Shape(
         warm_up_stable_decay,
         uses_total=True,
-        limits={
-            "warmup_epochs": NOT_NEGATIVE,
-            "decay_fraction": REDUCTION,
-            "exponent": POSITIVE,
-            "final": FRACTION,
-        },
         require=_room_to_decay,
     ),
 }

@@ -6,8 +6,8 @@ Each element depends on its own t alone. Settings in epochs need not be whole nu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,18 @@ from experiments.settings import (
     POSITIVE,
     REDUCTION,
     InputError,
-    Limit,
+    Setting,
     checked,
     settings_of,
     unknown,
-    within,
 )
 
 Array = NDArray[np.float64]
 By = Literal["step", "epoch"]
 Settings = Mapping[str, Any]
+Final = Annotated[float, FRACTION, "the fraction of the peak that it comes down to"]
+Every = Annotated[float, POSITIVE, "epochs from one reduction to the next"]
+Factor = Annotated[float, REDUCTION, "what each reduction multiplies the rate by"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,6 @@ class Shape:
     """It gives learning rates itself, not fractions of a peak."""
     by: By | None = None
     """The only way it can go; None: the user chooses."""
-    limits: Mapping[str, Limit] = field(default_factory=dict)
     agree: Callable[[str, dict[str, Any]], dict[str, Any]] | None = None
     """Checks settings that depend on each other, and gives them in their final form."""
     require: Callable[[str, Settings, float], None] | None = None
@@ -51,17 +52,19 @@ class Shape:
     """The fraction of the peak that its cycles rise from and fall back to; None: it has no cycles for a momentum
     to follow."""
     settings: Callable[..., Any] | None = None
-    """What holds the settings as keyword-only parameters, where it is not the function."""
+    """What declares the settings, where it is not the function."""
+
+    @property
+    def declared(self) -> Mapping[str, Setting]:
+        """The settings of the shape."""
+        return settings_of(self.settings or self.function)
 
     def check(self, where: str, given: Settings, also: tuple[str, ...] = ()) -> dict[str, Any]:
         """Every setting, defaults filled in. Raises InputError, which may suggest `also` besides."""
-        source = self.settings or self.function
-        known = settings_of(source)
         for name in given:
-            if name not in known:
-                raise unknown(f"{where}.{name}", "setting", name, (*known, *also))
-        result = checked(where, given, source)
-        within(where, result, self.limits)
+            if name not in self.declared:
+                raise unknown(f"{where}.{name}", "setting", name, (*self.declared, *also))
+        result = checked(where, given, self.settings or self.function)
         return self.agree(where, result) if self.agree else result
 
 
@@ -85,7 +88,12 @@ def progress(t: Array, total: float) -> Array:
     return np.clip(t / total, 0.0, 1.0)
 
 
-def ramp(t: Array, total: float, *, start: float = 0.0) -> Array:
+def ramp(
+    t: Array,
+    total: float,
+    *,
+    start: Annotated[float, FRACTION, "the fraction of the peak that it begins at"] = 0.0,
+) -> Array:
     """Warm-up: linear from `start` to 1.
 
     Source: Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
@@ -106,14 +114,14 @@ def constant(t: Array, total: float) -> Array:
 
 
 def plateau(t: Array, total: float, **rule: object) -> Array:
-    """Always the peak, until the rule of the same settings (rules.Plateau) scales it during the run.
+    """Always the peak, until the rule of the same settings (`reduce_on_plateau`) scales it during the run.
 
     Source: keras.callbacks.ReduceLROnPlateau.
     """
     return np.ones_like(t)
 
 
-def power(t: Array, total: float, *, exponent: float = 0.8) -> Array:
+def power(t: Array, total: float, *, exponent: Annotated[float, POSITIVE, "the exponent"] = 0.8) -> Array:
     """(1 - t/total)^exponent: the article's "power".
 
     >>> power(times(2, 2), 2.0, exponent=2.0).tolist()
@@ -122,7 +130,9 @@ def power(t: Array, total: float, *, exponent: float = 0.8) -> Array:
     return (1.0 - progress(t, total)) ** exponent
 
 
-def inverse_time(t: Array, total: float, *, decay_rate: float = 0.98) -> Array:
+def inverse_time(
+    t: Array, total: float, *, decay_rate: Annotated[float, NOT_NEGATIVE, "how fast it falls, per epoch"] = 0.98
+) -> Array:
     """1 / (1 + decay_rate t), t in epochs: what the article calls "linear".
 
     Source: keras.optimizers.schedules.InverseTimeDecay.
@@ -133,7 +143,7 @@ def inverse_time(t: Array, total: float, *, decay_rate: float = 0.98) -> Array:
     return 1.0 / (1.0 + decay_rate * t)
 
 
-def linear(t: Array, total: float, *, final: float = 0.0) -> Array:
+def linear(t: Array, total: float, *, final: Final = 0.0) -> Array:
     """A straight line from 1 to `final`, which it reaches as the last epoch ends.
 
     Source: Bergsma et al. 2025, https://arxiv.org/abs/2502.15938 (for `final` 0).
@@ -144,7 +154,7 @@ def linear(t: Array, total: float, *, final: float = 0.0) -> Array:
     return 1.0 - (1.0 - final) * progress(t, total)
 
 
-def exponential(t: Array, total: float, *, every: float, factor: float = 0.1) -> Array:
+def exponential(t: Array, total: float, *, every: Every, factor: Factor = 0.1) -> Array:
     """factor^(t/every): smoothly down by `factor` every so many epochs, however long the run.
 
     Source: keras.optimizers.schedules.ExponentialDecay.
@@ -155,7 +165,7 @@ def exponential(t: Array, total: float, *, every: float, factor: float = 0.1) ->
     return np.power(factor, t / every)
 
 
-def step(t: Array, total: float, *, every: float, factor: float = 0.1) -> Array:
+def step(t: Array, total: float, *, every: Every, factor: Factor = 0.1) -> Array:
     """factor^floor(t/every): down by `factor` at once, every so many epochs.
 
     >>> step(times(2, 2), 2.0, every=1.0, factor=0.5).tolist()
@@ -164,7 +174,13 @@ def step(t: Array, total: float, *, every: float, factor: float = 0.1) -> Array:
     return np.power(factor, completed(t, every))
 
 
-def piecewise(t: Array, total: float, *, boundaries: tuple[float, ...], values: tuple[float, ...]) -> Array:
+def piecewise(
+    t: Array,
+    total: float,
+    *,
+    boundaries: Annotated[tuple[float, ...], POSITIVE, "epochs at which the next value begins, rising"],
+    values: Annotated[tuple[float, ...], NOT_NEGATIVE, "fractions of the peak, one more than boundaries"],
+) -> Array:
     """values[i], where i counts the boundaries (in epochs) that t has reached; one value more than those.
 
     Source: keras.optimizers.schedules.PiecewiseConstantDecay (there a boundary belongs to the piece before
@@ -176,7 +192,9 @@ def piecewise(t: Array, total: float, *, boundaries: tuple[float, ...], values: 
     return np.asarray(values, np.float64)[np.searchsorted(boundaries, t + 1e-9, side="right")]
 
 
-def polynomial(t: Array, total: float, *, power: float = 2.0, final: float = 0.0) -> Array:
+def polynomial(
+    t: Array, total: float, *, power: Annotated[float, POSITIVE, "the exponent"] = 2.0, final: Final = 0.0
+) -> Array:
     """`final` + (1 - final) (1 - t/total)^power.
 
     Source: keras.optimizers.schedules.PolynomialDecay.
@@ -187,7 +205,7 @@ def polynomial(t: Array, total: float, *, power: float = 2.0, final: float = 0.0
     return final + (1.0 - final) * (1.0 - progress(t, total)) ** power
 
 
-def cosine(t: Array, total: float, *, final: float = 0.0) -> Array:
+def cosine(t: Array, total: float, *, final: Final = 0.0) -> Array:
     """`final` + (1 - final) (1 + cos(pi t/total)) / 2.
 
     Source: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, one period of it.
@@ -198,7 +216,7 @@ def cosine(t: Array, total: float, *, final: float = 0.0) -> Array:
     return final + (1.0 - final) * 0.5 * (1.0 + np.cos(np.pi * progress(t, total)))
 
 
-def inverse_square_root(t: Array, total: float, *, timescale: float = 1.0) -> Array:
+def inverse_square_root(t: Array, total: float, *, timescale: Annotated[float, POSITIVE, "epochs"] = 1.0) -> Array:
     """1 / sqrt(1 + t/timescale), t in epochs.
 
     After a warm-up of w epochs and with timescale w this is sqrt(w/T), T counted from the very beginning:
@@ -222,7 +240,13 @@ def rex(t: Array, total: float) -> Array:
     return (1.0 - x) / (1.0 - 0.5 * x)
 
 
-def range_test(t: Array, total: float, *, start: float = 1e-7, end: float = 10.0) -> Array:
+def range_test(
+    t: Array,
+    total: float,
+    *,
+    start: Annotated[float, POSITIVE, "the learning rate of the first step"] = 1e-7,
+    end: Annotated[float, POSITIVE, "the learning rate at the end, above `start`"] = 10.0,
+) -> Array:
     """`start` (end/start)^(t/total): learning rates themselves, by the same factor up from each to the next.
 
     Source: Smith 2015, https://arxiv.org/abs/1506.01186, with the exponential ramp now in use. `end` is
@@ -267,27 +291,25 @@ def _rule(where: str, settings: dict[str, Any]) -> dict[str, Any]:
 ROWS: dict[str, Shape] = {
     "constant": Shape(constant, uses_total=False),
     "plateau": Shape(plateau, uses_total=False, settings=callbacks.Plateau, agree=_rule),
-    "power": Shape(power, uses_total=True, limits={"exponent": POSITIVE}),
-    "inverse-time": Shape(inverse_time, uses_total=False, limits={"decay_rate": NOT_NEGATIVE}),
-    "linear": Shape(linear, uses_total=True, limits={"final": FRACTION}),
-    "exponential": Shape(exponential, uses_total=False, limits={"every": POSITIVE, "factor": REDUCTION}),
-    "step": Shape(step, uses_total=False, limits={"every": POSITIVE, "factor": REDUCTION}),
+    "power": Shape(power, uses_total=True),
+    "inverse-time": Shape(inverse_time, uses_total=False),
+    "linear": Shape(linear, uses_total=True),
+    "exponential": Shape(exponential, uses_total=False),
+    "step": Shape(step, uses_total=False),
     "piecewise": Shape(
         piecewise,
         uses_total=False,
-        limits={"boundaries": POSITIVE, "values": NOT_NEGATIVE},
         agree=_matching_pieces,
         require=_boundaries_inside,
     ),
-    "polynomial": Shape(polynomial, uses_total=True, limits={"power": POSITIVE, "final": FRACTION}),
-    "cosine": Shape(cosine, uses_total=True, limits={"final": FRACTION}),
-    "inverse-square-root": Shape(inverse_square_root, uses_total=False, limits={"timescale": POSITIVE}),
+    "polynomial": Shape(polynomial, uses_total=True),
+    "cosine": Shape(cosine, uses_total=True),
+    "inverse-square-root": Shape(inverse_square_root, uses_total=False),
     "rex": Shape(rex, uses_total=True),
     "range-test": Shape(
         range_test,
         uses_total=True,
         absolute=True,
-        limits={"start": POSITIVE, "end": POSITIVE},
         agree=_rising_ends,
     ),
 }

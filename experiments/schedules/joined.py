@@ -7,19 +7,19 @@ Every part is a fraction of the same peak, with t from its own beginning and its
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from experiments.schedules import custom, cyclic, decays
 from experiments.schedules.decays import Array, Settings, Shape, ramp
-from experiments.settings import FRACTION, POSITIVE, InputError, converted, unknown
+from experiments.settings import POSITIVE, InputError, converted, unknown
 
 REST = "rest"
 Part = Mapping[str, Mapping[str, Any]]
 
 PARTS: dict[str, Shape] = {
-    "warmup": Shape(ramp, uses_total=True, limits={"start": FRACTION}),
+    "warmup": Shape(ramp, uses_total=True),
     **{
         name: row
         for name, row in (decays.ROWS | cyclic.ROWS).items()
@@ -49,8 +49,13 @@ def _lengths(parts: tuple[Part, ...], total: float) -> list[float]:
     return [length if isinstance(length, float) else max(total - fixed, 0.0) for length in epochs]
 
 
-def joined(t: Array, total: float, *, sequence: tuple[Any, ...]) -> Array:
-    """The parts of `sequence` one after the other, as its row of the table of shapes has checked them.
+def joined(
+    t: Array,
+    total: float,
+    *,
+    sequence: Annotated[tuple[Any, ...], "the parts: `{warmup: 3}`, `{cosine: {epochs: rest, final: 0.01}}`"],
+) -> Array:
+    """The parts of `sequence` one after the other, each for its `epochs`; `rest` is what the others leave.
 
     >>> parts = ({"warmup": {"epochs": 1.0, "start": 0.0}}, {"linear": {"epochs": "rest", "final": 0.2}})
     >>> from experiments.schedules.decays import times

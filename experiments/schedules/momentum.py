@@ -7,20 +7,20 @@ Source: Smith & Topin 2017, https://arxiv.org/abs/1708.07120, and Smith 2018, ht
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from experiments.schedules.decays import Array
-from experiments.settings import BELOW_ONE, InputError, checked, within
+from experiments.settings import BELOW_ONE, InputError, checked
 
 
 @dataclass(frozen=True, kw_only=True)
 class Momentum:
     """`low` where the cycle's rate is at its peak, `high` where the cycle begins and ends."""
 
-    low: float = 0.85
-    high: float = 0.95
+    low: Annotated[float, BELOW_ONE, "where the learning rate is at its peak; below `high`"] = 0.85
+    high: Annotated[float, BELOW_ONE, "where the cycle begins and ends"] = 0.95
 
 
 def check_momentum(where: str, given: Mapping[str, Any]) -> Momentum:
@@ -30,7 +30,6 @@ def check_momentum(where: str, given: Mapping[str, Any]) -> Momentum:
     Momentum(low=0.8, high=0.95)
     """
     settings = checked(where, given, Momentum)
-    within(where, settings, {"low": BELOW_ONE, "high": BELOW_ONE})
     if settings["low"] >= settings["high"]:
         raise InputError(f"{where}: expected low below high, got {settings['low']:g} and {settings['high']:g}")
     return Momentum(**settings)

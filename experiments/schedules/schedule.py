@@ -6,14 +6,14 @@
 The label selects the shape, or `name` does. `peak` is what the shape gives fractions of (default: the
 optimizer's learning rate), `by` whether it moves at every step or every epoch, and `warmup` goes in front:
 linear from start * peak to the peak, after which the shape begins with the epochs that are left. `momentum`
-cycles the optimizer's momentum against the rate of a shape that goes in cycles (experiments.schedules.momentum). All
-shapes stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
+cycles the optimizer's momentum against the rate of a shape that goes in cycles (experiments.schedules.momentum).
+All shapes stand in SHAPES; a new one is a function and a row there. `package.module:function` is a user's own
 (experiments.own_shapes).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from experiments.schedules import custom, cyclic, decays, joined, modelarts
 from experiments.schedules.custom import COMMON
 from experiments.schedules.decays import Array, By, Shape, ramp, times
 from experiments.schedules.momentum import Momentum, against, check_momentum
-from experiments.settings import FRACTION, POSITIVE, InputError, checked, converted, mapping, unknown, within
+from experiments.settings import FRACTION, POSITIVE, InputError, checked, converted, mapping, unknown
 
 MOST = 2**25
 """Learning rates in a table: 134 MB in float32, and several times as much while it is made."""
@@ -35,8 +35,8 @@ SHAPES: dict[str, Shape] = decays.ROWS | cyclic.ROWS | joined.ROWS | modelarts.R
 class Warmup:
     """`epochs` of it in front of a shape, linear from `start` (a fraction of the peak) to the peak."""
 
-    epochs: float
-    start: float = 0.0
+    epochs: Annotated[float, POSITIVE, "how long it takes"]
+    start: Annotated[float, FRACTION, "the fraction of the peak that it begins at"] = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ def _row(where: str, name: str) -> Shape:
 
 
 def _warmup(where: str, given: Any) -> Warmup:
-    settings = checked(where, mapping(where, given, "{epochs: 3}"), Warmup)
-    within(where, settings, {"epochs": POSITIVE, "start": FRACTION})
-    return Warmup(**settings)
+    return Warmup(**checked(where, mapping(where, given, "{epochs: 3}"), Warmup))
 
 
 def _momentum(where: str, name: str, row: Shape, settings: Mapping[str, Any], given: Any) -> Momentum:
@@ -99,15 +97,15 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     if not isinstance(name, str):
         raise InputError(f"{where}.name: expected the name of a schedule, got {name!r}")
     row = _row(f"{where}.name" if "name" in given else where, name)
-    settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=COMMON)
-    peak, by, warmup = given.get("peak"), given.get("by", row.by or "step"), given.get("warmup")
+    settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=tuple(COMMON))
+    peak, by, warmup = given.get("peak"), given.get("by", row.by or COMMON["by"].default), given.get("warmup")
     cycled = given.get("momentum")
     if peak is not None:
         if row.absolute:
             raise InputError(f"{where}.peak: {name} gives learning rates itself and has no peak; remove it")
         if peak != AUTO:
             peak = converted(f"{where}.peak", peak, float)
-            POSITIVE.check(f"{where}.peak", peak)
+            COMMON["peak"].require_limit(f"{where}.peak", peak)
     by = converted(f"{where}.by", by, By)
     if row.by and by != row.by:
         raise InputError(f"{where}.by: {name} only goes by {row.by}, got {by!r}")

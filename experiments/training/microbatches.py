@@ -163,7 +163,7 @@ def chunks(
     runs = _runs(microbatches.sizes)
     for run in runs:
         size = int(microbatches.sizes[run.start])
-        longest = max(len(other) for other in runs if microbatches.sizes[other.start] == size)
+        longest = max(len(r) for r in runs if microbatches.sizes[r.start] == size)
         if size == microbatches.positions.shape[1]:
             longest = max(longest, minimum_length)
         length = min(longest, max(1, chunk_bytes // (size * example.nbytes)))

@@ -230,8 +230,8 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write the model with its present weights as a .keras file, which Keras opens without this project.
 
-        The weights are the averaged ones where the optimizer keeps an average. The model takes images as float in
-        0..1 and is not compiled. The write is not atomic.
+        The weights are their moving averages where the optimizer keeps an average. The model takes images as float
+        in 0..1 and is not compiled. The write is not atomic.
         """
         with self._averaged_weights():
             self._model.keras.save(path)

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from orchestrator.analysis import status
-from orchestrator.cli import cluster_commands, exits, options, outputs
+from orchestrator.cli import cluster_commands, exits, help_topics, options, outputs
 from orchestrator.console import plan_and_status, timeline
 from orchestrator.console.live_progress import Display
 from orchestrator.planning import plan
@@ -262,5 +262,5 @@ def _print_comparison(
         terminal.render(comparison, console, full=full)
 
 
-for command in cluster_commands.COMMANDS:
+for command in (*cluster_commands.COMMANDS, help_topics.command):
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""Facts about a machine, read with the standard library alone: the module is sent to nodes, whatever they have."""
+"""Facts about a machine, read with the standard library alone: nodes get the module by value."""
 
 import glob
 import hashlib

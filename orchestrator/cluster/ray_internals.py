@@ -40,7 +40,7 @@ def cluster_status(timeout: float) -> Any:
 def dashboard_address() -> str | None:
     """The connected cluster's dashboard, host:port; None without one.
 
-    The public `ray.init` tells it only to its caller, and refuses a second call.
+    The public `ray.init` returns it to its caller only, and refuses a second call.
     """
     from ray._private.worker import get_dashboard_url
 

@@ -52,7 +52,7 @@ class Head:
 def head(cluster: Path) -> Head:
     """The head of the `cluster` in a file of Ray's cluster launcher. Raises InputError.
 
-    With `provider: local` it stands in the file; other providers answer a request, as with `ray attach`.
+    With `provider: local` the file has its address; other providers answer a request, as with `ray attach`.
     """
     config = _read(cluster)
     provider, auth = config["provider"], config.get("auth") or {}
@@ -74,6 +74,7 @@ def head(cluster: Path) -> Head:
 
 def _read(cluster: Path) -> Mapping[str, Any]:
     try:
+        # Ray reads the file so, by YAML 1.1: read by YAML 1.2 as sweep files are, it could mean another cluster.
         config = yaml.safe_load(text_of(cluster))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"

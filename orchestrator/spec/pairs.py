@@ -6,14 +6,18 @@ from typing import Any
 
 from experiments import callbacks, optimizers, schedules
 from experiments.schedules import custom
-from experiments.settings import InputError, converted, mapping, unknown
+from experiments.settings import REQUIRED, InputError, Setting, converted, mapping, unknown
+from orchestrator.spec.keys import KEYS
 from orchestrator.spec.yaml_document import Document, dotted
 
-SETTINGS = {
-    "data", "model", "batch_size", "epochs", "early_stopping", "reduce_on_plateau", "monitor", "precision",
-    "deterministic", "resources",
-}  # fmt: skip
+SETTINGS = frozenset(key.name for key in KEYS.values() if key.in_recipes)
 """The keys that a recipe or a grid axis may set for itself."""
+RECIPE = (
+    Setting("optimizer", "label", REQUIRED, None, "one of `optimizers`"),
+    Setting("schedule", "label or mapping", REQUIRED, None, "one of `schedules`, a shape, or a schedule in place"),
+    Setting("published", "mapping", {}, None, "figures by metric, shown beside those that are measured"),
+)
+"""What a recipe says besides settings of its own."""
 MOST_TRIALS = 100_000
 
 
@@ -106,7 +110,7 @@ def _pair(where: str, recipe: Any, known_optimizers: Iterable[str], known_schedu
         if metric not in callbacks.METRICS:
             raise unknown(f"{where}.published.{metric}", "metric", metric, callbacks.METRICS)
     overrides = dotted(settings, where)
-    require_settable(where, overrides, also=("optimizer", "schedule", "published"))
+    require_settable(where, overrides, also=tuple(setting.name for setting in RECIPE))
     for key in overrides:
         if inner := [other for other in overrides if other.startswith(f"{key}.")]:
             raise InputError(f"{where}.{key}: contradicts {inner[0]}; keep one of them")

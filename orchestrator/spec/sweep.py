@@ -6,56 +6,46 @@ is set changes some trial, or is refused.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from experiments import callbacks, datasets, object_store, optimizers, schedules, user_modules
 from experiments import lr_range_test as range_test
 from experiments.lr_range_test import RangeTest
 from experiments.models import vgg
-from experiments.settings import InputError, Limit, converted, mapping, one_line, unknown, whole
-from orchestrator.spec.pairs import SETTINGS, Pair, pairs, require_settable, with_labels
+from experiments.settings import InputError, Limit, checked, converted, mapping, one_line, unknown, whole
+from orchestrator.spec.keys import KEYS, require, value_of
+from orchestrator.spec.pairs import Pair, pairs, require_settable, with_labels
 from orchestrator.spec.yaml_document import Document, dotted, override, put, read, resolve
 
-CHECKPOINT_POLICIES = ("needed", "all")
-DEFAULT_TRAINER = "experiments.trainer:Trainer"
-KEYS = SETTINGS | {
-    "name", "seeds", "optimizers", "schedules", "recipes", "grid", "retries", "results", "trainer", "checkpoints",
-    "save_best", "range_test",
-}  # fmt: skip
+DEFAULT_TRAINER: str = KEYS["trainer"].default
 LABELLED = {"optimizers": "optimizer", "schedules": "schedule"}
 """The keys whose mappings have labels, and what one of those stands for."""
-LIMITS: Mapping[str, Limit] = {
-    "epochs": whole(1, 100_000),
-    "batch_size": whole(1, 2**31 - 1, "images"),
-    "retries": whole(0, 1_000_000),
-    "seeds": whole(0, 2**63 - 1),
-    "resources.cpus_per_trial": whole(1, 10_000),
-    # A ten-thousandth is the smallest part of a GPU that Ray knows.
-    "resources.gpus_per_trial": Limit(
-        "0, a fraction of 1 from 0.0001, or a whole number up to 10,000",
-        lambda number: number == 0 or 1e-4 <= number <= 1 or (number == number // 1 and 1 < number <= 10_000),
-    ),
-}
-"""What numbers of the sweep file itself may be."""
+# A ten-thousandth is the smallest part of a GPU that Ray knows.
+GPUS = Limit(
+    "0, a fraction of 1 from 0.0001, or a whole number up to 10,000",
+    lambda number: number == 0 or 1e-4 <= number <= 1 or (number == number // 1 and 1 < number <= 10_000),
+)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resources:
     """What one trial occupies: CPU cores (each one thread) and GPUs (a fraction shares one).
 
-    `hardware` is what it is computed on, in the words of `sweep doctor`; None is this machine's, "any" is all.
+    `hardware` is what it is computed on, in the words of `sweep doctor`.
     """
 
-    cpus_per_trial: int = 1
-    gpus_per_trial: float = 0.0
-    hardware: str | None = None
+    cpus_per_trial: Annotated[int, whole(1, 10_000), "CPU cores, one thread each"] = 1
+    gpus_per_trial: Annotated[float, GPUS, "GPUs; a fraction shares one"] = 0.0
+    hardware: Annotated[
+        str | None, "what it is computed on, as `sweep doctor` says it; any is all, null is what this machine has"
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -144,17 +134,17 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
     }
     sweep = Sweep(
         name=_name(document.get("name", "sweep")),
-        seeds=_seeds(document.get("seeds", [0])),
+        seeds=_seeds(value_of(document, "seeds")),
         optimizers=known_optimizers,
         schedules=known_schedules,
         pairs=pairs(document, known_optimizers, known_schedules),
         axes=axes,
-        trainer=_trainer(document.get("trainer", DEFAULT_TRAINER)),
-        retries=_whole("retries", document.get("retries", 2)),
-        results=_results(document.get("results", "results")),
-        checkpoints=_one_of("checkpoints", document.get("checkpoints", "needed"), CHECKPOINT_POLICIES),
-        save_best=converted("save_best", document.get("save_best", True), bool),
-        range_test=range_test.check("range_test", mapping("range_test", document.get("range_test", {}))),
+        trainer=_trainer(value_of(document, "trainer")),
+        retries=_whole("retries", value_of(document, "retries")),
+        results=_results(value_of(document, "results")),
+        checkpoints=_one_of("checkpoints", value_of(document, "checkpoints")),
+        save_best=KEYS["save_best"].checked("save_best", value_of(document, "save_best")),
+        range_test=range_test.check("range_test", mapping("range_test", value_of(document, "range_test"))),
         document=document,
     )
     _ = sweep.settings
@@ -164,12 +154,12 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
 def _settings(document: Document) -> Settings:
     early, plateau = document.get("early_stopping"), document.get("reduce_on_plateau")
     data = datasets.check("data", mapping("data", document.get("data")))
-    model = vgg.check("model", {"name": "vgg16", **mapping("model", document.get("model", {}))})
+    model = vgg.check("model", mapping("model", value_of(document, "model")))
     vgg.require("data.image_size", model, data.image_size)
     return Settings(
         data=data,
         model=model,
-        batch_size=_batch_size(document.get("batch_size", 16)),
+        batch_size=_batch_size(value_of(document, "batch_size")),
         epochs=_whole("epochs", _needed("epochs", document)),
         early_stopping=None
         if early is None
@@ -177,10 +167,10 @@ def _settings(document: Document) -> Settings:
         reduce_on_plateau=None
         if plateau is None
         else callbacks.check_plateau("reduce_on_plateau", mapping("reduce_on_plateau", plateau)),
-        monitor=_one_of("monitor", document.get("monitor", "val_accuracy"), callbacks.METRICS),
-        precision=_one_of("precision", document.get("precision", "float32"), vgg.PRECISIONS),
-        deterministic=converted("deterministic", document.get("deterministic", True), bool),
-        resources=_resources(mapping("resources", document.get("resources", {}))),
+        monitor=_one_of("monitor", value_of(document, "monitor")),
+        precision=_one_of("precision", value_of(document, "precision")),
+        deterministic=KEYS["deterministic"].checked("deterministic", value_of(document, "deterministic")),
+        resources=_resources(mapping("resources", value_of(document, "resources"))),
     )
 
 
@@ -290,15 +280,14 @@ def _needed(key: str, document: Document) -> Any:
     return document[key]
 
 
-def _whole(where: str, value: Any) -> int:
-    number: int = converted(where, value, int)
-    LIMITS[where].check(where, number)
+def _whole(key: str, value: Any) -> int:
+    number: int = converted(key, value, int)
+    require(key, number)
     return number
 
 
-def _one_of(where: str, value: Any, known: Sequence[str]) -> str:
-    if value not in known:
-        raise unknown(where, "value", value, known)
+def _one_of(key: str, value: Any) -> str:
+    require(key, value)
     return str(value)
 
 
@@ -336,22 +325,10 @@ def _results(value: Any) -> str:
     return results if object_store.is_address(results) else object_store.expanded("results", results)
 
 
-def _hardware(where: str, value: Any) -> str | None:
-    line: str | None = converted(where, value, str | None)
-    if line is not None and not line.strip():
-        raise InputError(f"{where}: expected a line of `sweep doctor`'s or 'any', got {value!r}")
-    return line
-
-
 def _resources(given: Mapping[str, Any]) -> Resources:
-    kinds: dict[str, Callable[[str, Any], Any]] = {
-        "cpus_per_trial": _whole,
-        "gpus_per_trial": lambda where, value: converted(where, value, float),
-        "hardware": _hardware,
-    }
-    for key in given:
-        if key not in kinds:
-            raise unknown(f"resources.{key}", "setting", key, kinds)
-    resources = Resources(**{key: kinds[key](f"resources.{key}", value) for key, value in given.items()})
-    LIMITS["resources.gpus_per_trial"].check("resources.gpus_per_trial", resources.gpus_per_trial)
+    resources = Resources(**checked("resources", given, Resources))
+    if resources.hardware is not None and not resources.hardware.strip():
+        raise InputError(
+            f"resources.hardware: expected a line of `sweep doctor`'s or 'any', got {resources.hardware!r}"
+        )
     return resources

@@ -1,18 +1,28 @@
-"""Reading a sweep file as a plain document: YAML without its traps, and overrides by dotted key.
+"""Reading a sweep file as a plain document: YAML 1.2 without its traps, and overrides by dotted key.
 
-Python's YAML loaders keep the last of two equal keys and read `1e-4` as a string; both would change a sweep
-silently, so duplicate keys are refused and numbers are read as YAML 1.2 reads them.
+ruamel.yaml parses; its events are built into values here, by the core schema of YAML 1.2 to the letter. Its loader
+reads more than that schema (dates, `1_000`), not all of it (`.5e3`), and passes over a key that stands twice
+beside a merge.
 """
 
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    StreamEndEvent,
+)
 
 from experiments.settings import InputError, one_line
 
@@ -26,79 +36,128 @@ DEEPEST = 50
 """Mappings and lists inside each other."""
 LARGEST = 100_000
 """Values in a sweep file; what an alias stands for counts at each place."""
-_TAG = "tag:yaml.org,2002:"
-_MERGE = f"{_TAG}merge"
+_CORE_SCHEMA = re.compile(
+    r"(?P<null>~|null|Null|NULL|)|(?P<bool>true|True|TRUE|false|False|FALSE)"
+    r"|(?P<int>[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)"
+    r"|(?P<float>[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))"
+)
+_VALUE: Mapping[str | None, Callable[[str], Any]] = {
+    "null": lambda text: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": lambda text: int(text, 0 if text[1:2] in ("o", "x") else 10),
+    "float": lambda text: float(re.sub(r"\.(?=[inIN])", "", text)),
+}
 
 
-class _Loader(yaml.SafeLoader):
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._level = 0
-        self._extent: dict[yaml.Node, tuple[int, int]] = {}
+@dataclass(frozen=True)
+class _Node:
+    value: Any
+    line: int
+    text: str | None = None
+    """What a scalar was read from; None for a mapping or a list."""
+    merges: bool = False
+    depth: int = 1
+    size: int = 1
+    """Values in it, aliases followed: few lines of aliases can stand for billions."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        alias = self.check_event(yaml.AliasEvent)
-        line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
-        self._level += 1
-        _refuse_too_deep(line, self._level)
-        node = super().compose_node(parent, index)
-        self._level -= 1
-        if alias and node not in self._extent:
-            raise InputError(f"line {line}: an alias stands inside what it is an alias of, which would never end")
-        if node is not None and not alias:
-            self._measure(node, line)
+
+class _Builder:
+    """Builds values out of parsing events. Raises InputError with the line of what is refused."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+        self._anchors: dict[str, _Node | None] = {}
+
+    def document(self) -> Any:
+        _, start = next(self._events), next(self._events)
+        if isinstance(start, StreamEndEvent):
+            return None
+        if start.version not in (None, (1, 2)):
+            raise InputError(f"line 1: expected YAML 1.2, got {'.'.join(map(str, start.version))}")
+        value = self._node(next(self._events), 1).value
+        _, end = next(self._events), next(self._events)
+        if not isinstance(end, StreamEndEvent):
+            raise InputError(f"line {end.start_mark.line + 1}: not valid YAML: expected one document, got another")
+        return value
+
+    def _node(self, event: Any, level: int) -> _Node:
+        line = event.start_mark.line + 1
+        _refuse_too_deep(line, level)
+        if isinstance(event, AliasEvent):
+            if event.anchor not in self._anchors:
+                raise InputError(f"line {line}: not valid YAML: found undefined alias {event.anchor!r}")
+            if (node := self._anchors[event.anchor]) is None:
+                raise InputError(
+                    f"line {line}: an alias stands inside what it is an alias of, which would never end"
+                )
+            return node
+        if event.tag is not None:
+            raise InputError(f"line {line}: not valid YAML: expected a value without a tag, got {event.tag!r}")
+        if event.anchor in self._anchors:
+            raise InputError(f"line {line}: not valid YAML: anchor {event.anchor!r} stands twice")
+        if event.anchor:
+            self._anchors[event.anchor] = None  # until all of it is read
+        node = _scalar(event, line) if isinstance(event, ScalarEvent) else self._collection(event, line, level)
+        if event.anchor:
+            self._anchors[event.anchor] = node
         return node
 
-    def _measure(self, node: yaml.Node, line: int) -> None:
-        """Depth and number of values below, aliases followed: few lines of aliases can stand for billions."""
-        values = [] if isinstance(node, yaml.ScalarNode) else node.value
-        inside = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
-        extents = [self._extent[part] for part in inside]
-        depth = 1 + max((depth for depth, _ in extents), default=0)
-        size = 1 + sum(size for _, size in extents)
+    def _collection(self, start: Any, line: int, level: int) -> _Node:
+        nodes = []
+        while not isinstance(event := next(self._events), CollectionEndEvent):
+            nodes.append(self._node(event, level + 1))
+        depth = 1 + max((node.depth for node in nodes), default=0)
+        size = 1 + sum(node.size for node in nodes)
         _refuse_too_deep(line, depth)
         if size > LARGEST:
             raise InputError(f"line {line}: expected at most {LARGEST:,} values, aliases followed, got {size:,}")
-        self._extent[node] = depth, size
+        is_mapping = isinstance(start, MappingStartEvent)
+        value = _mapping(nodes[::2], nodes[1::2]) if is_mapping else [node.value for node in nodes]
+        return _Node(value, line, depth=depth, size=size)
 
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise InputError(f"line {line}: expected a plain key, got a list or a mapping")
-            merge = key_node.tag == _MERGE
-            key = key_node.value if merge else self.construct_object(key_node)
-            if not isinstance(key, str):
-                raise InputError(
-                    f"line {line}: expected a name as the key, and YAML reads {key_node.value!r} as {key!r}; "
-                    "put it in quotes"
-                )
-            if key in seen:
-                raise InputError(f"line {line}: key {key!r} stands twice in one mapping; keep one of them")
-            seen.add(key)
-        return node
 
-    def text(self, node: yaml.ScalarNode) -> str:
-        """A scalar that is text. Raises InputError for what no name, path or pattern holds."""
-        text = self.construct_scalar(node)
+def _scalar(event: Any, line: int) -> _Node:
+    text, plain = event.value, event.implicit[0]
+    if plain and (match := _CORE_SCHEMA.fullmatch(text)):
+        return _Node(_VALUE[match.lastgroup](text), line, text)
+    if not text.isprintable():
+        # JSON writes a character beyond 16 bits as two escapes.
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-            line = node.start_mark.line + 1
             raise InputError(f"line {line}: expected text without control characters, got {text!r}")
-        return text
+    return _Node(text, line, text, merges=plain and text == "<<")
 
 
-_FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-_OTHER = {f"{_TAG}{name}" for name in ("float", "timestamp", "value")}
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHER]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+0123456789."))
-_CORE = {None, *(f"{_TAG}{name}" for name in ("null", "bool", "int", "float", "seq", "map"))}
-_Loader.yaml_constructors = {t: c for t, c in yaml.SafeLoader.yaml_constructors.items() if t in _CORE}
-_Loader.add_constructor(f"{_TAG}str", _Loader.text)
+def _mapping(keys: Iterable[_Node], values: Iterable[_Node]) -> Document:
+    result: Document = {}
+    bases: Document | None = None
+    for key, node in zip(keys, values, strict=True):
+        if key.text is None:
+            raise InputError(f"line {key.line}: expected a plain key, got a list or a mapping")
+        if not isinstance(key.value, str):
+            raise InputError(
+                f"line {key.line}: expected a name as the key, and YAML reads {key.text!r} as {key.value!r}; "
+                "put it in quotes"
+            )
+        if key.value in result:
+            raise InputError(f"line {key.line}: key {key.value!r} stands twice in one mapping; keep one of them")
+        result[key.value] = node.value
+        if key.merges:
+            bases = _merged(node)
+    if bases is None:
+        return result
+    del result["<<"]
+    return bases | result
+
+
+def _merged(node: _Node) -> Document:
+    """What `<<: node` brings: of several mappings the first wins."""
+    result: Document = {}
+    for base in reversed(node.value if isinstance(node.value, list) else [node.value]):
+        if not isinstance(base, dict):
+            raise InputError(f"line {node.line}: not valid YAML: expected a mapping to merge, got {base!r}")
+        result |= base
+    return result
 
 
 def _refuse_too_deep(line: int, depth: int) -> None:
@@ -107,7 +166,10 @@ def _refuse_too_deep(line: int, depth: int) -> None:
 
 
 def parse(text: str, where: str) -> Any:
-    """The value that YAML `text` stands for, merge keys (`<<: *base`) followed.
+    """The value that YAML 1.2 `text` stands for by the core schema, merge keys (`<<: *base`) followed.
+
+    `no`, `on`, `1:30` and `2026-01-01` are text, `010` is ten, `0o10` is eight, `1e-4` is a number. Every JSON
+    document of names without control characters reads as JSON reads it.
 
     Raises InputError naming `where` and the line: for what is no YAML, a key that stands twice or is no text,
     text with control characters, and more than DEEPEST levels or LARGEST values.
@@ -115,13 +177,14 @@ def parse(text: str, where: str) -> Any:
     if len(text) > LONGEST:
         raise InputError(f"{where}: expected at most {LONGEST:,} characters, got more")
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _Builder(YAML(typ="safe", pure=True).parse(text)).document()
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    except yaml.MarkedYAMLError as error:
+    except MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise InputError(f"{where}: {line}not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError) as error:
+    # The parser asserts the version of a %YAML directive, and lets chr() refuse an escape.
+    except (YAMLError, AssertionError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 

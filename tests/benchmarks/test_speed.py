@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
+from orchestrator.spec.yaml_document import read
 from tests.support.command import ROOT
 from tests.support.sweeps import small
 
@@ -57,11 +57,11 @@ def rounds() -> Iterator[int]:
 def test_the_article_against_a_plain_script(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document: dict[str, Any] = yaml.safe_load((ROOT / "experiments" / "modelarts.yaml").read_text())
+    document: dict[str, Any] = read(ROOT / "experiments" / "modelarts.yaml")
     document["recipes"] = [r for r in document["recipes"] if r["schedule"] not in LEFT_OUT]
     assert len(document["recipes"]) == 11
     file = tmp_path / "eleven.yaml"
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    file.write_text(json.dumps(document))
     overrides = {
         "data.path": folder,
         "data.image_size": SIZE,
@@ -89,7 +89,7 @@ def test_the_article_against_a_plain_script(
 def test_two_hundred_trivial_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "many.yaml"
     document = small(name="many", epochs=1, seeds=list(range(100)), schedules={"constant": {}}).document
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    file.write_text(json.dumps(document))
     run = [Path(sys.executable).with_name("sweep"), "run", file, "--results", tmp_path / "r", "--json"]
     seconds, out = timed(*run, cache=tmp_path / "cache")
     assert json.loads(out)["trials"]["completed"] == 200

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
 from orchestrator.storage.store import Store
 from tests.cluster.conftest import Cluster, readme
@@ -63,7 +62,7 @@ def test_the_readme_leads_from_nothing_to_a_table(cluster: Cluster) -> None:
 def test_a_sweep_survives_its_hosts(cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     took = {"ray up": cluster.seconds_up}
     PATIENCE.touch()
-    (cluster.project / "faults.yaml").write_text(yaml.safe_dump(SWEEP))
+    (cluster.project / "faults.yaml").write_text(json.dumps(SWEEP))
     submit = f"sweep submit faults.yaml {WHERE} --results /mnt/sweep/results"
     began = time.monotonic()
     with watching(cluster, submit) as first:
@@ -168,7 +167,7 @@ def test_results_and_data_may_lie_in_a_bucket(cluster: Cluster) -> None:
     photos(cluster.project / "photos", [f"{kind}/{n}.png" for kind in ("cat", "dog") for n in range(20)])
     data = {"name": "images", "path": "photos", "image_size": 32}
     (cluster.project / "bucket.yaml").write_text(
-        yaml.safe_dump({**SWEEP, "name": "bucket", "data": data, "epochs": 2})
+        json.dumps({**SWEEP, "name": "bucket", "data": data, "epochs": 2})
     )
     for host in (laptop, cluster.hosts.head, *cluster.hosts.workers):
         (host.home / ".aws").mkdir()

@@ -1,12 +1,12 @@
 """A plan drawn: what every schedule will do, as sparklines and as a page."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from rich.console import Console
 
 from experiments.schedules.schedule import SHAPES
@@ -178,7 +178,7 @@ def everything(folder: Path) -> Path:
             schedules[name]["momentum"] = {}
     path = folder / "everything.yaml"
     found = small(optimizers=OPTIMIZERS, schedules=schedules, epochs=8, seeds=[0])
-    path.write_text(yaml.safe_dump(found.document, sort_keys=False))
+    path.write_text(json.dumps(found.document))
     return path
 
 
@@ -208,7 +208,7 @@ def test_the_page_draws_every_shape_and_needs_nothing(tmp_path: Path, capsys: py
 
 def test_the_page_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, results = tmp_path / "small.yaml", ("--results", tmp_path / "r")
-    file.write_text(yaml.safe_dump(small(schedules={"one-cycle": {}}).document))
+    file.write_text(json.dumps(small(schedules={"one-cycle": {}}).document))
     page = tmp_path / "deep" / "plan.html"
     code, out, err = command("plan", file, "--format", "html", "--output", page, *results, capture=capsys)
     assert (code, out, err) == (0, "", "")

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import datasets, optimizers
 from experiments.models import vgg
-from experiments.optimizers.classes import CLASSES, MOMENTUM, common
+from experiments.optimizers.classes import CLASSES, MOMENTUM, Common
 from experiments.settings import InputError, settings_of
 from experiments.training import backends
 from orchestrator.planning import plan
@@ -56,7 +56,7 @@ def test_settings_and_defaults_are_keras_own(name: str) -> None:
 
     parameters = inspect.signature(getattr(installed, name).__init__).parameters
     theirs = {n: p.default for n, p in parameters.items() if n not in ("self", "name", "kwargs")}
-    ours = {**settings_of(common), **settings_of(CLASSES[name])}
+    ours = {**settings_of(Common), **settings_of(CLASSES[name])}
     assert {n: p.default for n, p in ours.items()} == theirs
 
 
@@ -86,7 +86,7 @@ COMMON: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", EVERY)
 def test_what_every_class_takes_reaches_keras_and_enters_the_key(name: str, store: Store) -> None:
-    assert {key for given in COMMON.values() for key in given} == set(settings_of(common))
+    assert {key for given in COMMON.values() for key in given} == set(settings_of(Common))
     for given in COMMON.values():
         built = optimizers.build(optimizers.check("o", {"class": name, **given}))
         assert {key: getattr(built, key) for key in given} == given

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.schedules.custom import COMMON, assert_shape_contract
 from experiments.schedules.schedule import SHAPES, Schedule, check, table, uses_total
-from experiments.settings import InputError, settings_of
+from experiments.settings import InputError
 from tests.support.shapes import NEEDED
 
 SIZES = [(1, 1), (1, 7), (6, 1), (12, 9)]
@@ -88,8 +88,7 @@ def test_peak_scales_fractions_and_nothing_else(name: str) -> None:
 def test_settings_are_complete_plain_and_stable(name: str) -> None:
     """All of them, ready for JSON, and the same when checked again."""
     schedule = _schedule(name)
-    source = SHAPES[name].settings or SHAPES[name].function
-    assert set(schedule.settings) == set(settings_of(source))
+    assert set(schedule.settings) == set(SHAPES[name].declared)
     assert not set(schedule.settings) & set(COMMON)
     json.dumps(schedule.settings)
     assert check("s", name, schedule.settings) == schedule

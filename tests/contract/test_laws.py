@@ -25,7 +25,7 @@ def modules(*places: str) -> list[Path]:
 def imports(path: Path, only_top: bool) -> set[str]:
     """The dotted names that a module imports, at its top level or anywhere."""
     tree = ast.parse(path.read_text())
-    nodes = tree.body if only_top else list(ast.cursor(tree))
+    nodes = tree.body if only_top else list(ast.walk(tree))
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from orchestrator.storage.store import Store
 from tests.support import engine
@@ -49,7 +48,7 @@ def written(folder: Path, **changes: Any) -> Path:
         trainer="tests.support.fakes:PlacedTrainer",
         **changes,
     ).document
-    (folder / "small.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    (folder / "small.yaml").write_text(json.dumps(document))
     return folder / "small.yaml"
 
 

@@ -221,10 +221,10 @@ def test_mistakes(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import yaml
+    import json
 
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump({**small().document, **changes}))
+    path.write_text(json.dumps({**small().document, **changes}))
     code, _, err = command("lr-find", path, "--results", tmp_path / "r", *options, capture=capsys)
     assert code == 2
     assert message in err

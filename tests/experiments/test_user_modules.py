@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from experiments import user_modules
 from experiments.settings import InputError
@@ -32,7 +31,7 @@ def test_a_trainer_and_a_shape_beside_the_sweep_file(tmp_path: Path) -> None:
     (tmp_path / "my_rates.py").write_text("print('hello')\ndef half(t, total):\n    return 0.0 * t + 0.5\n")
     document = small(schedules={"constant": {}}, seeds=[0], epochs=1).document
     document |= {"trainer": "my_trainer:T", "schedules": {"half": {"name": "my_rates:half"}}}
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(document))
+    (tmp_path / "sweep.yaml").write_text(json.dumps(document))
     script = Path(sys.executable).parent / "sweep"
     done = subprocess.run(
         [script, "run", "sweep.yaml", "--results", "r", "--json"],

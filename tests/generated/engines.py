@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from orchestrator.planning import checkpoint_retention
 from orchestrator.planning import plan as plans
 from orchestrator.spec import sweep as sweeps
@@ -179,7 +177,7 @@ class CommandLine:
         self._notes = folder / f"run-{time.monotonic_ns()}"
         self._notes.mkdir()
         file = self._notes / "sweep.yaml"
-        file.write_text(yaml.safe_dump(dict(document), sort_keys=False))
+        file.write_text(json.dumps(document))
         environment = {**os.environ, TRAINED: str(folder / "trained"), PACE: str(pace)}
         command = ["-m", "orchestrator.cli", verb, str(file), "--results", str(folder / "results"), "--json"]
         with open(self._notes / "out", "w") as out, open(self._notes / "said", "w") as said:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import assume
@@ -20,8 +20,8 @@ from PIL import Image
 
 from experiments import optimizers, schedules
 from experiments.models import initializers, vgg
-from experiments.optimizers.classes import CLASSES, LIMITS, MOMENTUM, common
-from experiments.settings import InputError, settings_of
+from experiments.optimizers.classes import CLASSES, MOMENTUM, Common
+from experiments.settings import InputError, Limit, Setting, settings_of
 from tests.generated.one_key import Turn, planned
 from tests.generated.test_schedules_exact import DRAWN, as_written
 
@@ -70,10 +70,15 @@ def repaint(folder: Path) -> None:
     os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _values(name: str, hint: Any) -> tuple[Any, ...]:
-    kinds = get_args(hint) or (hint,)
-    limit = LIMITS.get(name)
-    values = [value for kind in kinds for value in _POOLS.get(kind, ()) if limit is None or limit.holds(value)]
+def _values(setting: Setting) -> tuple[Any, ...]:
+    kinds = get_args(setting.kind) or (setting.kind,)
+    limit = setting.limit
+    values = [
+        value
+        for kind in kinds
+        for value in _POOLS.get(kind, ())
+        if not isinstance(limit, Limit) or limit.holds(value)
+    ]
     if tuple[str, ...] in kinds:
         values.append(["dense"])
     return (*values, None) if type(None) in kinds else tuple(values)
@@ -82,9 +87,8 @@ def _values(name: str, hint: Any) -> tuple[Any, ...]:
 def _drawn(draw: st.DrawFn, function: Callable[..., Any], allowed: Callable[[Document], object]) -> Document:
     """Some settings of `function`, each kept where `allowed` raises no InputError."""
     chosen: Document = {}
-    hints = get_type_hints(function)
-    for name in settings_of(function):
-        values = _values(name, hints[name])
+    for name, setting in settings_of(function).items():
+        values = _values(setting)
         if name == "learning_rate" or not values or draw(st.integers(0, 3)):
             continue
         try:
@@ -105,7 +109,7 @@ def optimizer_settings(draw: st.DrawFn, names: Iterable[str] = tuple(sorted(CLAS
     if draw(st.booleans()) and "momentum" in settings_of(CLASSES[name]):
         base["momentum"] = 0.9
     own = _drawn(draw, CLASSES[name], lambda more: optimizers.check("o", {**base, **more}))
-    shared = _drawn(draw, common, lambda more: optimizers.check("o", {**base, **own, **more}))
+    shared = _drawn(draw, Common, lambda more: optimizers.check("o", {**base, **own, **more}))
     return {**base, **own, **shared}
 
 
@@ -329,9 +333,8 @@ def twins(draw: st.DrawFn, document: Document) -> Document:
         return checked(TWINS[draw(st.sampled_from(sorted(TWINS)))](copy))
     optimizer = copy["optimizers"]["o"]
     row = CLASSES[optimizer["class"]]
-    hints = get_type_hints(row) | get_type_hints(common)
-    name = draw(st.sampled_from(sorted({*settings_of(row), *settings_of(common)} - {"learning_rate"})))
-    values = _values(name, hints[name])
+    known = {**settings_of(Common), **settings_of(row)}
+    values = _values(known[name := draw(st.sampled_from(sorted(known.keys() - {"learning_rate"})))])
     assume(values)
     optimizer[name] = draw(st.sampled_from(values))
     return checked(copy)

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from experiments import optimizers
-from experiments.optimizers.classes import CLASSES, MOMENTUM, common
+from experiments.optimizers.classes import CLASSES, MOMENTUM, Common
 from experiments.settings import settings_of
 from orchestrator.spec.yaml_document import Document
 
@@ -69,7 +69,7 @@ def settings(draw: st.DrawFn) -> Document:
         "adam_weight_decay": st.sampled_from((None, 0, 0.004)),
         "exclude_layers": st.sampled_from((None, [], ["logits"])),
     }
-    known = {**settings_of(common), **settings_of(CLASSES[name])}
+    known = {**settings_of(Common), **settings_of(CLASSES[name])}
     for key, drawn in values.items():
         if key in known and draw(st.booleans()):
             result[key] = draw(drawn)

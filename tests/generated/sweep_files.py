@@ -4,21 +4,21 @@ import random
 import string
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from io import StringIO
+from typing import Any, Literal, get_args, get_origin
 
-import yaml
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from experiments import callbacks, schedules
 from experiments.lr_range_test import SUGGESTIONS
 from experiments.models import vgg
 from experiments.models.initializers import INITIALIZERS
-from experiments.optimizers import classes
-from experiments.optimizers.classes import CLASSES, common
+from experiments.optimizers.classes import CLASSES, Common
 from experiments.schedules import joined
 from experiments.schedules.decays import Shape
-from experiments.settings import Limit, settings_of
-from orchestrator.spec.sweep import CHECKPOINT_POLICIES
+from experiments.settings import REQUIRED, Choice, Limit, settings_of
+from orchestrator.spec.keys import CHECKPOINT_POLICIES
 
 Document = dict[str, Any]
 
@@ -35,11 +35,11 @@ EXTREME: tuple[Any, ...] = (
 """Values that are wrong at most places."""
 
 
-def of_type(kind: Any, limit: Limit | None) -> st.SearchStrategy[Any]:
+def of_type(kind: Any, limit: Limit | Choice | None) -> st.SearchStrategy[Any]:
     """Values of a type within a limit, as a sweep file would have them."""
 
     def within(value: Any) -> bool:
-        return limit is None or value is None or limit.holds(value)
+        return not isinstance(limit, Limit) or value is None or limit.holds(value)
 
     if get_origin(kind) is tuple:
         return st.lists(of_type(get_args(kind)[0], limit), min_size=1, max_size=3)
@@ -64,38 +64,31 @@ def seldom(draw: st.DrawFn, one_in: int) -> bool:
 
 
 @st.composite
-def settings(
-    draw: st.DrawFn, function: Callable[..., Any], limits: Mapping[str, Limit], one_in: int = 3, **known: Any
-) -> Document:
-    """Some of a function's settings; `known` has strategies for those that no type describes."""
-    hints = get_type_hints(function)
+def settings(draw: st.DrawFn, source: Callable[..., Any], one_in: int = 3, **known: Any) -> Document:
+    """Some of the settings that are declared there; `known` has strategies for those that no type describes."""
     result = {}
-    for name, parameter in settings_of(function).items():
-        if parameter.default is parameter.empty or seldom(draw, one_in):
-            result[name] = draw(known[name] if name in known else of_type(hints[name], limits.get(name)))
+    for name, setting in settings_of(source).items():
+        if setting.default is REQUIRED or seldom(draw, one_in):
+            result[name] = draw(known[name] if name in known else of_type(setting.kind, setting.limit))
     return result
 
 
 METRIC = st.sampled_from(callbacks.METRICS)
-RULE = {**dict.fromkeys(("factor",), Limit("", lambda n: 0 < n < 1))}
-RULE |= dict.fromkeys(
-    ("patience", "min_delta", "cooldown", "min_learning_rate", "start_from_epoch"), Limit("", lambda n: n >= 0)
-)
 
 
 def plateau() -> st.SearchStrategy[Document]:
-    return settings(callbacks.Plateau, RULE, monitor=METRIC)
+    return settings(callbacks.Plateau, monitor=METRIC)
 
 
 def early_stopping() -> st.SearchStrategy[Document]:
-    return settings(callbacks.EarlyStopping, RULE, monitor=METRIC)
+    return settings(callbacks.EarlyStopping, monitor=METRIC)
 
 
 @st.composite
 def optimizer(draw: st.DrawFn) -> Document:
     name = draw(st.sampled_from(sorted(CLASSES)))
-    shared = draw(settings(common, classes.LIMITS, one_in=12))
-    own = draw(settings(CLASSES[name], classes.LIMITS, one_in=4))
+    shared = draw(settings(Common, one_in=12))
+    own = draw(settings(CLASSES[name], one_in=4))
     for clip in [name for name in shared if "clip" in name][1:]:
         del shared[clip]
     if any("ema" in setting for setting in shared):
@@ -120,7 +113,7 @@ def shape(draw: st.DrawFn, name: str, row: Shape) -> Document:
         return {"boundaries": boundaries, "values": [1, 0.5, 0.1][: len(boundaries) + 1]}
     if name == "one-cycle":
         return draw(st.sampled_from([{}, {"up": 0.5, "down": 0.25, "tail": 0.25}, {"start_division": 10}]))
-    return draw(settings(row.settings or row.function, row.limits))
+    return draw(settings(row.settings or row.function))
 
 
 @st.composite
@@ -278,7 +271,12 @@ def broken(document: Document, chance: random.Random) -> Document:
 
 
 def as_text(document: Document) -> str:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    """YAML 1.2 in the order of the mapping, the innermost lists and mappings in one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    text = StringIO()
+    yaml.dump(document, text)
+    return text.getvalue()
 
 
 def scrambled(text: str, chance: random.Random) -> str:

@@ -8,15 +8,36 @@ import pytest
 from experiments.settings import InputError
 from orchestrator.spec import yaml_document
 
+CORE_SCHEMA: list[tuple[str, Any]] = [
+    *((text, None) for text in ("", "~", "null", "Null", "NULL")),
+    *((text, True) for text in ("true", "True", "TRUE")),
+    *((text, False) for text in ("false", "False", "FALSE")),
+    *((text, int(text)) for text in ("0", "-0", "+12", "010", "08", "00", "-19")),
+    ("0o10", 8),
+    ("0x1F", 31),
+    *((text, float(text)) for text in ("0.", "-0.0", ".5", "+12e03", "-2E+05", "1e-4", "1.0e-7", ".5e3", "1.e5")),
+    *((text, float("inf")) for text in (".inf", "+.Inf", ".INF")),
+    ("-.inf", float("-inf")),
+    *(
+        (text, text)
+        for text in (
+            "no", "on", "yes", "y", "Off", "nUll", "tRue", "1:30", "1:30:20", "2026-01-01", "1_000", "0b11",
+            "-0o10", "0o8", "-0x1", ".", "-.", "._", "-_", "e5", "1e", "+", "inf", "nan", "=", "<<", "1 000",
+        )
+    ),
+]  # fmt: skip
+"""What YAML 1.2.2 gives in section 10.3.2, and what other readers of YAML take for numbers, switches and dates."""
 
-def test_numbers_are_read_as_yaml_1_2_reads_them() -> None:
-    assert yaml_document.parse("{a: 1e-4, b: 1.0e-7, c: 16, d: .5, e: -2E+3}", "x") == {
-        "a": 1e-4,
-        "b": 1e-7,
-        "c": 16,
-        "d": 0.5,
-        "e": -2000.0,
-    }
+
+@pytest.mark.parametrize(("text", "value"), CORE_SCHEMA)
+def test_plain_scalars_are_read_by_the_core_schema(text: str, value: Any) -> None:
+    assert repr(yaml_document.parse(f"[{text}, '{text}', x]" if text else "[~, '', x]", "x")) == repr(
+        [value, text, "x"]
+    )
+
+
+def test_not_a_number_is_read() -> None:
+    assert [repr(yaml_document.parse(text, "x")) for text in (".nan", ".NaN", ".NAN")] == ["nan"] * 3
 
 
 @pytest.mark.parametrize(
@@ -135,6 +156,19 @@ def test_labels_may_have_dots() -> None:
     given["grid"] = {"optimizers.v1.0.momentum": [0, 0.9], "optimizers": {"v1": {"momentum": [0.5]}}}
     after = yaml_document.override(given, {"optimizers.v1.0.momentum": 0.7})
     assert after["grid"] == {"optimizers": {"v1": {"momentum": [0.5]}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: {<<: {}, b: 1}", {"a": {"b": 1}}),
+        ("a: {'<<': {c: 1}, b: 1}", {"a": {"<<": {"c": 1}, "b": 1}}),
+        ("a: [<<]", {"a": ["<<"]}),
+        ("a: &n sgd\n*n : 1", {"a": "sgd", "sgd": 1}),
+    ],
+)
+def test_a_merge_is_a_plain_key(text: str, value: Any) -> None:
+    assert yaml_document.parse(text, "x") == value
 
 
 def test_merge_keys_are_followed() -> None:

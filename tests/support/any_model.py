@@ -1,4 +1,4 @@
-"""A network with everything that VGG lacks, in the trainer: `python -m tests.support.any_model FILE` trains it elsewhere.
+"""A network with everything that VGG lacks, in the trainer; `python -m tests.support.any_model FILE` trains it.
 
 It has normalized batches, random layers within models within models, a branch, and layers without a name.
 """

@@ -1,6 +1,6 @@
-"""jax in a process of its own: `python -m tests.support.compiled CACHE WHAT [BYTES]`, WHAT being "training" or "little".
+"""jax in a process of its own: `python -m tests.support.compiled CACHE WHAT [BYTES]`.
 
-It prints as JSON the outcome to the bit and how many programs were loaded from below CACHE and kept there. No
+WHAT is "training" or "little". It prints as JSON the outcome to the bit and how many programs were loaded from below CACHE and kept there. No
 file can grow beyond BYTES, as on a disk that is full.
 """
 

@@ -1,4 +1,4 @@
-"""Training begun in one process and ended in another: `python -m tests.support.elsewhere FOLDER` is the other one."""
+"""Training that begins in one process and ends in another, which is `python -m tests.support.elsewhere FOLDER`."""
 
 import json
 import sys

@@ -1,10 +1,10 @@
 """Small sweeps, their files, and plain pictures to train on."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from PIL import Image
 
 from orchestrator.spec import sweep
@@ -30,7 +30,7 @@ def small(**changes: Any) -> Sweep:
 def written(folder: Path, **changes: Any) -> Path:
     """A small sweep file with changes."""
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(small(**changes).document, sort_keys=False))
+    path.write_text(json.dumps(small(**changes).document))
     return path
 
 

@@ -1,7 +1,7 @@
-"""jax's compile cache: what one process of this node has compiled, the next one loads.
+"""jax's compile cache: a process loads the functions that an earlier process of this node has compiled.
 
-jax names an entry after the program, its own version and XLA's flags. The folder is named after what that leaves
-out: the CPU that the code is for, and the number of threads that XLA divides its work by.
+jax names an entry after the function, its version and XLA's flags. The folder's name adds the CPU and the number
+of threads, on which the compiled code depends as well.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LARGEST = 2**28
-"""Bytes that a folder may take: about a thousand programs. Those used longest ago are deleted first."""
+"""Bytes that a folder may take: about a thousand functions. jax deletes those first that it used longest ago."""
 _CPU = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU implementer", "CPU part", "Features")
-"""What /proc/cpuinfo calls the things that compiled code depends on, on x86 and on ARM."""
+"""The names in /proc/cpuinfo of the facts that compiled code depends on, on x86 and on ARM."""
 
 
 def use(cache: Path | None, threads: int) -> None:
-    """Have this process keep what jax compiles below `cache`, or nowhere. Call it before anything is compiled.
+    """Let jax keep the functions of this process below `cache`, or nowhere. Call it before the first compilation.
 
-    A folder that cannot be written to, or that others may write to (an entry is code that is run), is not used. An
-    entry that cannot be read or written is compiled as if there were no cache.
+    A folder is not used where this user cannot write, or where others can: an entry is code that jax runs. A
+    function whose entry cannot be read or written is compiled as without a cache.
     """
     import jax
 
@@ -33,7 +33,7 @@ def use(cache: Path | None, threads: int) -> None:
         return
     _discard_unfinished(folder)
     jax.config.update("jax_compilation_cache_max_size", LARGEST)
-    # By default jax keeps no small programs, but there is one for each shape of a weight.
+    # By default jax keeps no small functions, but there is one for each shape of a weight.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # XLA's own caches have no limit to their size.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
@@ -41,7 +41,7 @@ def use(cache: Path | None, threads: int) -> None:
 
 
 def _cpu() -> str:
-    """A short name of the kind of CPU this is."""
+    """A short name of this machine's kind of CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
     except OSError:
@@ -51,7 +51,7 @@ def _cpu() -> str:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether `folder` could be made or is there, and only this user may write to it."""
+    """Whether `folder` exists, or could be made, and only this user may write to it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -61,7 +61,7 @@ def _is_own(folder: Path) -> bool:
 
 
 def _discard_unfinished(folder: Path) -> None:
-    """Delete the entries whose writing was cut short: jax would not write them again, nor any other."""
+    """Delete the entries whose writing was interrupted: jax would write neither them again nor any other."""
     for entry in _unfinished(folder):
         try:
             entry.unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def _discard_unfinished(folder: Path) -> None:
 
 
 def _unfinished(folder: Path) -> Iterator[Path]:
-    """An entry is written first, and then the time of its last use."""
+    """The entries without a time of last use, which jax writes after the entry."""
     for entry in folder.glob("*-cache"):
         if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
             yield entry

@@ -73,7 +73,7 @@ class CompiledModel:
         import keras
 
         self.keras = model
-        self._trainable, self._others = model.trainable_variables, model.non_trainable_variables
+        self._trainable, self._non_trainable = model.trainable_variables, model.non_trainable_variables
         self._logits = keras.Model(model.input, model.get_layer("logits").output)
         self._evaluate = _compiled(self._evaluation, replaces=False)
 
@@ -84,14 +84,14 @@ class CompiledModel:
 
     def values(self) -> tuple[list[Any], list[Any]]:
         """The trainable and the other values of the Keras variables."""
-        return _values(self._trainable), _values(self._others)
+        return _values(self._trainable), _values(self._non_trainable)
 
-    def assign(self, trainable: list[Any], others: list[Any]) -> None:
+    def assign(self, trainable: list[Any], non_trainable: list[Any]) -> None:
         """Put values back into the Keras variables."""
         _assign(self._trainable, trainable)
-        _assign(self._others, others)
+        _assign(self._non_trainable, non_trainable)
 
-    def losses(self, trainable: Any, others: Any, microbatch: Any, training: bool) -> tuple[Any, Any, Any]:
+    def losses(self, trainable: Any, non_trainable: Any, microbatch: Any, training: bool) -> tuple[Any, Any, Any]:
         """The sum of the losses, how many are classified correctly, and the new other values."""
         import jax
         from jax import numpy as jnp
@@ -100,22 +100,22 @@ class CompiledModel:
         images = microbatch["images"].astype(jnp.float32) * (1 / 255)
         # Not stateless_call: its order of variables is not that of the whole model, for which optimizers are
         # built.
-        values = [*zip(self._trainable, trainable, strict=True), *zip(self._others, others, strict=True)]
-        with StatelessScope(values) as scope:
+        pairs = zip([*self._trainable, *self._non_trainable], [*trainable, *non_trainable], strict=True)
+        with StatelessScope(list(pairs)) as scope:
             logits = self._logits(images, training=training)
-        others = [scope.get_current_value(variable) for variable in self._others]
+        non_trainable = [scope.get_current_value(variable) for variable in self._non_trainable]
         likelihoods = jnp.take_along_axis(jax.nn.log_softmax(logits), microbatch["labels"][:, None], -1)[:, 0]
         is_correct = jnp.argmax(logits, -1) == microbatch["labels"]
-        return -jnp.sum(likelihoods), jnp.sum(is_correct.astype(jnp.float32)), others
+        return -jnp.sum(likelihoods), jnp.sum(is_correct.astype(jnp.float32)), non_trainable
 
     def _evaluation(self, values: tuple[Any, Any], microbatch: Any) -> tuple[Any, Any, Any]:
-        loss, correct, _others = self.losses(*values, microbatch, training=False)
+        loss, correct, _non_trainable = self.losses(*values, microbatch, training=False)
         return loss, correct, values
 
 
 class _Values(NamedTuple):
     trainable: list[Any]
-    others: list[Any]
+    non_trainable: list[Any]
     optimizer: list[Any]
     sums: list[Any]
 
@@ -138,7 +138,7 @@ class TrainStep:
         """One weight step for each batch in `chunk`."""
         values = _Values(*self._model.values(), _values(self._optimizer.variables), self._sums)
         *result, values = self._train(chunk.rows, chunk.columns(), values)
-        self._model.assign(values.trainable, values.others)
+        self._model.assign(values.trainable, values.non_trainable)
         _assign(self._optimizer.variables, values.optimizer)
         self._sums = values.sums
         return _pending_sums(result)
@@ -153,20 +153,22 @@ class TrainStep:
         scale = self._scale(optimizer)
 
         def scaled(trainable: Any) -> tuple[Any, Any]:
-            loss, correct, others = self._model.losses(trainable, values.others, microbatch, training=True)
-            return loss / microbatch["counts"] * scale, (loss, correct, others)
+            loss, correct, non_trainable = self._model.losses(
+                trainable, values.non_trainable, microbatch, training=True
+            )
+            return loss / microbatch["counts"] * scale, (loss, correct, non_trainable)
 
-        gradients, (loss, correct, others) = jax.grad(scaled, has_aux=True)(values.trainable)
+        gradients, (loss, correct, non_trainable) = jax.grad(scaled, has_aux=True)(values.trainable)
         apply = partial(self._optimizer.stateless_apply, optimizer)
         if not self._sums:
             trainable, optimizer = apply(gradients, values.trainable)
-            return loss, correct, _Values(trainable, others, optimizer, [])
+            return loss, correct, _Values(trainable, non_trainable, optimizer, [])
         pairs = zip(values.sums, gradients, strict=True)
         sums = [jnp.where(microbatch["first"], gradient, total + gradient) for total, gradient in pairs]
         trainable, optimizer = jax.lax.cond(
             microbatch["last"], lambda: apply(sums, values.trainable), lambda: (values.trainable, optimizer)
         )
-        return loss, correct, _Values(trainable, others, optimizer, sums)
+        return loss, correct, _Values(trainable, non_trainable, optimizer, sums)
 
     def _scale(self, optimizer: list[Any]) -> Any:
         from jax import numpy as jnp
@@ -180,8 +182,8 @@ def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
     """`compute` for one microbatch after the other, up to the first loss that is not finite.
 
     Takes the number of microbatches, their columns and the first values. Gives how many microbatches were
-    computed, their losses and correct predictions, and the last values. With `replaces` those take the first ones'
-    memory.
+    computed, their losses and correct predictions, and the last values. With `replaces` those take the memory of
+    the first.
     """
     import jax
 
@@ -189,7 +191,7 @@ def _compiled(compute: Compute, replaces: bool) -> Callable[..., Any]:
     if jax.default_backend() != "cpu":
         loop: Callable[..., Any] = jax.jit(partial(_loop, compute), donate_argnums=donated)
         return loop
-    # XLA's convolutions on a CPU are ten times slower inside a loop.
+    # On a CPU, XLA's convolutions are ten times slower inside a loop.
     step = jax.jit(compute, donate_argnums=0 if replaces else ())
 
     def one_by_one(total: int, columns: Any, values: Any) -> Any:

@@ -1,24 +1,23 @@
-"""Importing a library without the optional packages that it would pull in."""
+"""Importing a library without its optional packages."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 KERAS_EXTRAS = ("sklearn", "matplotlib", "pandas")
-"""What Keras imports, where it is installed, for wrappers and pictures that no training here uses."""
+"""Packages that Keras imports, if they are installed, for wrappers and plots that no trainer uses."""
 JAX_EXTRAS = ("zstandard",)
-"""With it jax compresses its compile cache in a format without a checksum; zlib's has one."""
+"""With zstandard jax compresses its compile cache in a format without a checksum; with zlib there is one."""
 
 
 @contextmanager
 def without(*packages: str) -> Iterator[None]:
-    """Within, `packages` are as if they were not installed, but for those that are imported already.
+    """Within the block no import finds `packages`, unless they are imported already.
 
-    Afterwards they can be imported as ever. What was imported within goes on without them: give only packages
-    that are optional to it.
+    Later imports find them. A library imported within the block never uses them, so they must be optional to it.
     """
     absent = [package for package in packages if package not in sys.modules]
-    # Python's own mark of a module that cannot be imported.
+    # None in sys.modules is Python's mark of a module that cannot be imported.
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
         yield

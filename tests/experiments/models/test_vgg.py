@@ -45,7 +45,6 @@ def test_what_is_counted_is_what_is_built(keras: None, name: str, head: Any, wid
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "m: setting 'name' is missing"),
         ({"name": "vgg17"}, "m.name: unknown model 'vgg17'; did you mean 'vgg1"),
         ({"name": "vgg16", "depth": 3}, "m.depth: unknown setting 'depth'"),
         ({"name": "vgg16", "width": 0}, "m.width: expected a number above 0 and at most 64, got 0.0"),

@@ -1,6 +1,7 @@
 """A user's own shape, from a file that the test writes; and a contract that can be broken in every way."""
 
 import doctest
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from experiments.schedules import custom
 from experiments.schedules.custom import assert_shape_contract, total_independent
@@ -168,7 +168,7 @@ def test_one_that_fails_is_a_sentence_with_its_name(
     parts = {"sequence": [{f"{module}:{function}": "rest"}]}
     for schedule in ({"name": f"{module}:{function}"}, parts):
         document = {**small(seeds=[0]).document, "schedules": {"mine": schedule}}
-        path.write_text(yaml.safe_dump(document))
+        path.write_text(json.dumps(document))
         code, out, err = command("plan", path, "--results", tmp_path / "r", capture=capsys)
         assert (code, out) == (2, "")
         assert err.count("\n") == 1, err

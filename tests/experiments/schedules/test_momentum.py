@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from experiments import optimizers
 from experiments.schedules import momentum
@@ -163,7 +162,7 @@ def written(folder: Path, **changes: Any) -> Path:
     """A sweep file with a schedule that cycles the momentum and one that does not."""
     found = small(optimizers=OPTIMIZERS, schedules={"plain": {"name": "one-cycle"}, "one": CYCLED}, **changes)
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(found.document, sort_keys=False))
+    path.write_text(json.dumps(found.document))
     return path
 
 

@@ -1,4 +1,4 @@
-"""What came of an epoch's parts."""
+"""The totals of an epoch's microbatches."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Cutting an epoch into parts and chunks."""
+"""Cutting an epoch into microbatches and chunks."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from experiments.training.microbatches import chunks, cut
 @pytest.mark.parametrize(
     ("images", "batch", "largest"), [(1, 1, 1), (10, 4, 4), (10, 4, 3), (7, 7, 2), (9, 3, 256)]
 )
-def test_every_image_is_in_one_part_in_order(images: int, batch: int, largest: int) -> None:
+def test_every_image_is_in_one_microbatch_in_order(images: int, batch: int, largest: int) -> None:
     microbatches = cut(images, batch, largest)
     assert microbatches.positions[microbatches.positions >= 0].tolist() == list(range(images))
     assert microbatches.positions.shape[1] <= largest
@@ -18,7 +18,7 @@ def test_every_image_is_in_one_part_in_order(images: int, batch: int, largest: i
     assert np.repeat(microbatches.step, microbatches.sizes).tolist() == steps
 
 
-def test_a_batch_in_parts_knows_its_images_and_its_ends() -> None:
+def test_a_batch_in_microbatches_knows_its_images_and_its_ends() -> None:
     microbatches = cut(9, 6, 4)
     assert microbatches.positions.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert microbatches.step.tolist() == [0, 0, 1]
@@ -27,13 +27,13 @@ def test_a_batch_in_parts_knows_its_images_and_its_ends() -> None:
     assert microbatches.last.tolist() == [False, True, True]
 
 
-def test_a_part_without_images_is_left_out() -> None:
+def test_a_microbatch_without_images_is_left_out() -> None:
     microbatches = cut(7, 6, 3)
     assert microbatches.positions.tolist() == [[0, 1, 2], [3, 4, 5], [6, -1, -1]]
     assert microbatches.last.tolist() == [False, True, True]
 
 
-def test_chunks_carry_every_part_with_its_rate_and_its_own_images_only() -> None:
+def test_chunks_carry_every_microbatch_with_its_rate_and_its_own_images_only() -> None:
     images = np.arange(7 * 4, dtype=np.uint8).reshape(7, 2, 2, 1)
     labels = np.arange(7)
     rates = np.array([0.5, 0.25, 0.125, 0.0625], np.float32)
@@ -56,9 +56,9 @@ def test_chunks_carry_every_part_with_its_rate_and_its_own_images_only() -> None
     assert used["labels"].dtype == np.int32
 
 
-def test_chunks_of_whole_parts_are_as_long_as_asked_for_and_smaller_parts_keep_to_themselves() -> None:
+def test_chunks_of_whole_microbatches_have_a_minimum_length_and_smaller_ones_keep_to_themselves() -> None:
     images, labels = np.zeros((11, 1, 1, 1), np.uint8), np.zeros(11, np.int64)
-    # Every batch of five is two parts: of three images, and of two; the last batch has one image.
+    # Every batch of five is two microbatches: of three images, and of two; the last batch has one image.
     microbatches = cut(11, 5, 3)
     assert microbatches.sizes.tolist() == [3, 2, 3, 2, 1]
     got = list(

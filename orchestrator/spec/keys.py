@@ -1,0 +1,74 @@
+"""The keys of a sweep file: what each is, its default and its limit, which the check of a sweep goes by.
+
+What stands inside `data:`, `model:`, an optimizer or a schedule is declared where that is checked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from experiments.callbacks import METRICS
+from experiments.models import vgg
+from experiments.settings import REQUIRED, Choice, InWords, Setting, whole
+
+CHECKPOINT_POLICIES = ("needed", "all")
+
+
+@dataclass(frozen=True)
+class Key(Setting):
+    """One key of a sweep file."""
+
+    in_recipes: bool = False
+    """Whether a recipe or a grid axis may set it for itself."""
+
+
+_ROWS = (
+    Key("name", "label", InWords("the name of the file"), None, "the folder of the sweep among the results"),
+    Key("data", "mapping", REQUIRED, None, "which images, how large, and how they are divided", True),
+    Key("model", "mapping", {}, None, "the network", True),
+    Key(
+        "batch_size", int | Literal["full"], 16, whole(1, 2**31 - 1, "images"),
+        "images of a step; `full` is batch gradient descent", True,
+    ),
+    Key("epochs", int, REQUIRED, whole(1, 100_000), "how long each trial trains", True),
+    Key("seeds", tuple[int, ...], [0], whole(0, 2**63 - 1), "the repetitions of each recipe"),
+    Key("optimizers", "mapping of labels", REQUIRED, None, "the optimizers, each under a label"),
+    Key(
+        "schedules", "mapping of labels", InWords("must be given, but for `recipes`"), None,
+        "the schedules, each under a label, which is the name of its shape unless `name` is",
+    ),
+    Key(
+        "recipes", "list of mappings", None, None,
+        "in place of the grid, pairs of `optimizer` and `schedule`, each with settings that it alone has; "
+        "`published` has figures to be shown beside those that are measured",
+    ),
+    Key("grid", "mapping of lists", None, None, "axes: settings, each with the values that it takes in turn"),
+    Key("range_test", "mapping", {}, None, "what `auto` in the place of a learning rate stands for"),
+    Key("early_stopping", "mapping", None, None, "when training ends early; null is never", True),
+    Key("reduce_on_plateau", "mapping", None, None, "when the learning rate is reduced; null is never", True),
+    Key("monitor", str, "val_accuracy", Choice("value", METRICS), "what the best epoch is chosen by", True),
+    Key("precision", str, "float32", Choice("value", vgg.PRECISIONS), "in which numbers the layers compute", True),
+    Key("deterministic", bool, True, None, "whether the same trial gives the same bits again", True),
+    Key("resources", "mapping", {}, None, "what one trial occupies", True),
+    Key("retries", int, 2, whole(0, 1_000_000), "attempts in a row without a new epoch, when a worker dies"),
+    Key("results", str, "results", None, "the folder of the results, or its address in a bucket"),
+    Key("trainer", str, "experiments.trainer:Trainer", None, "module:Class that trains an epoch"),
+    Key(
+        "checkpoints", str, "needed", Choice("value", CHECKPOINT_POLICIES),
+        "which checkpoints stay when nothing needs them",
+    ),
+    Key("save_best", bool, True, None, "whether the best model of each trial is written as a .keras file"),
+)  # fmt: skip
+KEYS: Mapping[str, Key] = {key.name: key for key in _ROWS}
+
+
+def value_of(document: Mapping[str, Any], key: str) -> Any:
+    """What a sweep file says under `key`, or the default."""
+    return document.get(key, KEYS[key].default)
+
+
+def require(key: str, value: Any) -> None:
+    """Raise InputError where `value` is outside the limit of `key`; null is a value as others."""
+    limit = KEYS[key].limit
+    if limit is not None:
+        limit.check(key, value)
