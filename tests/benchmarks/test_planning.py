@@ -25,7 +25,7 @@ PROGRAM = """
 import resource, sys, time
 from pathlib import Path
 began = time.perf_counter()
-from orchestrator import plan
+from orchestrator.planning import plan
 from tests.benchmarks.test_planning import big
 from orchestrator.storage.store import Store
 imported = time.perf_counter() - began
