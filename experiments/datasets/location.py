@@ -1,6 +1,5 @@
-"""Where a data set's files lie: in a folder, or at an object store's address, from where each node fetches."""
+"""The folder of a data set's files, or its address in an object store, from which each node fetches them."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from experiments import object_store
 from experiments.datasets.cache_files import FULL, locked
 from experiments.datasets.source import Progress
+from experiments.files import replacing, sha256
 from experiments.object_store import FIRST_LOOK, PATIENT, Address, AddressError, RetryLimits, connected
 from experiments.settings import InputError
 
@@ -22,33 +22,34 @@ if TYPE_CHECKING:
 
     from experiments.object_store import ObjectStore
 
-THREADS = 16  # requests at once: an object store answers each of them after a while, but many of them together
+THREADS = 16
+"""Requests at once: an object store answers each one slowly, but many at the same time."""
 FOREIGN = "__MACOSX"
 
 
 class Unreached(InputError):
-    """An object store gave no answer, or said no: what holds today need not hold tomorrow."""
+    """An object store gave no answer, or refused access; another attempt may succeed."""
 
 
 class Location(Protocol):
-    """A folder of files, written as a person would write it by `str`; `location / name` is one inside it."""
+    """A folder of files: `str` gives its path or address, and `location / name` is a folder inside it."""
 
     @property
     def folder(self) -> Path:
-        """Where on this node its files lie, once they have been fetched."""
+        """The folder on this node that has its files, after `fetch`."""
         ...
 
     def entries(self) -> tuple[list[str], list[str]]:
-        """Files and folders directly in it, by name, sorted; no hidden ones, none that macOS leaves.
+        """The sorted names of the files and folders directly in it, without hidden ones and those of macOS.
 
         Raises InputError.
         """
         ...
 
     def fetch(self, names: Sequence[str], progress: Progress | None = None) -> None:
-        """Bring files to `folder` that are not there yet, or are other ones now.
+        """Download the files that `folder` does not have, or has in another version.
 
-        `progress(done, total)` counts the files that have to be brought. Raises InputError.
+        `progress(done, total)` counts the downloads. Raises InputError.
         """
         ...
 
@@ -56,17 +57,17 @@ class Location(Protocol):
 
 
 def locate(path: str, cache: Path) -> Location:
-    """What `path` names. Raises InputError where it is not there, or is no folder and no address of one."""
+    """The folder or address `path`. Raises InputError where it does not exist, or is no folder."""
     if object_store.is_address(path):
         return _bucket(object_store.parse("data.path", path), cache)
     folder = Path(path)
     try:
-        is_folder, is_there = folder.is_dir(), folder.exists()
+        is_folder, exists = folder.is_dir(), folder.exists()
     except OSError as error:  # a name that is too long, a link that leads to itself
         raise InputError(f"data.path: cannot read {path}: {error.strerror}") from None
     if is_folder:
         return Local(folder)
-    if is_there:
+    if exists:
         raise InputError(f"data.path: {folder} is a file, expected a folder; unpack it if it is an archive")
     raise InputError(f"data.path: no such folder: {folder} (looked for {folder.absolute()})")
 
@@ -91,7 +92,7 @@ class Local:
         return sorted(files), sorted(folders)
 
     def fetch(self, names: Sequence[str], progress: Progress | None = None) -> None:
-        """Nothing: they are here."""
+        """Do nothing: the files are on this node."""
 
     def __truediv__(self, name: str) -> "Local":
         """The folder `name` in it."""
@@ -103,18 +104,18 @@ class Local:
 
 
 Mark = tuple[int, int]
-"""Bytes and time of change in nanoseconds: what tells one state of an object from another."""
+"""The size in bytes and the time of change in nanoseconds: they identify a version of an object."""
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """Everything below an address as it was found: `folders` by their path, each with its files and folders."""
+    """All files below an address, and all folders, by the path of the folder that has them."""
 
     files: dict[str, dict[str, Mark]] = field(default_factory=dict)
     folders: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, path: str, mark: Mark | None) -> None:
-        """The file or, without a `mark`, the folder at `path`, which is relative to the address."""
+        """Add the file or, without a `mark`, the folder at `path`, which is relative to the address."""
         if mark is not None:
             path, _, name = path.rpartition("/")
             self.files.setdefault(path, {})[name] = mark
@@ -123,83 +124,81 @@ class _Listing:
             self.folders.setdefault(path, set()).add(name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Bucket:
-    """What lies `inside` an address, and `folder`, which holds of it what this node has fetched so far.
+    """The `subfolder` of an `address`, and the local `folder` for the files that this node has fetched.
 
-    An object counts as unchanged while its size and its time stand; S3 tells the time to a second.
+    An object is unchanged while its size and its time are; S3 gives the time to a second.
     """
 
-    at: Address
+    address: Address
     listing: _Listing
     folder: Path
-    inside: str = ""
+    subfolder: str = ""
     limits: RetryLimits = PATIENT
     threads: int = THREADS
 
     def entries(self) -> tuple[list[str], list[str]]:
         """Files and folders directly in it."""
-        files, folders = self.listing.files.get(self.inside, {}), self.listing.folders.get(self.inside, ())
+        files, folders = self.listing.files.get(self.subfolder, {}), self.listing.folders.get(self.subfolder, ())
         return sorted(n for n in files if not _hidden(n)), sorted(n for n in folders if not _hidden(n))
 
     def fetch(self, names: Sequence[str], progress: Progress | None = None) -> None:
-        """Bring files to `folder`; of several processes that ask for the same, one does it."""
+        """Download files to `folder`; of several processes at once, one downloads and the others wait."""
         if not self._stale(names):
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder / ".lock"):
-                self._bring(self._stale(names), progress)
+                self._download(self._stale(names), progress)
         except OSError as error:
             if error.errno in FULL:
                 raise self._no_room(names) from None
             raise InputError(f"data: cannot keep files of {self} in {self.folder}: {error}") from None
 
     def _stale(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if _mark(self.folder / name) != self._there(name)]
+        return [name for name in names if _mark(self.folder / name) != self._listed_mark(name)]
 
-    def _there(self, name: str) -> Mark:
-        parent, _, last = f"{self.inside}/{name}".strip("/").rpartition("/")
-        return self.listing.files[parent][last]
+    def _listed_mark(self, name: str) -> Mark:
+        parent, _, file_name = f"{self.subfolder}/{name}".strip("/").rpartition("/")
+        return self.listing.files[parent][file_name]
 
-    def _bring(self, stale: Sequence[str], progress: Progress | None) -> None:
+    def _download(self, stale: Sequence[str], progress: Progress | None) -> None:
         for parent in {(self.folder / name).parent for name in stale}:
             parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(self.folder).free < self._bytes(stale):
             raise self._no_room(stale)
-        with _answering(self.at):
-            store = connected(self.at, self.limits)
+        with _answering():
+            store = connected(self.address, self.limits)
         pool = ThreadPoolExecutor(self.threads)
         try:
-            for done, _ in enumerate(pool.map(lambda name: self._bring_one(store, name), stale), 1):
+            for count, _ in enumerate(pool.map(lambda name: self._download_one(store, name), stale), 1):
                 if progress is not None:
-                    progress(done, len(stale))
+                    progress(count, len(stale))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _bring_one(self, store: "ObjectStore", name: str) -> None:
+    def _download_one(self, store: "ObjectStore", name: str) -> None:
         import obstore
 
-        size, changed = self._there(name)
+        size, changed = self._listed_mark(name)
         try:
-            with _answering(self.at), object_store.explained(f"{self}/{name}", "read"):
-                source = "/".join(filter(None, (self.at.prefix, self.inside, name)))
+            with _answering(), object_store.explained(f"{self}/{name}", "read"):
+                source = "/".join(filter(None, (self.address.prefix, self.subfolder, name)))
                 content = obstore.get(store, source).bytes().to_bytes()
         except FileNotFoundError:
             content = b""
         if len(content) != size:
             raise Unreached(f"data.path: {self}/{name} changed while it was fetched; run the same command again")
         path = self.folder / name
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as file:
+        # Synced: after a power cut an empty file could have the right size and time.
+        with replacing(path, path.with_name(f".{path.name}.part")) as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # a file that a power cut left empty would have the right size and time
-        os.utime(part, ns=(changed, changed))
-        os.replace(part, path)
+            os.utime(file.fileno(), ns=(changed, changed))
 
     def _bytes(self, names: Sequence[str]) -> int:
-        return sum(self._there(name)[0] for name in names)
+        return sum(self._listed_mark(name)[0] for name in names)
 
     def _no_room(self, names: Sequence[str]) -> InputError:
         free = shutil.disk_usage(self.folder).free
@@ -211,30 +210,30 @@ class Bucket:
 
     def __truediv__(self, name: str) -> "Bucket":
         """The folder `name` in it."""
-        return replace(self, folder=self.folder / name, inside=f"{self.inside}/{name}".strip("/"))
+        return replace(self, folder=self.folder / name, subfolder=f"{self.subfolder}/{name}".strip("/"))
 
     def __str__(self) -> str:
         """Its address, without options."""
-        return "/".join(filter(None, (str(self.at), self.inside)))
+        return "/".join(filter(None, (str(self.address), self.subfolder)))
 
 
-def _bucket(at: Address, cache: Path) -> Bucket:
-    """Everything below `at`. Raises InputError where nothing is there, Unreached where it cannot be seen."""
+def _bucket(address: Address, cache: Path) -> Bucket:
+    """All objects below `address`. Raises InputError where there are none, Unreached without an answer."""
     import obstore
 
     listing = _Listing()
-    with _answering(at), object_store.explained(str(at), "listed"):
-        store = connected(at, FIRST_LOOK)
-        objects = obstore.list(store, at.prefix or None).collect()
+    with _answering(), object_store.explained(str(address), "listed"):
+        store = connected(address, FIRST_LOOK)
+        objects = obstore.list(store, address.prefix or None).collect()
         folders = _empty_folders(store, objects)
     for item in objects:
-        path = item["path"].removeprefix(at.prefix).strip("/")
+        path = item["path"].removeprefix(address.prefix).strip("/")
         mark = (item["size"], object_store.nanoseconds(item["last_modified"]))
         listing.add(path, mark if path and item["path"] not in folders else None)
     if not listing.files and not listing.folders:
-        raise InputError(f"data.path: nothing lies at {at}; correct it, or put images there")
-    key = hashlib.sha256(at.text.encode()).hexdigest()[:24]
-    return Bucket(at, listing, cache / "fetched" / key)
+        raise InputError(f"data.path: nothing lies at {address}; correct it, or put images there")
+    key = sha256(address.text.encode())[:24]
+    return Bucket(address=address, listing=listing, folder=cache / "fetched" / key)
 
 
 def _empty_folders(store: "ObjectStore", objects: "Sequence[ObjectMeta]") -> set[str]:
@@ -248,7 +247,8 @@ def _empty_folders(store: "ObjectStore", objects: "Sequence[ObjectMeta]") -> set
 
 
 @contextmanager
-def _answering(at: Address) -> Iterator[None]:
+def _answering() -> Iterator[None]:
+    """Raise Unreached for an AddressError."""
     try:
         yield
     except AddressError as error:
@@ -258,7 +258,7 @@ def _answering(at: Address) -> Iterator[None]:
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads back to itself: it is named where it is read
+    except OSError:  # a link that leads back to itself: reading it names it
         return False
 
 

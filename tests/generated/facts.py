@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.root_key import RootFacts
 from orchestrator.report import formats
 from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import sweep_state
 from orchestrator.storage.history import HISTORY
 from orchestrator.storage.store import Store
 from tests.generated.engines import PATIENCE, Forked, Running, Stuck
@@ -343,7 +345,7 @@ class World:
         assert not plan.unfinished, f"ended, and there is still to do: {[t.id for t in plan.unfinished]}"
         numbers = _shown(engine.numbers(store, run.sweep), run.sweep)
         assert numbers == calm.numbers, f"{run.sweep} has other numbers than a calm run has"
-        models, checkpoints = store.models(run.sweep), store.checkpoints()
+        models, checkpoints = store.models(run.sweep), store.checkpoints.complete()
         missing = {t: best for t, best in calm.best.items() if models.get(t) != best and plan.sweep.save_best}
         assert not missing, f"best models that are not there after a run to the end: {missing}"
         held = {
@@ -365,14 +367,14 @@ class World:
 
     def _nothing_needed_is_freed(self) -> None:
         for name, finished in self.finished.items():
-            gone = finished.checkpoints - self.store.checkpoints()
+            gone = finished.checkpoints - self.store.checkpoints.complete()
             assert not gone, f"{name} needs checkpoints that were freed: {[*map(self._named, gone)]}"
             models = self.store.models(name)
             assert finished.models.items() <= models.items(), f"{name} has lost models"
 
     def _commands_agree(self, name: str) -> None:
         plan, calm, store = self.plan(name), self.calm(name), self.store
-        checkpoints, models = store.checkpoints(), store.models(name)
+        checkpoints, models = store.checkpoints.complete(), store.models(name)
         known, new, again, bare = 0, set[str](), set[str](), False
         for trial, keys in calm.chains.items():
             count = next((n for n, key in enumerate(keys) if key not in self.known), len(keys))
@@ -392,13 +394,14 @@ class World:
             for t, keys in calm.chains.items()
         ):
             assert epochs.new == len(new), (name, epochs, len(new))
-        status = standing.status(plan, store)
+        status = standing.status(plan, sweep_state.read(store, name), datetime.now(UTC))
         assert status["epochs"]["done"] == known, (name, status)
         ended = sum(cursor.ending is not None for cursor in plan.cursors.values())
         assert status["trials"]["completed"] + status["trials"]["diverged"] == ended, (name, status)
         assert status["trials"]["running"] == 0, (name, status)
         if name in self.finished:
-            recipes = json.loads(formats.render("json", standing.comparison(plan, store, None)))["recipes"]
+            comparison = standing.comparison(plan, sweep_state.read(store, name))
+            recipes = json.loads(formats.render("json", comparison))["recipes"]
             assert len(recipes) == len({id(t.recipe) for t in plan.trials}), name
 
     def _readers_see_all(self, name: str, before: Plan) -> None:
@@ -412,8 +415,9 @@ class World:
             if len(plan.cursors[trial].keys) < len(cursor.keys)
         }
         assert not less, f"a reader sees less than before: {less}"
-        standing.status(plan, self.store)
-        standing.comparison(plan, self.store, None)
+        state = sweep_state.read(self.store, name)
+        standing.status(plan, state, datetime.now(UTC))
+        standing.comparison(plan, state)
 
     def _nothing_is_left_over(self) -> None:
         """After a clean: whatever lies there is held by the current rows of some sweep, or one keeps all."""
@@ -428,14 +432,14 @@ class World:
                 keys = [row["epoch_key"] for row in table]
                 bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in callbacks.METRICS]
                 holders |= set(keys) if keeps_all else {keys[-1], *(key for key in bests if key)}
-                holders |= self._resumed(keys, store.checkpoints())
+                holders |= self._resumed(keys, store.checkpoints.complete())
         for name in self.documents:
             plan = self.plan(name)
             holders |= {k for t in plan.trials for k in plan.cursors[t.id].needed(plan.sweep.settings.monitor)}
-        idle = store.checkpoints() - holders
+        idle = store.checkpoints.complete() - holders
         assert not idle, f"nobody holds the checkpoints of {[*map(self._named, idle)]}"
         assert not store.files.temporaries(), "temporaries are left after a clean"
-        assert _weights(store) == store.checkpoints(), "weights without a manifest are left after a clean"
+        assert _weights(store) == store.checkpoints.complete(), "weights without a manifest are left after a clean"
 
     @staticmethod
     def _resumed(keys: Sequence[str], checkpoints: set[str]) -> set[str]:

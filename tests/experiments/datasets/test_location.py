@@ -125,10 +125,10 @@ def test_an_empty_object_with_a_folders_name_is_that_folder(s3: str, local: Path
     for name in ("", "cat/", "fox/"):
         client.put_object(Bucket="kept", Key=f"{prefix}/{name}", Body=b"")
     (local / "fox").mkdir()
-    bucket = location.origin(address, cache)
-    assert bucket.look() == location.origin(str(local), cache).look() == ([], ["cat", "dog", "fox"])
-    assert (bucket / "cat").look() == location.origin(str(local / "cat"), cache).look()
-    assert (bucket / "fox").look() == ([], [])
+    bucket = location.locate(address, cache)
+    assert bucket.entries() == location.locate(str(local), cache).entries() == ([], ["cat", "dog", "fox"])
+    assert (bucket / "cat").entries() == location.locate(str(local / "cat"), cache).entries()
+    assert (bucket / "fox").entries() == ([], [])
 
 
 def test_a_name_that_no_file_could_have_is_named(s3: str, address: str, cache: Path) -> None:
@@ -165,7 +165,7 @@ def test_fetching_that_was_cut_off_goes_on_where_it_was(s3: str, address: str, l
 
     with buckets.Cable(s3, sent) as cable:
         through = buckets.through(cable.endpoint, address)
-        bucket = location.origin(through, cache)
+        bucket = location.locate(through, cache)
         assert isinstance(bucket, location.Bucket)
         with pytest.raises(datasets.Unreached, match=r"^data\.path: s3://.*: cannot be read .*; nothing answers"):
             replace(bucket, threads=1, limits=RetryLimits(retries=0)).fetch(NAMES)
