@@ -210,8 +210,8 @@ def _name() -> str:
 @cache
 def accelerator() -> str:
     """The GPU that a process of this machine would use, its driver, and the installed libraries of NVIDIA's."""
-    seen = _said("nvidia-smi", "--query-gpu=uuid,name,driver_version,mig.mode.current", "--format=csv,noheader")
-    gpus = kinds(seen, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    listing = _said("nvidia-smi", "--query-gpu=uuid,name,driver_version,mig.mode.current", "--format=csv,noheader")
+    gpus = kinds(listing, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if len(gpus) != 1:
         return f"{NO_GPU} of one kind ({' and '.join(gpus)})" if gpus else NO_GPU
     return ", ".join((*gpus, *libraries({d.metadata["Name"]: d.version for d in metadata.distributions()})))

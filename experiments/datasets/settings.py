@@ -55,8 +55,8 @@ class Data:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-def check(where: str, given: Mapping[str, Any]) -> Data:
-    """The settings `given` under `where` as Data, defaults filled in: `image_size` defaults to the source's
+def check(key_path: str, values: Mapping[str, Any]) -> Data:
+    """The settings `values` under `key_path` as Data, defaults filled in: `image_size` defaults to the source's
     own.
 
     Raises InputError for an unknown name or setting, a value of the wrong type or out of range, a missing
@@ -65,13 +65,13 @@ def check(where: str, given: Mapping[str, Any]) -> Data:
     >>> check("data", {"name": "digits"}).image_size
     32
     """
-    settings = checked(where, given, DataSettings)
+    settings = checked(key_path, values, DataSettings)
     name, size = settings["name"], settings["image_size"]
     source = SOURCES[name]
-    settings["path"] = _checked_path(where, name, settings["path"])
+    settings["path"] = _checked_path(key_path, name, settings["path"])
     if size is None:
         size = source.image_size
-    inside = f"{where}.augmentation"
+    inside = f"{key_path}.augmentation"
     augmentation = Augmentation(**checked(inside, settings["augmentation"] or {}, Augmentation))
     if augmentation.shift >= size:
         raise InputError(
@@ -81,16 +81,16 @@ def check(where: str, given: Mapping[str, Any]) -> Data:
     return Data(**{**settings, "image_size": size, "augmentation": augmentation})
 
 
-def _checked_path(where: str, name: str, path: str | None) -> str | None:
+def _checked_path(key_path: str, name: str, path: str | None) -> str | None:
     hint = SOURCES[name].path_hint
     if hint is None and path is not None:
         raise InputError(
-            f"{where}.path: {name} takes no path, it comes with scikit-learn; got {path!r}. "
+            f"{key_path}.path: {name} takes no path, it comes with scikit-learn; got {path!r}. "
             "Leave the path out, or set data.name=images for a folder of photos"
         )
     if hint is not None and not path:
-        raise InputError(f"{where}.path: {name} needs a folder, got {path!r}. {hint}")
+        raise InputError(f"{key_path}.path: {name} needs a folder, got {path!r}. {hint}")
     if path and object_store.is_address(path):
-        object_store.parse(f"{where}.path", path)
+        object_store.parse(f"{key_path}.path", path)
         return path
-    return None if path is None else object_store.expanded(f"{where}.path", path)
+    return None if path is None else object_store.expanded(f"{key_path}.path", path)

@@ -81,7 +81,8 @@ def _tiles(c: Comparison) -> list[tuple[str, str, str]]:
             (
                 "One trial of it takes",
                 f"{number_format.amount(first['seconds'])} s",
-                f"{number_format.amount(first['epochs'])} epochs; best epoch {number_format.amount(first['best_epoch'])}",
+                f"{number_format.amount(first['epochs'])} epochs; "
+                f"best epoch {number_format.amount(first['best_epoch'])}",
             )
         )
     trials = f"{total['recipes']:,} recipes, {total['trials']:,} trials, {total['epochs_trained']:,} epochs"

@@ -48,8 +48,8 @@ def _captions(c: Comparison) -> dict[str, str]:
         "losses": lines,
         "stages": f"Rank of the first {min(learning_curves.BUMPED, ranked)} recipes at each stage; thick: the "
         "winner, dashed: those that led at some stage.",
-        "profile": f"Share of seeds that reached {c.monitor_label} {number_format.number(c.target)} within a multiple "
-        "of the fastest recipe's training time; further left and up is better. Grey: recipes that reach it but "
+        "profile": f"Share of seeds that reached {c.monitor_label} {number_format.number(c.target)} within a "
+        "multiple of the fastest recipe's training time; further left and up is better. Grey: recipes that reach it but "
         "are not named.",
         "sensitivity": f"Final {c.monitor_label} against peak learning rate, mean over seeds with 95 % "
         "interval: a flat line forgives a wrong rate.",
