@@ -49,8 +49,8 @@ def _captions(c: Comparison) -> dict[str, str]:
         "stages": f"Rank of the first {min(learning_curves.BUMPED, ranked)} recipes at each stage; thick: the "
         "winner, dashed: those that led at some stage.",
         "profile": f"Share of seeds that reached {c.monitor_label} {number_format.number(c.target)} within a "
-        "multiple of the fastest recipe's training time; further left and up is better. Grey: recipes that reach it but "
-        "are not named.",
+        "multiple of the fastest recipe's training time; further left and up is better. Grey: recipes that "
+        "reach it but are not named.",
         "sensitivity": f"Final {c.monitor_label} against peak learning rate, mean over seeds with 95 % "
         "interval: a flat line forgives a wrong rate.",
         "schedules": f"{some}The learning rate at the first step of each epoch, logarithmic; zero is not "
