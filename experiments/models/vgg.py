@@ -66,16 +66,16 @@ class Model:
     dropout: Annotated[float, BELOW_ONE, "behind each dense layer of the classic head"] = 0.5
 
 
-def check(where: str, given: Mapping[str, Any]) -> Model:
-    """`given` as a Model, defaults filled in.
+def check(where: str, values: Mapping[str, Any]) -> Model:
+    """The settings `values` under `where` as a Model, defaults filled in.
 
     Raises InputError for an unknown name or setting, a wrong type, and a value out of range.
 
     >>> check("model", {"name": "vgg16", "width": 0.25}).head
     'average'
     """
-    settings = checked(where, given, Model)
-    if "dropout" in given and settings["head"] != "classic":
+    settings = checked(where, values, Model)
+    if "dropout" in values and settings["head"] != "classic":
         raise InputError(f"{where}.dropout: the average head has none; set head: classic, or leave it out")
     return Model(**settings)
 
