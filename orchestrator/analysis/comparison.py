@@ -1,4 +1,4 @@
-"""The comparison: plain Arrow tables with their labels and units, from which every output format prints."""
+"""The comparison: Arrow tables with labels and units, which every output format prints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -7,38 +7,37 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.analysis.observations import METRICS, Recipe
+from orchestrator.analysis.observations import METRICS, RecipeLabel
 from orchestrator.analysis.statistics import Intervals
 
 
 class Column(NamedTuple):
-    """Values, what they are called in a heading, and their unit ("" for a plain number or name)."""
+    """The values of a column, its heading, and its unit ("" for a number without unit or a name)."""
 
     values: Any
     label: str = ""
     unit: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a sweep found. Tables are `pyarrow.Table`; a column's metadata gives `label` and `unit`.
+    """The result of a sweep. Tables are `pyarrow.Table`; the metadata of a column has its `label` and `unit`.
 
-    null: not known (no interval from one seed, no result yet). Infinite: never reached, or a loss without
-    bound. No table holds NaN. Every table that speaks of recipes has `recipe`, `optimizer`, `schedule`,
-    `settings`.
+    A null is a value that is not known (one seed has no interval, a waiting trial no result). An infinite value is
+    a target that was never reached, or a loss without bound. No table holds NaN. Every table about recipes has the
+    columns `recipe`, `optimizer`, `schedule`, `settings`.
 
-    answer, notes: sentences: what to use and how sure that is; what the figures mean.
-    ranking: one row a recipe, best first: final and best metrics, epochs, seconds, test against the winner.
-    matrix: one row an (optimizer, schedule, settings) with its mean; `shade` in 0..1 is where it lies in
-    colour.
-    stages, overtakes: the rank after 25, 50, 75, 100 % of the epochs; who passed whom in between.
-    targets, profile: epochs and seconds until `target` is reached; share of seeds against ratio to the
-    fastest.
-    sensitivity: final metric against peak learning rate, for what has several rates.
-    published: figures given from elsewhere beside those measured.
-    cost, totals: trials, epochs, hours, by optimizer and in all. troubles: each trial that did not just
-    complete.
-    curves, schedules: metrics and learning rate after each epoch, for pictures.
+    answer, notes: sentences. The answer names the recipe to use and its certainty; the notes explain the figures.
+    ranking: one row per recipe, best first: final and best metrics, epochs, seconds, test against the winner.
+    matrix: one row per (optimizer, schedule, settings) with its mean; `shade` in 0..1 is its colour.
+    stages: the rank after 25, 50, 75 and 100 % of the epochs. overtakes: each change of order between two stages.
+    targets: epochs and seconds until `target` is reached. profile: share of seeds by ratio to the fastest recipe.
+    sensitivity: final metric by peak learning rate, for recipes with several rates.
+    published: published figures beside measured figures.
+    cost, totals: trials, epochs, hours, by optimizer and for the sweep.
+    troubles: each trial that did not simply complete.
+    curves: learning curves, each metric after each epoch. schedules: the learning rate at the first step of each
+    epoch.
     """
 
     sweep: str
@@ -91,24 +90,26 @@ def table(title: str, columns: Mapping[str, Column]) -> pa.Table:
     return pa.table(arrays, schema=pa.schema(schema, metadata={"title": title}))
 
 
-def names(recipes: Sequence[Recipe], pick: Any = None) -> dict[str, Column]:
-    """The columns that say which recipe a row is about: one row a recipe, or those in `pick` (int64)."""
+def recipe_columns(recipes: Sequence[RecipeLabel], rows: Any = None) -> dict[str, Column]:
+    """The columns that name the recipe of each row: all `recipes`, or those numbered by `rows` (int64)."""
     texts = {
-        "recipe": [r.label for r in recipes],
+        "recipe": [r.text for r in recipes],
         "optimizer": [r.optimizer for r in recipes],
         "schedule": [r.schedule for r in recipes],
         "settings": [", ".join(f"{k}={v}" for k, v in r.settings) for r in recipes],
     }
     arrays = {name: pa.array(values, pa.string()) for name, values in texts.items()}
-    return {name: Column(a if pick is None else a.take(pa.array(pick))) for name, a in arrays.items()}
+    return {name: Column(a if rows is None else a.take(pa.array(rows))) for name, a in arrays.items()}
 
 
-def spread(prefix: str, found: Intervals, pick: Any, label: str, unit: str = "") -> dict[str, Column]:
-    """The columns `<prefix>_mean`, `_low`, `_high` for the groups in `pick`."""
+def interval_columns(
+    prefix: str, intervals: Intervals, rows: Any, label: str, unit: str = ""
+) -> dict[str, Column]:
+    """The columns `<prefix>_mean`, `_low`, `_high`, one row per group in `rows`."""
     return {
-        f"{prefix}_mean": Column(found.mean[pick], label, unit),
-        f"{prefix}_low": Column(found.low[pick], f"{label}, low end", unit),
-        f"{prefix}_high": Column(found.high[pick], f"{label}, high end", unit),
+        f"{prefix}_mean": Column(intervals.mean[rows], label, unit),
+        f"{prefix}_low": Column(intervals.low[rows], f"{label}, low end", unit),
+        f"{prefix}_high": Column(intervals.high[rows], f"{label}, high end", unit),
     }
 
 

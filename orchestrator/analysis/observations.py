@@ -1,7 +1,7 @@
-"""What was planned held against what was recorded: the one place that reads history rows."""
+"""Planned trials and their recorded epochs as arrays: the only module that reads history rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,26 +20,26 @@ RESULTS = ("completed", "stopped", "diverged")
 STATUSES = (*RESULTS, "failed", "running", "waiting")
 
 
-class Recipe(NamedTuple):
-    """What is compared: seeds are its repetitions. Equal to the plain tuple of its parts."""
+class RecipeLabel(NamedTuple):
+    """The labels of a recipe, whose repetitions are seeds. It equals the tuple of its three fields."""
 
     optimizer: str
     schedule: str
     settings: tuple[tuple[str, str], ...] = ()
 
     @property
-    def label(self) -> str:
+    def text(self) -> str:
         """`adam + cosine`, or `adam + cosine, batch_size=16` where the grid has more axes."""
         return ", ".join([f"{self.optimizer} + {self.schedule}", *(f"{k}={v}" for k, v in self.settings)])
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One trial of the sweep and how it stands.
+class TrialDescription:
+    """One planned trial and its status.
 
-    `epochs` is what was planned, `learning_rate` the peak, `settings` the values of grid axes beside
-    optimizer, schedule and seed. `status` is one of `STATUSES`, `reason` says why a trial stopped, diverged
-    or failed.
+    `epochs` is the planned number, `learning_rate` the peak. `settings` has the grid axes other than optimizer,
+    schedule and seed, with their values. `status` is one of `STATUSES`; `reason` explains why a trial stopped,
+    diverged or failed. `cpus` and `gpus` are the cores and GPUs that the trial holds while it trains.
     """
 
     id: str
@@ -49,30 +49,35 @@ class Planned:
     epochs: int
     learning_rate: float
     settings: Mapping[str, str] = field(default_factory=dict)
+    _: KW_ONLY
     status: str = "completed"
     reason: str = ""
     cpus: float = 1.0
     gpus: float = 0.0
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> RecipeLabel:
         """The trial without its seed."""
-        return Recipe(self.optimizer, self.schedule, tuple(sorted(self.settings.items())))
+        return RecipeLabel(self.optimizer, self.schedule, tuple(sorted(self.settings.items())))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialArrays:
-    """Trials as arrays: [T] one entry per trial in planned order, [N] one per epoch, a trial's rows in a
-    block.
+    """Trials as arrays: [T] with one entry per trial in planned order, [N] with one per recorded epoch.
 
-    `recipe` int64 [T] indexes `recipes`; `first` and `count` int64 [T] say where a trial's rows lie (`count`
-    0: none); `ended` bool [T] is true where the trial is a result: completed, stopped or diverged, with rows.
-    `metrics` holds float64 [N] per name. A prediction that is not a number is never right and its loss has no
-    bound, so a recorded accuracy of NaN counts as 0 and a loss of NaN as infinite; no other value is made up.
+    The rows of a trial are consecutive in [N], in the order of its epochs.
+
+    recipe: int64 [T], an index into `recipes`. seed: int64 [T].
+    first, count: int64 [T], the first row of a trial and the number of its rows.
+    ended: bool [T], true for a result: a trial that completed, stopped or diverged and has rows.
+    metrics: float64 [N] by name. An accuracy of NaN counts as 0: a prediction that is not a number is wrong. A
+    loss of NaN counts as infinite.
+    seconds, learning_rate: float64 [N]. reused: bool [N], true for an epoch that was not trained again.
+    devices: the names of all devices, sorted.
     """
 
-    planned: tuple[Planned, ...]
-    recipes: tuple[Recipe, ...]
+    trials: tuple[TrialDescription, ...]
+    recipes: tuple[RecipeLabel, ...]
     recipe: Ints
     seed: Ints
     first: Ints
@@ -90,14 +95,18 @@ class TrialArrays:
         return np.flatnonzero(self.ended)
 
     def rows(self, trials: Ints) -> Ints:
-        """Every row of each trial, trial after trial."""
+        """All rows of the first trial, then of the second, and so on. int64 [sum of their counts]."""
         count = self.count[trials]
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        return np.asarray(np.repeat(self.first[trials], count) + within, np.int64)
+        offset = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        return np.asarray(np.repeat(self.first[trials], count) + offset, np.int64)
 
     def row(self, trials: Ints, epochs: Ints) -> Ints:
-        """Where each trial stood after so many epochs (at least 1): its last row if it had ended before."""
+        """The row of each trial after `epochs` epochs (at least 1): its last row if it has fewer epochs."""
         return self.first[trials] + np.minimum(epochs, self.count[trials]) - 1
+
+    def last_rows(self, trials: Ints) -> Ints:
+        """The row of each trial's last epoch; every trial must have one."""
+        return self.first[trials] + self.count[trials] - 1
 
 
 def _floats(history: pa.Table, name: str) -> Floats:
@@ -105,42 +114,42 @@ def _floats(history: pa.Table, name: str) -> Floats:
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _check(trials: Sequence[Planned]) -> None:
+def _check(trials: Sequence[TrialDescription]) -> None:
     ids: set[str] = set()
-    recipes: set[tuple[Recipe, int]] = set()
+    recipes: set[tuple[RecipeLabel, int]] = set()
     for trial in trials:
         if trial.status not in STATUSES:
             raise ValueError(f"trial {trial.id}: expected a status of {', '.join(STATUSES)}; got {trial.status!r}")
         if trial.id in ids:
             raise ValueError(f"trial {trial.id}: planned twice")
         if (trial.recipe, trial.seed) in recipes:
-            raise ValueError(f"trial {trial.id}: a second trial of {trial.recipe.label}, seed {trial.seed}")
+            raise ValueError(f"trial {trial.id}: a second trial of {trial.recipe.text}, seed {trial.seed}")
         ids.add(trial.id)
         recipes.add((trial.recipe, trial.seed))
 
 
-def _check_epochs(trials: Sequence[Planned], trial: Ints, epoch: Ints, first: Ints) -> None:
+def _check_epochs(trials: Sequence[TrialDescription], trial: Ints, epoch: Ints, first: Ints) -> None:
     expected = np.arange(len(trial)) - first[trial]
-    wrong = np.flatnonzero(epoch != expected)
-    if len(wrong):
-        at = wrong[0]
-        name, got = trials[trial[at]].id, int(epoch[at])
-        if at and trial[at - 1] == trial[at] and epoch[at - 1] == got:
-            raise ValueError(f"history: trial {name} has epoch {got} twice; every epoch may be recorded once")
-        raise ValueError(f"history: trial {name} has epoch {got} where epoch {expected[at]} was expected")
+    mismatches = np.flatnonzero(epoch != expected)
+    if len(mismatches):
+        row = mismatches[0]
+        name, number = trials[trial[row]].id, int(epoch[row])
+        if row and trial[row - 1] == trial[row] and epoch[row - 1] == number:
+            raise ValueError(f"history: trial {name} has epoch {number} twice; every epoch may be recorded once")
+        raise ValueError(f"history: trial {name} has epoch {number} where epoch {expected[row]} was expected")
 
 
-def gather(history: pa.Table, trials: Sequence[Planned]) -> TrialArrays:
-    """The rows of `history` that belong to `trials`, sorted; other rows are left out.
+def gather(history: pa.Table, trials: Sequence[TrialDescription]) -> TrialArrays:
+    """The rows of `history` that belong to `trials`, sorted by trial and epoch; rows of other trials are left out.
 
-    Raises ValueError where a trial is planned twice, an epoch is recorded twice or one is missing in between.
+    Raises ValueError for a trial that is planned twice, an epoch that is recorded twice and a missing epoch.
     """
     _check(trials)
     index = pc.index_in(history.column("trial_id"), value_set=pa.array([t.id for t in trials], pa.string()))
     trial = np.asarray(index.fill_null(-1).to_numpy(), np.int64)
     epoch = np.asarray(history.column("epoch").to_numpy(), np.int64)
-    kept = np.flatnonzero(trial >= 0)
-    order = kept[np.lexsort((epoch[kept], trial[kept]))]
+    selected = np.flatnonzero(trial >= 0)
+    order = selected[np.lexsort((epoch[selected], trial[selected]))]
     count = np.bincount(trial[order], minlength=len(trials)).astype(np.int64)
     first = np.cumsum(count) - count
     _check_epochs(trials, trial[order], epoch[order], first)
@@ -151,13 +160,13 @@ def gather(history: pa.Table, trials: Sequence[Planned]) -> TrialArrays:
         for name in METRICS
     }
     recipes = tuple(dict.fromkeys(t.recipe for t in trials))
-    places = {recipe: place for place, recipe in enumerate(recipes)}
+    positions = {recipe: position for position, recipe in enumerate(recipes)}
     reused = np.asarray(history.column("reused").combine_chunks().to_numpy(zero_copy_only=False), np.bool_)
     devices = pc.unique(history.column("device").take(pa.array(order)))
     return TrialArrays(
-        planned=tuple(trials),
+        trials=tuple(trials),
         recipes=recipes,
-        recipe=np.array([places[t.recipe] for t in trials], np.int64),
+        recipe=np.array([positions[t.recipe] for t in trials], np.int64),
         seed=np.array([t.seed for t in trials], np.int64),
         first=first,
         count=count,

@@ -1,7 +1,7 @@
-"""What a handful of seeds can and cannot say: intervals, paired tests, ranks and performance profiles.
+"""Statistics of a few seeds: intervals, paired tests, ranks and performance profiles.
 
-Values come flat, one per trial, with the number of the group (the recipe) they belong to. Groups may have
-different numbers of values: nothing is padded. Everything is float64.
+Values come as a flat array, one per trial, with the number of the group (the recipe) of each. Groups may differ in
+size: nothing is padded. Values are float64.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEVEL = 0.95
-# Figures that agree to this are the same figure: 0.91 - 0.90 is not 0.93 - 0.92 in binary.
-SAME = 1e-12
+# Values that differ by less are equal: 0.91 - 0.90 is not 0.93 - 0.92 in binary.
+TOLERANCE = 1e-12
 ONE_VALUE, EQUAL_VALUES, WITHOUT_BOUND = "one seed", "equal in every seed", "a value without bound"
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Mean and its confidence interval, one per group; NaN where there is none. `n` int64, rest float64."""
+    """The mean of each group and its confidence interval; NaN where a group has none. `n` int64, rest float64."""
 
     n: Ints
     mean: Floats
@@ -30,7 +30,7 @@ class Intervals:
 
     @property
     def reasons(self) -> list[str | None]:
-        """Why a group with values has no interval; None where it has one, or no values."""
+        """Why each group has no interval; None for a group with an interval or without values."""
         result: list[str | None] = []
         for n, mean, low in zip(self.n, self.mean, self.low, strict=True):
             kind = ONE_VALUE if n == 1 else EQUAL_VALUES if np.isfinite(mean) else WITHOUT_BOUND
@@ -40,7 +40,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Differences:
-    """Paired differences to one group, one per group: mean, interval, two-sided p (NaN: no test), pairs."""
+    """Paired differences of each group to one group: pairs, mean, interval, two-sided p (NaN: no test)."""
 
     pairs: Ints
     mean: Floats
@@ -50,7 +50,7 @@ class Differences:
 
 
 def quantile(share: float, degrees: Ints) -> Floats:
-    """Student's t for a cumulative `share` at the degrees of freedom given (at least 1)."""
+    """Student's t at the cumulative probability `share`, for each number of degrees of freedom (at least 1)."""
     from scipy.special import stdtrit
 
     return np.asarray(stdtrit(degrees.astype(np.float64), share), np.float64)
@@ -59,17 +59,17 @@ def quantile(share: float, degrees: Ints) -> Floats:
 def intervals(
     values: Floats, groups: Ints, count: int, bounds: tuple[float, float], level: float = LEVEL
 ) -> Intervals:
-    """Mean and two-sided t-interval of each of `count` groups; `values` and `groups` have one entry per
-    trial.
+    """Mean and two-sided t-interval of each of `count` groups; `values` and `groups` have one entry per trial.
 
-    The interval needs two values that are numbers: with one, nothing is known about spread, and low, high and
-    deviation are NaN. Nor is there one where all values are equal: accuracies are counts of images, so that a
-    few seeds agree by luck, and an interval without width would claim certainty. An infinite value makes the
-    mean infinite and leaves no interval. Ends are clipped to `bounds`, as no accuracy lies above 1. Source:
-    Student, "The probable error of a mean", Biometrika 6 (1908).
+    The interval needs two finite values: from one value, low, high and deviation are NaN. Equal values have no
+    interval either: accuracies are counts of images, so a few seeds agree by chance, and an interval of width zero
+    would claim certainty. An infinite value makes the mean infinite and leaves no interval. Both ends are clipped
+    to `bounds`, as no accuracy lies above 1.
 
-    >>> found = intervals(np.array([0.90, 0.92, 0.94]), np.zeros(3, np.int64), 1, (0.0, 1.0))
-    >>> [round(float(x[0]), 4) for x in (found.mean, found.low, found.high)]
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908).
+
+    >>> accuracy = intervals(np.array([0.90, 0.92, 0.94]), np.zeros(3, np.int64), 1, (0.0, 1.0))
+    >>> [round(float(x[0]), 4) for x in (accuracy.mean, accuracy.low, accuracy.high)]
     [0.92, 0.8703, 0.9697]
     """
     n = np.bincount(groups, minlength=count).astype(np.int64)
@@ -77,49 +77,50 @@ def intervals(
         mean = np.bincount(groups, values, count) / n
         squares = np.bincount(groups, (values - mean[groups]) ** 2, count)
         deviation = np.where(n > 1, np.sqrt(squares / (n - 1)), np.nan)
-        half = quantile(0.5 + level / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(n)
-        half = np.where(deviation <= SAME * np.maximum(np.abs(mean), 1.0), np.nan, half)
-        low, high = np.clip(mean - half, *bounds), np.clip(mean + half, *bounds)
+        half_width = quantile(0.5 + level / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(n)
+        half_width = np.where(deviation <= TOLERANCE * np.maximum(np.abs(mean), 1.0), np.nan, half_width)
+        low, high = np.clip(mean - half_width, *bounds), np.clip(mean + half_width, *bounds)
     return Intervals(n, np.where(n > 0, mean, np.nan), low, high, deviation)
 
 
 def paired(
-    values: Floats, groups: Ints, seeds: Ints, against: int, count: int, *, level: float = LEVEL
+    values: Floats, groups: Ints, seeds: Ints, reference: int, count: int, *, level: float = LEVEL
 ) -> Differences:
-    """Each group minus group `against`, over the seeds that both have; `values`, `groups`, `seeds` per trial.
+    """Each group minus group `reference`, over the seeds of both; `values`, `groups`, `seeds` per trial.
 
-    A seed may occur once in a group. p is that of the paired t-test, with one exception: where every
-    difference is the same but not zero, their spread is zero and chance cannot be measured (with two seeds
-    and accuracies that are counts of images this happens by luck), so p is NaN and not 0. Equal in every
-    seed: p = 1. Fewer than two common seeds, or an infinite value: NaN.
+    A group has a seed at most once. p is the paired t-test's, with one exception. Equal differences other than
+    zero have no spread, so the test has no measure of chance: p is NaN and not 0. (Accuracies are counts of
+    images, so two seeds do this by chance.) p is 1 for groups that are equal in every seed. p is NaN for fewer
+    than two common seeds and for an infinite value.
 
     >>> seeds = np.array([0, 1, 2, 0, 1, 2])
-    >>> found = paired(np.array([0.9, 0.8, 0.7, 0.8, 0.6, 0.4]), np.array([0, 0, 0, 1, 1, 1]), seeds, 0, 2)
-    >>> round(float(found.mean[1]), 3), round(float(found.p[1]), 4)
+    >>> change = paired(np.array([0.9, 0.8, 0.7, 0.8, 0.6, 0.4]), np.array([0, 0, 0, 1, 1, 1]), seeds, 0, 2)
+    >>> round(float(change.mean[1]), 3), round(float(change.p[1]), 4)
     (-0.2, 0.0742)
     """
     from scipy.special import stdtr
 
-    ours = groups == against
-    order = np.argsort(seeds[ours])
-    known, reference = seeds[ours][order], values[ours][order]
-    if not len(known):
-        nothing = np.full(count, np.nan)
-        return Differences(np.zeros(count, np.int64), nothing, nothing, nothing, nothing)
-    place = np.minimum(np.searchsorted(known, seeds), len(known) - 1)
-    common = known[place] == seeds
+    reference_rows = groups == reference
+    order = np.argsort(seeds[reference_rows])
+    reference_seeds, reference_values = seeds[reference_rows][order], values[reference_rows][order]
+    if not len(reference_seeds):
+        missing = np.full(count, np.nan)
+        return Differences(np.zeros(count, np.int64), missing, missing, missing, missing)
+    position = np.minimum(np.searchsorted(reference_seeds, seeds), len(reference_seeds) - 1)
+    in_both = reference_seeds[position] == seeds
     with np.errstate(invalid="ignore", divide="ignore"):
-        change = values[common] - reference[place][common]
-        found = intervals(change, groups[common], count, (-np.inf, np.inf), level)
-        t = np.abs(found.mean) / (found.deviation / np.sqrt(found.n))
-        p = 2 * stdtr(np.maximum(found.n - 1, 1).astype(np.float64), -t)
-    flat = found.deviation <= SAME
-    p = np.where(flat, np.where(np.abs(found.mean) <= SAME, 1.0, np.nan), p)
-    return Differences(found.n, found.mean, found.low, found.high, np.where(found.n > 1, p, np.nan))
+        change = values[in_both] - reference_values[position][in_both]
+        differences = intervals(change, groups[in_both], count, (-np.inf, np.inf), level)
+        t = np.abs(differences.mean) / (differences.deviation / np.sqrt(differences.n))
+        p = 2 * stdtr(np.maximum(differences.n - 1, 1).astype(np.float64), -t)
+    no_spread = differences.deviation <= TOLERANCE
+    p = np.where(no_spread, np.where(np.abs(differences.mean) <= TOLERANCE, 1.0, np.nan), p)
+    p = np.where(differences.n > 1, p, np.nan)
+    return Differences(differences.n, differences.mean, differences.low, differences.high, p)
 
 
 def holm(p: Floats) -> Floats:
-    """p-values corrected for having made all these tests at once; NaN (no test) stays and does not count.
+    """p-values corrected for the number of tests; NaN (no test) stays and does not count.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
 
@@ -135,10 +136,9 @@ def holm(p: Floats) -> Floats:
 
 
 def least_visible(pairs: int, comparisons: int, level: float = LEVEL) -> float:
-    """The smallest mean difference the corrected paired test can see, in standard deviations of the
-    difference.
+    """The smallest significant mean difference of the corrected paired test, in its standard deviations.
 
-    For the strictest step of Holm, which the first finding has to pass: t(1 - alpha / 2m; n - 1) / sqrt(n).
+    Formula: t(1 - alpha / 2m; n - 1) / sqrt(n), the strictest step of Holm, which the smallest p has to pass.
 
     >>> round(least_visible(3, 1), 2), round(least_visible(3, 11), 2), round(least_visible(10, 11), 2)
     (2.48, 8.53, 1.19)
@@ -148,79 +148,79 @@ def least_visible(pairs: int, comparisons: int, level: float = LEVEL) -> float:
 
 
 def ranks(scores: Floats) -> Ints:
-    """Competition ranks from 1, the largest first, equals sharing a rank (1, 1, 3); 0 where the score is NaN.
+    """Competition ranks from 1, the largest score first; equal scores share a rank (1, 1, 3); NaN has rank 0.
 
     >>> ranks(np.array([0.9, 0.95, np.nan, 0.95])).tolist()
     [3, 1, 0, 1]
     """
-    there = ~np.isnan(scores)
-    ordered = np.sort(-scores[there])
+    scored = ~np.isnan(scores)
+    sorted_values = np.sort(-scores[scored])
     result = np.zeros(len(scores), np.int64)
-    result[there] = np.searchsorted(ordered, -scores[there], side="left") + 1
+    result[scored] = np.searchsorted(sorted_values, -scores[scored], side="left") + 1
     return result
 
 
 def leveled(values: Floats) -> Floats:
-    """`values` with those that are equal but for rounding made equal; NaN and infinite ones stay.
+    """`values` without differences that are rounding errors; NaN and infinite values stay.
 
-    The mean of the same numbers in another order may differ in its last digit, which decides nothing.
+    The mean of the same numbers in another order may differ in its last digit, which must not decide a rank.
 
     >>> leveled(np.array([0.3, 0.5, 0.1 + 0.2])).tolist()
     [0.3, 0.5, 0.3]
     """
     finite = np.flatnonzero(np.isfinite(values))
     order = finite[np.argsort(values[finite], kind="stable")]
-    ordered = values[order]
-    apart = np.diff(ordered, prepend=-np.inf) > SAME * np.maximum(np.abs(ordered), 1.0)
+    sorted_values = values[order]
+    distinct = np.diff(sorted_values, prepend=-np.inf) > TOLERANCE * np.maximum(np.abs(sorted_values), 1.0)
     result = values.copy()
-    result[order] = ordered[np.maximum.accumulate(np.where(apart, np.arange(len(order)), 0))]
+    result[order] = sorted_values[np.maximum.accumulate(np.where(distinct, np.arange(len(order)), 0))]
     return result
 
 
 def medians(values: Floats, groups: Ints, count: int) -> Floats:
-    """The median of each group; infinite where half or more of the values are; NaN for an empty group.
+    """The median of each group; infinite if half or more of its values are infinite; NaN for an empty group.
 
     >>> medians(np.array([3.0, np.inf, 1.0, np.inf, 2.0]), np.array([0, 0, 0, 1, 1]), 3).tolist()
     [3.0, inf, nan]
     """
     order = np.lexsort((values, groups))
-    ordered, n = values[order], np.bincount(groups, minlength=count)
+    sorted_values, n = values[order], np.bincount(groups, minlength=count)
     first = np.cumsum(n) - n
     if not len(values):
         return np.full(count, np.nan)
     last = len(values) - 1
-    lower = ordered[np.minimum(first + np.maximum(n - 1, 0) // 2, last)]
-    upper = ordered[np.minimum(first + n // 2, last)]
+    lower = sorted_values[np.minimum(first + np.maximum(n - 1, 0) // 2, last)]
+    upper = sorted_values[np.minimum(first + n // 2, last)]
     return np.where(n > 0, (lower + upper) / 2, np.nan)
 
 
 def ratios(times: Floats, problems: Ints) -> Floats:
-    """Each time over the smallest time of its problem; infinite where the time is.
+    """Each time over the smallest time of its problem; an infinite time has an infinite ratio.
 
-    The abscissa of a performance profile: the share of problems a method solves within `ratio` times the time
-    of the fastest. Source: Dolan and Moré, "Benchmarking optimization software with performance profiles"
-    (2002).
+    This is the abscissa of a performance profile, whose ordinate is the share of problems that a method solves
+    within that ratio.
+
+    Source: Dolan and Moré, "Benchmarking optimization software with performance profiles" (2002).
 
     >>> ratios(np.array([10.0, 5.0, np.inf, np.inf]), np.array([0, 0, 0, 1])).tolist()
     [2.0, 1.0, inf, inf]
     """
-    names, place = np.unique(problems, return_inverse=True)
-    fastest = np.full(len(names), np.inf)
+    problem_ids, position = np.unique(problems, return_inverse=True)
+    fastest = np.full(len(problem_ids), np.inf)
     measurable = np.maximum(times, 1e-9)
-    np.minimum.at(fastest, place, measurable)
+    np.minimum.at(fastest, position, measurable)
     with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(times), np.inf, measurable / fastest[place])
+        return np.where(np.isinf(times), np.inf, measurable / fastest[position])
 
 
-def profile_scores(found: Floats, groups: Ints, count: int, limit: float = 4.0) -> Floats:
-    """The area under each group's profile from ratio 1 to `limit`, over that width: 1 is always the fastest.
+def profile_scores(ratio: Floats, groups: Ints, count: int, limit: float = 4.0) -> Floats:
+    """The area under each group's profile from ratio 1 to `limit`, over that width; 1 means always the fastest.
 
-    Source: Dahl et al., "Benchmarking neural network training algorithms" (AlgoPerf, 2023), which takes limit
-    4.
+    Source: Dahl et al., "Benchmarking neural network training algorithms" (AlgoPerf, 2023), with limit 4.
 
     >>> profile_scores(np.array([1.0, 2.5, np.inf]), np.array([0, 0, 1]), 2).tolist()
     [0.75, 0.0]
     """
-    area = np.clip((limit - found) / (limit - 1), 0.0, 1.0)
+    area = np.clip((limit - ratio) / (limit - 1), 0.0, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.bincount(groups, area, count) / np.bincount(groups, minlength=count), np.float64)

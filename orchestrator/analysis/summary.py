@@ -1,4 +1,4 @@
-"""Records -> comparison: every figure a report shows is computed here, and only here."""
+"""The comparison of a sweep's recipes from its history: all computation behind a report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ import pyarrow as pa
 from experiments import callbacks, settings
 from orchestrator.analysis import cost, learning_curves, ranking, sentences, stages, time_to_target
 from orchestrator.analysis.comparison import Comparison, bounds
-from orchestrator.analysis.observations import METRICS, Planned, Recipe, gather
+from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialDescription, gather
 from orchestrator.analysis.statistics import LEVEL
 
-__all__ = ["Comparison", "Planned", "Recipe", "summarize"]
+__all__ = ["Comparison", "RecipeLabel", "TrialDescription", "summarize"]
 
 
 def summarize(
     history: pa.Table,
-    trials: Sequence[Planned],
+    trials: Sequence[TrialDescription],
     *,
     sweep: str = "",
     published: Mapping[Any, Mapping[str, float]] | None = None,
@@ -26,19 +26,19 @@ def summarize(
     schedules: Mapping[Any, Sequence[float]] | None = None,
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """Compare the recipes of `trials` by their rows in `history` (the history columns, one row a trial and
-    epoch).
+    """Compare the recipes of `trials` by their rows in `history`, a table of the history columns.
 
-    `published` and `schedules` are by `Recipe` (or an equal tuple): figures by metric, and the learning rate
-    at the first step of each epoch. `target` is a value of `monitor`; the median of the finals where it is
-    None. `sweep` is the name to show, by default the one in the rows. `notes` are appended to the
-    comparison's own.
+    sweep: the name in the comparison, by default the name in the rows.
+    published: published figures by metric, by RecipeLabel or an equal tuple.
+    target: a value of `monitor`, by default the median of all finals.
+    schedules: the learning rate at the first step of each epoch, by RecipeLabel or an equal tuple.
+    notes: sentences that follow the comparison's notes.
 
-    Rows of trials that are not planned are left out. The rules for diverged, failed and unfinished trials,
-    ties and unequal numbers of seeds are with `ranking.stand`, and in the notes of the comparison.
+    Rows of trials that are not planned are left out. `ranking.rank_recipes` and the notes of the comparison have
+    the rules for diverged, failed and unfinished trials, ties and unequal numbers of seeds.
 
-    Raises InputError for an unknown metric and for a target that it cannot take; ValueError for a trial planned
-    twice, an epoch recorded twice and an epoch missing in between.
+    Raises InputError for an unknown metric and for a target that is no value of it. Raises ValueError for a trial
+    that is planned twice, an epoch that is recorded twice and a missing epoch.
     """
     if monitor not in METRICS:
         raise settings.unknown("monitor", "metric", monitor, METRICS)
@@ -48,12 +48,12 @@ def summarize(
         raise settings.InputError(f"target: expected a {METRICS[monitor]} {expected}, got {target:g}")
     direction = callbacks.direction(monitor)
     sign = 1 if direction == "max" else -1
-    runs = gather(history, trials)
-    standing = ranking.stand(runs, monitor, sign, LEVEL)
-    goal = time_to_target.middle(runs, monitor) if target is None else target
-    at_stage, overtakes = stages.stages(runs, standing, monitor, sign, LEVEL)
-    time_to, profile = time_to_target.targets(runs, standing, monitor, sign, goal)
-    by_optimizer, totals = cost.cost(runs)
+    arrays = gather(history, trials)
+    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL)
+    goal = time_to_target.median_final(arrays, monitor) if target is None else target
+    stage_table, overtakes = stages.stage_tables(arrays, order, monitor, sign, LEVEL)
+    targets, profile = time_to_target.target_tables(arrays, order, monitor, sign, goal)
+    cost_table, totals = cost.cost_tables(arrays)
     return Comparison(
         sweep=sweep or (history.column("sweep")[0].as_py() if history.num_rows else ""),
         monitor=monitor,
@@ -61,19 +61,19 @@ def summarize(
         level=LEVEL,
         target=goal,
         target_given=target is not None,
-        answer=sentences.answer(runs, standing, monitor),
-        notes=sentences.notes(runs, standing, monitor, notes),
-        ranking=ranking.ranking(runs, standing, monitor),
-        matrix=ranking.matrix(runs, standing, monitor, sign),
-        stages=at_stage,
+        answer=sentences.answer(arrays, order, monitor),
+        notes=sentences.notes(arrays, order, monitor, notes),
+        ranking=ranking.ranking_table(arrays, order, monitor),
+        matrix=ranking.matrix_table(arrays, order, monitor, sign),
+        stages=stage_table,
         overtakes=overtakes,
-        targets=time_to,
+        targets=targets,
         profile=profile,
-        sensitivity=time_to_target.sensitivity(runs, monitor, LEVEL),
-        published=time_to_target.published(runs, standing, published or {}),
-        cost=by_optimizer,
+        sensitivity=time_to_target.sensitivity_table(arrays, monitor, LEVEL),
+        published=time_to_target.published_table(arrays, order, published or {}),
+        cost=cost_table,
         totals=totals,
-        troubles=cost.troubles(runs),
-        curves=learning_curves.curves(runs),
-        schedules=learning_curves.schedules(runs, schedules),
+        troubles=cost.trouble_table(arrays),
+        curves=learning_curves.learning_curve_table(arrays),
+        schedules=learning_curves.schedule_table(arrays, schedules),
     )

@@ -4,6 +4,7 @@ Data goes to stdout, messages to stderr. Exit codes: 0 all done; 1 some trials f
 damaged; 130 interrupted.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,12 +12,14 @@ import click
 from rich.console import Console
 
 from orchestrator.analysis import status
+from orchestrator.analysis.comparison import Comparison
 from orchestrator.cli import cluster_commands, exits, help_topics, options, outputs
 from orchestrator.console import plan_and_status, timeline
 from orchestrator.console.live_progress import Display
 from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.report import formats, json
+from orchestrator.storage import sweep_state
 from orchestrator.storage.store import Store
 
 PLAN_FORMATS = ("terminal", "json", "html")
@@ -101,7 +104,8 @@ def run_command(
     if outcome.failed_range_tests:
         return 1
     if as_json:
-        outputs.print_text(json.text(plan_and_status.outcome_json(outcome.plan, store, outcome)))
+        state = sweep_state.read(store, sweep.name)
+        outputs.print_text(json.text(plan_and_status.outcome_json(state, outcome)))
     else:
         _print_comparison(outcome.plan, store)
         exits.print_message(plan_and_status.outcome_line(outcome))
@@ -117,13 +121,15 @@ def status_command(
 ) -> None:
     """Show where a sweep stands, also while it runs elsewhere."""
     planned, store = options.planned(file, overrides, results)
-    since = store.read_run(planned.sweep.name).get("since")
-    lanes = timeline.of_run(planned.history, since) if with_timeline else []
+    state, now = sweep_state.read(store, planned.sweep.name), datetime.now(UTC)
+    lanes = timeline.of_run(planned.history, state.run_started) if with_timeline else []
     if as_json:
-        state = status.status(planned, store)
-        outputs.print_text(json.text({**state, "timeline": timeline.as_json(lanes)} if with_timeline else state))
+        document = status.status(planned, state, now)
+        outputs.print_text(
+            json.text({**document, "timeline": timeline.as_json(lanes)} if with_timeline else document)
+        )
         return
-    plan_and_status.render_status(planned, store, Console())
+    plan_and_status.render_status(planned, state, now, Console())
     if with_timeline:
         timeline.render(lanes, Console())
 
@@ -164,9 +170,9 @@ def report_command(
     if kind == "terminal":
         _print_comparison(planned, store, full, target, output)
     elif several and output is not None:
-        outputs.write_files("--output", output, formats.files(kind, status.comparison(planned, store, target)))
+        outputs.write_files("--output", output, formats.files(kind, _comparison(planned, store, target)))
     else:
-        text = formats.render(kind, status.comparison(planned, store, target))
+        text = formats.render(kind, _comparison(planned, store, target))
         outputs.print_text(text, output, end="" if output else "\n")
 
 
@@ -252,12 +258,16 @@ def clean_command(file: Path, overrides: tuple[str, ...], results: str | None, a
         click.echo(f"freed {freed.bytes / 1e6:,.1f} MB in {freed.checkpoints} checkpoints")
 
 
+def _comparison(planned: Plan, store: Store, target: float | None = None) -> Comparison:
+    return status.comparison(planned, sweep_state.read(store, planned.sweep.name), target)
+
+
 def _print_comparison(
     planned: Plan, store: Store, full: bool = False, target: float | None = None, output: Path | None = None
 ) -> None:
     from orchestrator.report import terminal
 
-    comparison = status.comparison(planned, store, target)
+    comparison = _comparison(planned, store, target)
     with outputs.console(output) as console:
         terminal.render(comparison, console, full=full)
 

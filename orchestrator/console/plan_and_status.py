@@ -1,5 +1,6 @@
 """What a plan, a run and a status look like: for people on a console, for programs as JSON."""
 
+from datetime import datetime
 from statistics import median
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.store import Store
+from orchestrator.storage.sweep_state import SweepState
 
 _RECOMPUTED = "are computed again, their checkpoints are gone"
 
@@ -181,12 +183,13 @@ def _time(plan: Plan) -> str:
 
 def _disk(plan: Plan) -> str:
     """How much the checkpoints and models of the sweep can take when it is done."""
-    return f"disk: at most {resource_estimates.disk(plan).most / 1e6:,.0f} MB in checkpoints and best models when it is done"
+    megabytes = resource_estimates.disk(plan).most / 1e6
+    return f"disk: at most {megabytes:,.0f} MB in checkpoints and best models when it is done"
 
 
-def outcome_json(plan: Plan, store: Store, outcome: Outcome) -> dict[str, Any]:
+def outcome_json(state: SweepState, outcome: Outcome) -> dict[str, Any]:
     """`sweep run --json`: trials by how they ended, epochs trained in this run and taken."""
-    counts = status.status(plan, store)["trials"]
+    plan, counts = outcome.plan, status.trial_counts(outcome.plan, state)
     total = sum(len(cursor.keys) for cursor in plan.cursors.values())
     return {
         "sweep": plan.sweep.name,
@@ -201,13 +204,13 @@ def outcome_line(outcome: Outcome) -> str:
     return f"trained {outcome.trained} epochs in {duration(outcome.seconds)}"
 
 
-def render_status(plan: Plan, store: Store, console: Console) -> None:
+def render_status(plan: Plan, state: SweepState, now: datetime, console: Console) -> None:
     """Print where the sweep stands: counts, time left, best so far, and every trial that runs or has failed."""
-    state = status.status(plan, store)
-    trials, epochs, best = state["trials"], state["epochs"], state["best"]
+    document = status.status(plan, state, now)
+    trials, epochs, best = document["trials"], document["epochs"], document["best"]
     counts = ", ".join(f"{trials[name]} {name}" for name in status.STATUSES if trials[name])
     console.print(f"[bold]{plan.sweep.name}[/bold]: {trials['total']} trials: {counts}", highlight=False)
-    left = state["seconds_left"]
+    left = document["seconds_left"]
     console.print(
         f"epochs: {epochs['done']} of {epochs['total']} done" + (f", about {duration(left)} left" if left else ""),
         highlight=False,
@@ -215,7 +218,7 @@ def render_status(plan: Plan, store: Store, console: Console) -> None:
     if best:
         monitor = plan.trials[0].recipe.settings.monitor
         console.print(f"best so far: {monitor} {best[monitor]:.4f}, {best['trial']}, epoch {best['epoch'] + 1}")
-    for trial in status.trials(plan, store):
+    for trial in status.trials(plan, state):
         cursor = plan.cursors[trial.id]
         if trial.status == "running":
             curve = sparkline([m["val_accuracy"] for m in cursor.history], low=0.0, high=1.0)

@@ -150,7 +150,7 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
     tables = "\n".join(table(sheet) for sheet in layout.matrix_sheets(c))
     all_of_them = len(layout.grids(c))
     cut = f" Drawn: {len(matrices)} of {all_of_them}; all are here." if all_of_them > len(matrices) else ""
-    rate = "Every recipe was run at one peak learning rate, so nothing is known about touchiness."
+    rate = "Every recipe was run at one peak learning rate, so nothing is known about sensitivity."
 
     troubles = layout.troubles(c)
     parts = [
@@ -177,7 +177,7 @@ def _sections(c: Comparison, drawn: Drawn) -> list[tuple[str, str, str]]:
         ),
         (
             "sensitivity",
-            "How touchy is it to the peak learning rate?",
+            "How sensitive is it to the peak learning rate?",
             [figure(drawn, "sensitivity"), table(layout.sensitivity(c)) or f"<p>{rate}</p>"],
         ),
         ("published", "Against what was published", [table(layout.published(c))]),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from experiments.settings import InputError
-from orchestrator.analysis.summary import Planned, Recipe, summarize
+from orchestrator.analysis.summary import RecipeLabel, TrialDescription, summarize
 from tests.support.histories import PUBLISHED, article, history, rows, square, trial, worked
 
 
@@ -136,8 +136,8 @@ def test_equal_seeds_are_no_certainty():
 
 def test_a_diverged_trial_counts_as_what_it_was_and_is_not_tested():
     table, trials = worked({"adam + cosine": [0.9, 0.8], "sgd + step": [0.7, 0.65]})
-    lost = Planned("lost", "sgd", "high", 0, 4, 1.0, status="diverged", reason="loss is not a number")
-    kept = Planned("kept", "sgd", "high", 1, 4, 1.0)
+    lost = TrialDescription("lost", "sgd", "high", 0, 4, 1.0, status="diverged", reason="loss is not a number")
+    kept = TrialDescription("kept", "sgd", "high", 1, 4, 1.0)
     nan = float("nan")
     table = pa.concat_tables(
         [
@@ -159,7 +159,7 @@ def test_a_diverged_trial_counts_as_what_it_was_and_is_not_tested():
 
 
 def test_an_accuracy_that_is_not_a_number_counts_as_none_right():
-    lost = Planned("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
+    lost = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
     found = summarize(rows(lost, [0.5, float("nan")]), [lost])
     assert column(found.ranking, "final_val_accuracy_mean") == [0.0]
     assert column(found.ranking, "best_val_accuracy_mean") == [0.5]
@@ -167,7 +167,7 @@ def test_an_accuracy_that_is_not_a_number_counts_as_none_right():
 
 def test_all_diverged_is_said_first():
     trials = [
-        Planned(f"t{s}", "sgd", "high", s, 3, 1.0, status="diverged", reason="loss is not a number")
+        TrialDescription(f"t{s}", "sgd", "high", s, 3, 1.0, status="diverged", reason="loss is not a number")
         for s in (0, 1)
     ]
     found = summarize(pa.concat_tables([rows(t, [0.5, 0.1]) for t in trials]), trials)
@@ -210,8 +210,8 @@ def test_a_trial_that_ended_without_a_row_is_listed():
 
 def test_a_trial_that_gave_no_reason_gets_the_one_its_rows_show():
     nan = float("nan")
-    lost = Planned("lost", "sgd", "high", 0, 4, 1.0, status="diverged")
-    early = Planned("early", "sgd", "high", 1, 4, 1.0, status="stopped")
+    lost = TrialDescription("lost", "sgd", "high", 0, 4, 1.0, status="diverged")
+    early = TrialDescription("early", "sgd", "high", 1, 4, 1.0, status="stopped")
     table = pa.concat_tables([rows(lost, [0.5, 0.1], loss=[1, nan]), rows(early, [0.5])])
     assert column(summarize(table, [lost, early]).troubles, "reason") == [
         "the loss of epoch 2 is not a number",
@@ -304,7 +304,7 @@ def test_a_target_nobody_reaches_is_infinite_for_all():
 def test_sensitivity_joins_what_differs_in_the_peak_alone():
     def at(rate, seed, batch="16"):
         settings = {"optimizers.sgd.learning_rate": str(rate), "batch_size": batch}
-        return Planned(f"{rate}-{seed}-{batch}", "sgd", "cosine", seed, 1, rate, settings)
+        return TrialDescription(f"{rate}-{seed}-{batch}", "sgd", "cosine", seed, 1, rate, settings)
 
     parts = [(at(0.1, s), [0.9 + s / 100]) for s in (0, 1)] + [
         (at(0.01, 0), [0.7]),
@@ -320,7 +320,7 @@ def test_sensitivity_joins_what_differs_in_the_peak_alone():
 
 
 def test_published_stands_beside_measured():
-    key = Recipe("a", "x")
+    key = RecipeLabel("a", "x")
     found = summarize(
         *worked({"a + x": [0.90, 0.92, 0.94]}),
         published={key: {"val_accuracy": 0.95, "val_loss": 0.5}, ("b", "y", ()): {"val_accuracy": 0.7}},
@@ -401,13 +401,13 @@ def test_broken_plans_are_refused():
     with pytest.raises(ValueError, match="planned twice"):
         summarize(empty, [one, one])
     with pytest.raises(ValueError, match="a second trial of a \\+ x, seed 0"):
-        summarize(empty, [one, Planned("other", "a", "x", 0, 4, 0.01)])
+        summarize(empty, [one, TrialDescription("other", "a", "x", 0, 4, 0.01)])
     with pytest.raises(ValueError, match="got 'done'"):
         summarize(empty, [trial("a + x", 0, status="done")])
 
 
 def test_settings_make_recipes_of_their_own():
-    trials = [Planned(b, "sgd", "step", 0, 1, 0.1, {"batch_size": b}) for b in ("16", "64")]
+    trials = [TrialDescription(b, "sgd", "step", 0, 1, 0.1, {"batch_size": b}) for b in ("16", "64")]
     found = summarize(pa.concat_tables([rows(t, [0.5 + i / 10]) for i, t in enumerate(trials)]), trials)
     assert column(found.ranking, "recipe") == ["sgd + step, batch_size=64", "sgd + step, batch_size=16"]
     assert column(found.ranking, "settings") == ["batch_size=64", "batch_size=16"]

@@ -13,7 +13,7 @@ import resource, sys, time
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 sys.path.insert(0, sys.argv[2])
 began = time.perf_counter()
-from orchestrator.analysis import Planned, summarize
+from orchestrator.analysis.summary import Planned, summarize
 from orchestrator.report import json
 imported = time.perf_counter() - began
 table = pq.read_table(sys.argv[1])

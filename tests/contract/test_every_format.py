@@ -7,13 +7,16 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import formats, number_format, terminal
 from tests.support.histories import PUBLISHED, history, rows, square, trial, worked
 
 
 def all_diverged():
-    trials = [Planned(f"t{s}", "sgd", "high", s, 3, 1.0, status="diverged", reason="loss is NaN") for s in (0, 1)]
+    trials = [
+        TrialDescription(f"t{s}", "sgd", "high", s, 3, 1.0, status="diverged", reason="loss is NaN")
+        for s in (0, 1)
+    ]
     nan = float("nan")
     parts = [rows(t, [0.5, nan], loss=[1, nan], accuracy=[0.5, nan], val_loss=[nan, nan]) for t in trials]
     return summarize(pa.concat_tables(parts), trials)
@@ -21,7 +24,7 @@ def all_diverged():
 
 def rates():
     trials = [
-        Planned(f"{rate}-{b}-{s}", "sgd", "cosine", s, 2, rate, {"peak": f"{rate}", "batch_size": b})
+        TrialDescription(f"{rate}-{b}-{s}", "sgd", "cosine", s, 2, rate, {"peak": f"{rate}", "batch_size": b})
         for rate in (0.1, 0.01)
         for b in ("16", "64")
         for s in (0, 1)

@@ -12,6 +12,7 @@ from orchestrator.planning import lr_range_tests, plan
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import sweep_state
 from orchestrator.storage.store import Store
 from tests.support.command import command
 from tests.support.silent import Silent
@@ -68,7 +69,7 @@ def test_a_sweep_with_found_rates_trains_and_says_where_they_come_from(store: St
     outcome = run_sweep(sweep, store, Silent())
     assert (outcome.trained, outcome.failed) == (48, {})
     assert outcome.plan.tests == after.tests
-    comparison = status.comparison(outcome.plan, store)
+    comparison = status.comparison(outcome.plan, sweep_state.read(store, sweep.name))
     assert any("learning rate of sgd was found by a range test of 200 steps" in note for note in comparison.notes)
 
 

@@ -8,6 +8,7 @@ from orchestrator.analysis import status
 from orchestrator.execution.run import run_sweep
 from orchestrator.planning import plan
 from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import sweep_state
 from orchestrator.storage.store import Store
 from tests.faults.conftest import memory
 from tests.support import engine
@@ -38,7 +39,7 @@ def test_a_finished_sweep_of_200_trials_is_read_once(memory: Path) -> None:
     age(store)
     files, counting = counted(store)
     outcome = run_sweep(sweep, counting, Silent())
-    comparison = status.comparison(outcome.plan, counting)
+    comparison = status.comparison(outcome.plan, sweep_state.read(counting, sweep.name))
     assert (outcome.trained, len(outcome.plan.trials), len(comparison.ranking)) == (0, 200, 4)
     names = {f"small/history/{name}" for name in store.files.names("small/history")}
     assert len(names) == 200

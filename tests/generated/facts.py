@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.root_key import RootFacts
 from orchestrator.report import formats
 from orchestrator.spec.sweep import Sweep
+from orchestrator.storage import sweep_state
 from orchestrator.storage.history import HISTORY
 from orchestrator.storage.store import Store
 from tests.generated.engines import PATIENCE, Forked, Running, Stuck
@@ -392,13 +394,14 @@ class World:
             for t, keys in calm.chains.items()
         ):
             assert epochs.new == len(new), (name, epochs, len(new))
-        status = standing.status(plan, store)
+        status = standing.status(plan, sweep_state.read(store, name), datetime.now(UTC))
         assert status["epochs"]["done"] == known, (name, status)
         ended = sum(cursor.ending is not None for cursor in plan.cursors.values())
         assert status["trials"]["completed"] + status["trials"]["diverged"] == ended, (name, status)
         assert status["trials"]["running"] == 0, (name, status)
         if name in self.finished:
-            recipes = json.loads(formats.render("json", standing.comparison(plan, store, None)))["recipes"]
+            comparison = standing.comparison(plan, sweep_state.read(store, name))
+            recipes = json.loads(formats.render("json", comparison))["recipes"]
             assert len(recipes) == len({id(t.recipe) for t in plan.trials}), name
 
     def _readers_see_all(self, name: str, before: Plan) -> None:
@@ -412,8 +415,9 @@ class World:
             if len(plan.cursors[trial].keys) < len(cursor.keys)
         }
         assert not less, f"a reader sees less than before: {less}"
-        standing.status(plan, self.store)
-        standing.comparison(plan, self.store, None)
+        state = sweep_state.read(self.store, name)
+        standing.status(plan, state, datetime.now(UTC))
+        standing.comparison(plan, state)
 
     def _nothing_is_left_over(self) -> None:
         """After a clean: whatever lies there is held by the current rows of some sweep, or one keeps all."""

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report.figures import catalogue, style
 from tests.support.histories import PUBLISHED, article, history, square, worked
 
@@ -87,14 +87,14 @@ def test_files_are_what_their_names_say():
 
 
 def test_names_are_not_taken_for_formulas():
-    trials = [Planned(f"t{o}", o, "$x$", 0, 2, 0.1) for o in ("$\\alpha", "b_1")]
+    trials = [TrialDescription(f"t{o}", o, "$x$", 0, 2, 0.1) for o in ("$\\alpha", "b_1")]
     found = summarize(*history([(t, [0.5, 0.6 + i / 10]) for i, t in enumerate(trials)]))
     assert "$\\alpha + $x$" in catalogue.inline(found, {"forest"})["forest"][0]
 
 
-def test_touchiness_is_drawn_where_there_are_several_rates():
+def test_sensitivity_is_drawn_where_there_are_several_rates():
     trials = [
-        Planned(f"{o}-{rate}-{s}", o, "cosine", s, 2, rate, {"learning_rate": f"{rate}"})
+        TrialDescription(f"{o}-{rate}-{s}", o, "cosine", s, 2, rate, {"learning_rate": f"{rate}"})
         for o in ("sgd", "adam")
         for rate in (0.1, 0.01)
         for s in (0, 1)

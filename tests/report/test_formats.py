@@ -12,7 +12,7 @@ from tests.support.histories import worked
 
 LIGHT = """
 import sys
-import orchestrator.report.formats, orchestrator.analysis.summary, orchestrator.report.json, orchestrator.report.terminal
+import orchestrator.report.formats, orchestrator.report.json, orchestrator.report.terminal
 heavy = [m for m in ("ray", "keras", "tensorflow", "pandas", "scipy", "matplotlib", "sklearn") if m in sys.modules]
 assert not heavy, heavy
 from tests.support.histories import worked

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import html, tables
 from tests.support.histories import PUBLISHED, article, history, square, worked
 from tests.support.pages import browse, read
@@ -38,7 +38,7 @@ def test_the_page_needs_nothing_from_outside(page):
 
 def test_names_cannot_break_the_page():
     bad = "<script>alert(1)</script>\"'&$title"
-    trials = [Planned(f"t{s}", bad, "x", s, 2, 0.1, status="stopped", reason=bad) for s in (0, 1)]
+    trials = [TrialDescription(f"t{s}", bad, "x", s, 2, 0.1, status="stopped", reason=bad) for s in (0, 1)]
     found = summarize(*history([(t, [0.5, 0.6 + t.seed / 10]) for t in trials]), sweep=bad, notes=[bad])
     text = html.render(found)
     read(text)
@@ -56,7 +56,7 @@ def test_every_row_of_a_large_grid_is_in_the_page():
 
 def test_what_was_not_asked_is_said_in_words():
     text = html.render(summarize(*worked({"a + x": [0.9]})))
-    assert "nothing is known about touchiness" in text
+    assert "nothing is known about sensitivity" in text
     assert "Every trial completed." in text
     assert 'id="published"' not in text
     assert "one seed: no interval" in text

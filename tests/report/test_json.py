@@ -4,7 +4,7 @@ import json as standard
 
 import pytest
 
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import json
 from tests.support.histories import rows, worked
 
@@ -33,7 +33,7 @@ def test_the_promised_shape():
 
 
 def test_infinite_and_unknown_are_valid_json():
-    lost = Planned("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
+    lost = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
     nan = float("nan")
     text = json.render(summarize(rows(lost, [0.5, 0.1], val_loss=[1, nan], loss=[1, nan]), [lost], target=0.9))
 

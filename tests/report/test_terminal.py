@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import latex, number_format, tables, terminal
 from orchestrator.report.figures import colour_scale
 from tests.support.histories import PUBLISHED, article, history, rows, square, worked
@@ -74,14 +74,14 @@ def test_no_color_is_obeyed(monkeypatch):
 
 def test_troubles_are_listed_with_their_reason():
     table, trials = worked({"a + x": [0.9, 0.8]})
-    failed = Planned("f", "b", "x", 0, 4, 0.1, status="failed", reason="out of memory [node 3]")
+    failed = TrialDescription("f", "b", "x", 0, 4, 0.1, status="failed", reason="out of memory [node 3]")
     text = shown(summarize(table, [*trials, failed]))
     assert "out of memory [node 3]" in text
     assert re.search(r"(?m)^ +- b \+ x .* 0 of 1", text)
 
 
 def test_one_seed_prints_no_interval():
-    only = Planned("only", "a", "x", 0, 2, 0.1)
+    only = TrialDescription("only", "a", "x", 0, 2, 0.1)
     text = shown(summarize(rows(only, [0.5, 0.75]), [only]))
     assert "(1 seed)" in text
     assert "nothing is known about spread" in text
@@ -101,14 +101,16 @@ def test_colours_are_told_apart_by_lightness_alone_and_carry_text():
 
 def test_further_settings_stand_side_by_side_while_they_fit():
     trials = [
-        Planned(f"{b}-{o}", o, "cosine", 0, 1, 0.1, {"batch_size": b}) for b in ("16", "64") for o in ("a", "b")
+        TrialDescription(f"{b}-{o}", o, "cosine", 0, 1, 0.1, {"batch_size": b})
+        for b in ("16", "64")
+        for o in ("a", "b")
     ]
     found = summarize(*history([(t, [0.5 + n / 10]) for n, t in enumerate(trials)]))
     assert len(tables.grids(found)) == 1
     text = shown(found)
     assert re.search(r"(?m)^cosine, batch_size=64? +0\.", text) is None
     assert re.search(r"(?m)^a +0\.500\? +0\.700\?$", text)
-    many = [Planned(f"{b}", "a", "cosine", 0, 1, 0.1, {"batch_size": str(b)}) for b in range(31)]
+    many = [TrialDescription(f"{b}", "a", "cosine", 0, 1, 0.1, {"batch_size": str(b)}) for b in range(31)]
     assert len(tables.grids(summarize(*history([(t, [0.5]) for t in many])))) == 31
 
 

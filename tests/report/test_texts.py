@@ -9,7 +9,7 @@ import subprocess
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import csv, latex, markdown, parquet
 from tests.support.histories import PUBLISHED, article, rows, square, worked
 
@@ -17,7 +17,9 @@ HOSTILE = "a|b&c_d%e$f#g{h}~^<i>\\[j]*`"
 
 
 def hostile():
-    trials = [Planned(f"t{s}", HOSTILE, 'x,"y"', s, 2, 0.1, reason=HOSTILE, status="stopped") for s in (0, 1)]
+    trials = [
+        TrialDescription(f"t{s}", HOSTILE, 'x,"y"', s, 2, 0.1, reason=HOSTILE, status="stopped") for s in (0, 1)
+    ]
     parts = [rows(t, [0.5, 0.7 + t.seed / 10]) for t in trials]
     import pyarrow as pa
 
@@ -90,7 +92,7 @@ def test_latex_escapes_names():
 
 
 def test_latex_writes_infinity_and_negative_numbers_as_figures():
-    lost = Planned("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
+    lost = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
     nan = float("nan")
     table = rows(lost, [0.5, 0.1], val_loss=[1, nan], loss=[1, nan])
     published = {("sgd", "high", ()): {"val_accuracy": 0.5}}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.analysis.summary import Planned
+from orchestrator.analysis.summary import TrialDescription
 
 COLUMNS = pa.schema(
     [(name, pa.string()) for name in ("sweep", "trial_id", "optimizer", "schedule")]
@@ -34,7 +34,7 @@ class Course:
     learning_rate: float = 0.01
 
 
-def rows(trial: Planned, accuracies: Sequence[float], **columns: object) -> pa.Table:
+def rows(trial: TrialDescription, accuracies: Sequence[float], **columns: object) -> pa.Table:
     """One trial's history with these validation accuracies, the rest plain; `columns` replace columns."""
     count = len(accuracies)
     values = np.asarray(accuracies, np.float64)
@@ -62,18 +62,18 @@ def rows(trial: Planned, accuracies: Sequence[float], **columns: object) -> pa.T
     return pa.table(data | columns, schema=COLUMNS)
 
 
-def history(parts: Sequence[tuple[Planned, Sequence[float]]]) -> tuple[pa.Table, list[Planned]]:
+def history(parts: Sequence[tuple[TrialDescription, Sequence[float]]]) -> tuple[pa.Table, list[TrialDescription]]:
     """The history and the trials of `parts`: each trial with its validation accuracies."""
     return pa.concat_tables([COLUMNS.empty_table(), *(rows(t, a) for t, a in parts)]), [t for t, _ in parts]
 
 
-def trial(recipe: str, seed: int, epochs: int = 4, **settings: object) -> Planned:
+def trial(recipe: str, seed: int, epochs: int = 4, **settings: object) -> TrialDescription:
     """A planned trial from `"adam + cosine"`."""
     optimizer, schedule = recipe.split(" + ")
-    return Planned(f"{optimizer}-{schedule}-{seed}", optimizer, schedule, seed, epochs, 0.01, **settings)  # type: ignore[arg-type]
+    return TrialDescription(f"{optimizer}-{schedule}-{seed}", optimizer, schedule, seed, epochs, 0.01, **settings)  # type: ignore[arg-type]
 
 
-def worked(finals: Mapping[str, Sequence[float]], epochs: int = 4) -> tuple[pa.Table, list[Planned]]:
+def worked(finals: Mapping[str, Sequence[float]], epochs: int = 4) -> tuple[pa.Table, list[TrialDescription]]:
     """Recipes with exactly these final accuracies, one a seed, each reached in a straight line from 0."""
     steps = np.arange(1, epochs + 1) / epochs
     return history(
@@ -87,7 +87,7 @@ def worked(finals: Mapping[str, Sequence[float]], epochs: int = 4) -> tuple[pa.T
 
 def grown(
     courses: Mapping[tuple[str, str], Course], seeds: int, epochs: int, classes: int = 2, cpus: float = 1.0
-) -> tuple[pa.Table, list[Planned]]:
+) -> tuple[pa.Table, list[TrialDescription]]:
     """A sweep as it might have run: one course a recipe, noise from a fixed generator."""
     random = np.random.default_rng(0)
     chance = 1.0 / classes
@@ -102,7 +102,7 @@ def grown(
                 "stopped": f"val_accuracy rose by less than 0.001 in 5 epochs; best epoch {length - 5}",
             }.get(status, "")
             name = "-".join([optimizer, schedule, *course.settings.values(), str(seed)])
-            planned = Planned(
+            planned = TrialDescription(
                 name,
                 optimizer,
                 schedule,
@@ -110,9 +110,9 @@ def grown(
                 epochs,
                 course.learning_rate,
                 course.settings,
-                status,
-                reason,
-                cpus,
+                status=status,
+                reason=reason,
+                cpus=cpus,
             )
             t = np.arange(1, length + 1)
             top = course.top + course.spread * random.normal()
@@ -183,12 +183,12 @@ SCHEDULES = (
 )
 
 
-def article(seeds: int = 3, epochs: int = 36) -> tuple[pa.Table, list[Planned]]:
+def article(seeds: int = 3, epochs: int = 36) -> tuple[pa.Table, list[TrialDescription]]:
     """The twelve recipes of the article, three seeds; the range test diverges as it should."""
     return grown(ARTICLE, seeds, epochs, cpus=1.0)
 
 
-def square(side: int = 12, seeds: int = 3, epochs: int = 20) -> tuple[pa.Table, list[Planned]]:
+def square(side: int = 12, seeds: int = 3, epochs: int = 20) -> tuple[pa.Table, list[TrialDescription]]:
     """A full grid of `side` optimizers x `side` schedules on ten classes."""
     quality = np.random.default_rng(1)
     good = quality.uniform(0.3, 0.95, side)

@@ -1,4 +1,4 @@
-"""Pictures of results: intervals by recipe, the matrix, the performance profile, touchiness."""
+"""Pictures of results: intervals by recipe, the matrix, the performance profile, the sensitivity."""
 
 from typing import TYPE_CHECKING, Any
 
