@@ -26,7 +26,7 @@ from orchestrator.cluster.ray_session import forwarded_variables
 from orchestrator.cluster.ssh_tunnel import tunnel
 from orchestrator.spec import trials
 from orchestrator.spec.sweep import Sweep
-from orchestrator.storage.store import require_sweep_name
+from orchestrator.storage.sweep_names import require_sweep_name
 
 ANSWER = 10.0
 """Seconds for a job server to answer."""

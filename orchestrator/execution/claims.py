@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from orchestrator.planning.checkpoint_retention import held_by_history, keeps_all
 from orchestrator.storage import checksums
-from orchestrator.storage.store import Histories, Store
+from orchestrator.storage.history import Histories
+from orchestrator.storage.store import Store
 
 PREFIX = 16
 """Characters of a key in a claim. Two keys with the same prefix make a run wait, and nothing worse."""

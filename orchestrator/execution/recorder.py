@@ -102,7 +102,7 @@ class RunRecorder:
                 "lead to them are computed again"
             )
         with self.store.turn():  # no run frees checkpoints meanwhile; some may be gone since the plan was made
-            self.scheduler = Scheduler(self.plan, self.store.checkpoints())
+            self.scheduler = Scheduler(self.plan, self.store.checkpoints.complete())
             self.retention = Retention(self.plan, self.scheduler.cursors)
             self.listener.began(self.plan, self.scheduler.cursors)
             self.look()
@@ -169,7 +169,7 @@ class RunRecorder:
     def _discover(self, changed: Sequence[pa.Table]) -> None:
         """Reuse the epochs in histories of other sweeps that have `changed`, and their checkpoints."""
         rows = [row for table in changed for row in self.scheduler.known.missing(table)]
-        checkpoints = functools.cache(self.store.checkpoints)
+        checkpoints = functools.cache(self.store.checkpoints.complete)
         new_keys = self.scheduler.discover(rows, checkpoints)
         advanced = [self.by_id[trial_id] for trial_id in new_keys]
         written = {key: trial_id for trial_id, keys in new_keys.items() for key in keys if key in checkpoints()}
@@ -205,7 +205,7 @@ class RunRecorder:
                 if self.others.may_need(way):
                     needed_elsewhere[key] = trial_id
                 elif not self.others.hold(key):
-                    self.store.delete_checkpoint(key)
+                    self.store.checkpoints.delete(key)
             self._released = needed_elsewhere
 
     def write_known_epochs(self, trial: Trial, for_worker: bool = False) -> None:

@@ -115,12 +115,12 @@ class TrialRun:
         self.cursor.resume = 0
         for count in range(len(keys), 0, -1):
             try:
-                self.trainer.restore(self.store.read_checkpoint(keys[count - 1]))
+                self.trainer.restore(self.store.checkpoints.read(keys[count - 1]))
             except FileNotFoundError:
                 continue
             except DamagedError as error:
                 self.notes.append(f"{error}; freed, its epochs are computed again")
-                self.store.delete_checkpoint(keys[count - 1])
+                self.store.checkpoints.delete(keys[count - 1])
                 continue
             self.cursor.resume = count
             return
@@ -158,7 +158,7 @@ class TrialRun:
         finite = all(math.isfinite(metrics[m]) for m in callbacks.METRICS)
         self._require_right_to_write()
         if finite:
-            self.store.write_checkpoint(key, self.trainer.state())
+            self.store.checkpoints.write(key, self.trainer.state())
         if number < len(cursor.keys):
             self._compare(number, metrics)
             cursor.resume += 1

@@ -16,7 +16,8 @@ from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan, renew, undamaged
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.filesystem import HeldError
-from orchestrator.storage.store import Histories, Store
+from orchestrator.storage.history import Histories
+from orchestrator.storage.store import Store
 
 
 class Retention:
@@ -90,7 +91,7 @@ def clean(plan: Plan, store: Store) -> Freed:
             raise HeldError(f"{store}: another sweep is being run here; clean when it has ended")
         plan = renew(plan, store)  # it may be older than the lock
         held = {*Retention(plan, plan.cursors), *held_by_others(plan.histories, plan.sweep.name, store)}
-        freed = [store.delete_checkpoint(key) for key in sorted(store.checkpoints() - held)]
+        freed = [store.checkpoints.delete(key) for key in sorted(store.checkpoints.complete() - held)]
         store.delete_leftovers()
     return Freed(len(freed), sum(freed))
 
@@ -105,12 +106,12 @@ def tidy(plan: Plan, cursors: Mapping[str, ChainCursor], store: Store) -> None:
         if not alone:
             return
         store.delete_leftovers()
-        unheld = store.checkpoints() - {*Retention(plan, cursors)}
+        unheld = store.checkpoints.complete() - {*Retention(plan, cursors)}
         if unheld and plan.sweep.checkpoints == "needed":
             histories, _ = store.read_all()
             superseded = {key for rows in histories.superseded for key in rows["epoch_key"].to_pylist()}
             for key in unheld - superseded - held_by_others(histories, plan.sweep.name, store):
-                store.delete_checkpoint(key)
+                store.checkpoints.delete(key)
 
 
 def held_by_others(histories: Histories, sweep: str, store: Store) -> set[str]:

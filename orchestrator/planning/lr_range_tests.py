@@ -21,7 +21,8 @@ from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec import trials as grid
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Recipe, Trial
-from orchestrator.storage.store import Store, require_sweep_name
+from orchestrator.storage.store import Store
+from orchestrator.storage.sweep_names import require_sweep_name
 from orchestrator.storage.verified_files import CorruptFile
 
 FORMAT = 1

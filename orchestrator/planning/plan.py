@@ -16,8 +16,9 @@ from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Trial, trials
 from orchestrator.storage.filesystem import DamagedError
-from orchestrator.storage.history import EpochIndex
-from orchestrator.storage.store import Histories, Store, require_sweep_name
+from orchestrator.storage.history import EpochIndex, Histories
+from orchestrator.storage.store import Store
+from orchestrator.storage.sweep_names import require_sweep_name
 from orchestrator.storage.verified_files import CorruptFile
 
 LOOKS = 4
@@ -165,7 +166,7 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
     if before and not histories.same_epochs(before.histories):
         before = None
     known = before.known if before else EpochIndex(histories.everything())
-    checkpoints = store.checkpoints()
+    checkpoints = store.checkpoints.complete()
     cursors = {}
     for trial in sweep_trials:
         if before and before.share == share:

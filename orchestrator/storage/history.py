@@ -1,6 +1,7 @@
 """Epoch records: the columns of the history, and the look-up of what is known under an epoch key."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -62,6 +63,29 @@ def by_trial(merged: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     for end, trial_id in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
         yield trial_id, merged.slice(start, end - start)
         start = end
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What is recorded: `current` by sweep and trial, `superseded` of settings that no sweep has any more.
+
+    `runs` is each sweep's run.json as it was before that sweep was read: if it has changed, there is more to read.
+    """
+
+    current: Mapping[str, Mapping[str, pa.Table]]
+    superseded: Sequence[pa.Table]
+    runs: Mapping[str, bytes]
+
+    def same_epochs(self, other: "Histories") -> bool:
+        """Whether every table is the same object in `other`, which a store gives while no file has changed."""
+        tables, others = [*self.everything()], [*other.everything()]
+        return len(tables) == len(others) and all(a is b for a, b in zip(tables, others, strict=True))
+
+    def everything(self) -> Iterator[pa.Table]:
+        """All tables."""
+        yield from self.superseded
+        for trials in self.current.values():
+            yield from trials.values()
 
 
 class EpochIndex:

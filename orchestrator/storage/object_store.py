@@ -188,10 +188,6 @@ class ObjectFiles:
         """The sorted names of the files right below `folder` that end in `suffix`; none if it is not there."""
         return sorted(name for name in self.infos(folder) if name.endswith(suffix))
 
-    def times(self, folder: str) -> dict[str, int]:
-        """When each file right below `folder` was written, in nanoseconds of the object store's clock."""
-        return {name: info.modified for name, info in self.infos(folder).items()}
-
     def infos(self, folder: str) -> dict[str, ObjectInfo]:
         """What is known of each file right below `folder` without reading it; nothing if it is not there."""
         key = self._key(folder)

@@ -22,65 +22,27 @@ files there is a folder <results>/lock of leases, see `leases`.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy.typing as npt
 import pyarrow as pa
 
 from experiments.files import sha256
-from experiments.settings import InputError
 from orchestrator.storage import checksums, file_lock
 from orchestrator.storage import history as records
+from orchestrator.storage.checkpoints import CHECKPOINTS, Checkpoints
 from orchestrator.storage.filesystem import DamagedError, Files
+from orchestrator.storage.history import Histories
 from orchestrator.storage.object_store import files_at
+from orchestrator.storage.sweep_names import FORMAT_FILE, RANGE_TESTS
 from orchestrator.storage.verified_files import CorruptFile, VerifiedFiles, in_threads
 
 FORMAT = 1
-FORMAT_FILE = "format.json"
-CHECKPOINTS = "checkpoints"
-RANGE_TESTS = "range-tests"
 FINISHED = "_finished"
-_TOP = frozenset((FORMAT_FILE, file_lock.FOLDER, file_lock.TURN, CHECKPOINTS, RANGE_TESTS))
 _RUN = {"run": str, "running": dict, "attempts": dict, "since": float}
-_PASSING = re.compile(r"(probe|shared)-[0-9a-f]{32}.*")
 COMPACT_ABOVE = 256
 """More history files than this and the finished ones are merged: 10,000 small files take 5 s to read."""
-
-
-def require_sweep_name(name: str) -> None:
-    """Raise InputError where a sweep called `name` would lie where every store keeps something else.
-
-    The case of letters does not matter, because to some file systems it does not.
-    """
-    if name.casefold() in _TOP or _PASSING.fullmatch(name.casefold()):
-        raise InputError(f"name: {name!r} is taken by a file or folder of every store; choose another")
-
-
-@dataclass(frozen=True)
-class Histories:
-    """What is recorded: `current` by sweep and trial, `superseded` of settings that no sweep has any more.
-
-    `runs` is each sweep's run.json as it was before that sweep was read: if it has changed, there is more to read.
-    """
-
-    current: Mapping[str, Mapping[str, pa.Table]]
-    superseded: Sequence[pa.Table]
-    runs: Mapping[str, bytes]
-
-    def same_epochs(self, other: "Histories") -> bool:
-        """Whether every table is the same object in `other`, which a store gives while no file has changed."""
-        tables, others = [*self.everything()], [*other.everything()]
-        return len(tables) == len(others) and all(a is b for a, b in zip(tables, others, strict=True))
-
-    def everything(self) -> Iterator[pa.Table]:
-        """All tables."""
-        yield from self.superseded
-        for trials in self.current.values():
-            yield from trials.values()
 
 
 class Store:
@@ -98,6 +60,7 @@ class Store:
         self._compact_above = compact_above
         self._runs = locks or file_lock.runs_in(files)
         self._good = VerifiedFiles(files, self._runs.check)
+        self.checkpoints = Checkpoints(files, self._good)
         try:
             written = _json_object(files.read(FORMAT_FILE))["format"]
         except FileNotFoundError:
@@ -168,7 +131,7 @@ class Store:
             result = {t: rows for t, rows in finished.items() if t not in tables}
         return {**result, **{t: rows for t, rows in tables.items() if len(rows)}}, damaged
 
-    def read_all(self) -> tuple["Histories", list[CorruptFile]]:
+    def read_all(self) -> tuple[Histories, list[CorruptFile]]:
         """Everything recorded in any sweep, and the files that are damaged and left out."""
         current: dict[str, dict[str, pa.Table]] = {}
         superseded: list[pa.Table] = []
@@ -242,53 +205,9 @@ class Store:
         rows = self._table(name)
         return rows if rows is None or isinstance(rows, CorruptFile) else dict(records.by_trial(rows))
 
-    # Checkpoints
-
-    def write_checkpoint(self, key: str, state: Mapping[str, npt.NDArray[Any]]) -> int:
-        """Keep `state` (name to array) under the epoch key; bytes written. Raises StoreError."""
-        from safetensors.numpy import save
-
-        content = save(dict(state))
-        manifest = {"key": key, "sha256": sha256(content), "bytes": len(content)}
-        self._good.write(f"{CHECKPOINTS}/{key}.safetensors", content)
-        self._good.write(f"{CHECKPOINTS}/{key}.json", checksums.json_bytes(manifest))
-        return len(content)
-
-    def read_checkpoint(self, key: str) -> dict[str, npt.NDArray[Any]]:
-        """The state kept under the epoch key. Raises FileNotFoundError, or DamagedError naming the file."""
-        from safetensors.numpy import load
-
-        try:
-            manifest = self._good.json(f"{CHECKPOINTS}/{key}.json", {"key": str, "sha256": str})
-        except ValueError as error:
-            raise DamagedError(f"{self.files}/{CHECKPOINTS}/{key}.json: damaged ({error})") from None
-        content = self.files.read(f"{CHECKPOINTS}/{key}.safetensors")
-        if (manifest["key"], manifest["sha256"]) != (key, sha256(content)):
-            raise DamagedError(
-                f"{self.files}/{CHECKPOINTS}/{key}.safetensors: damaged (its sha256 is not its manifest's)"
-            )
-        state: dict[str, npt.NDArray[Any]] = load(content)
-        return state
-
-    def checkpoints(self) -> set[str]:
-        """The keys of all checkpoints: of which manifest and weights are there."""
-        names = set(self.files.names(CHECKPOINTS))
-        keys = {name.removesuffix(".json") for name in names if name.endswith(".json")}
-        return {key for key in keys if f"{key}.safetensors" in names}
-
-    def delete_checkpoint(self, key: str) -> int:
-        """Free the checkpoint under `key`, manifest first; bytes freed."""
-        freed = self.files.size(f"{CHECKPOINTS}/{key}.safetensors")
-        self._good.delete(f"{CHECKPOINTS}/{key}.json")
-        self._good.delete(f"{CHECKPOINTS}/{key}.safetensors")
-        return freed
-
     def delete_leftovers(self) -> None:
-        """Free what writes that were cut off left behind: temporaries, and halves of checkpoints."""
-        complete = self.checkpoints()
-        for name in self.files.names(CHECKPOINTS):
-            if name.partition(".")[0] not in complete:
-                self._good.delete(f"{CHECKPOINTS}/{name}")
+        """Delete what interrupted writes left behind: temporary files, and halves of checkpoints."""
+        self.checkpoints.delete_halves()
         for name in self.files.temporaries():
             self._good.delete(name)
 

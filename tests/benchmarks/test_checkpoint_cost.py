@@ -44,7 +44,7 @@ def measure(results: Path, report: Path) -> None:
         began = time.perf_counter()
         images = trainer.epoch(epoch, chain.table[epoch])["images"]
         trained = time.perf_counter()
-        size = store.write_checkpoint(f"{epoch:064x}", trainer.state())
+        size = store.checkpoints.write(f"{epoch:064x}", trainer.state())
         store.write_history("small", trial.id, [row(trial.id, n) for n in range(40)])
         kept.append(time.perf_counter() - trained)
         image.append((trained - began) / images)

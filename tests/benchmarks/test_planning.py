@@ -25,7 +25,7 @@ PROGRAM = """
 import resource, sys, time
 from pathlib import Path
 began = time.perf_counter()
-from orchestrator import plan
+from orchestrator.planning import plan
 from tests.benchmarks.test_planning import big
 from orchestrator.storage.store import Store
 imported = time.perf_counter() - began
@@ -98,7 +98,7 @@ def remember(store: Store) -> int:
         ]
         store.write_history("big", trial.id, rows)
         for key in {cursor.keys[0], cursor.keys[-1]}:
-            store.write_checkpoint(key, {})
+            store.checkpoints.write(key, {})
         store.write_model("big", trial.id, b"model", rows[0])
     store.compact("big", {trial.id for trial in trained})
     return sum(len(made.cursors[trial.id].keys) for trial in trained)

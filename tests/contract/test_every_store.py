@@ -16,6 +16,7 @@ from orchestrator.storage.filesystem import DamagedError, Files, HeldError, Loca
 from orchestrator.storage.object_store import files_at
 from orchestrator.storage.store import Store
 from tests.support import engine
+from tests.support.counting import age
 from tests.support.rows import row
 from tests.support.runs import numbers, run
 from tests.support.sweeps import small
@@ -52,6 +53,38 @@ def test_files_come_back_whole_and_are_listed_by_folder(files: Files) -> None:
     assert files.temporaries() == []
     files.probe()
     assert files.names("") == ["top"]
+
+
+def test_a_version_is_another_after_every_write(files: Files) -> None:
+    assert (files.version("a/x"), files.versions("a")) == ("", {})
+    files.write("a/x", b"one")
+    files.write("a/y", b"one")
+    assert files.versions("a").keys() == {"x", "y"}
+    if isinstance(files, LocalFiles):
+        assert files.version("a/x") == ""  # so young that another write may show the same time
+        age(files.root)
+    first = files.versions("a")
+    assert first == {name: files.version(f"a/{name}") for name in ("x", "y")}
+    assert all(first.values())
+    files.write("a/x", b"two")
+    if isinstance(files, LocalFiles):
+        age(files.root)
+    assert files.version("a/x") not in ("", first["x"])
+
+
+def test_a_history_that_has_not_changed_is_the_same_table_and_a_changed_one_is_read(place: str) -> None:
+    reader, writer = Store.at(place), Store.at(place)
+    for trial_id in ("a", "b"):
+        writer.write_history("s", trial_id, [row(trial_id, 0)])
+    if isinstance(writer.files, LocalFiles):
+        age(writer.files.root)
+    first, _ = reader.history("s")
+    writer.write_history("s", "a", [row("a", 0), row("a", 1)])
+    second, _ = reader.history("s")
+    assert (len(first["a"]), len(second["a"])) == (1, 2)
+    assert second["b"] is first["b"]
+    writer.files.delete("s/history/b.parquet")
+    assert reader.history("s")[0].keys() == {"a"}
 
 
 def test_files_move_and_go(files: Files) -> None:
@@ -93,22 +126,22 @@ def test_a_trial_without_history_has_none(store: Store) -> None:
 
 def test_checkpoints_come_back_as_written(store: Store) -> None:
     state = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)}
-    written = store.write_checkpoint("ab" * 32, state)
-    back = store.read_checkpoint("ab" * 32)
+    written = store.checkpoints.write("ab" * 32, state)
+    back = store.checkpoints.read("ab" * 32)
     assert {k: (v.dtype, v.tolist()) for k, v in back.items()} == {
         k: (v.dtype, v.tolist()) for k, v in state.items()
     }
-    assert store.checkpoints() == {"ab" * 32}
-    assert store.delete_checkpoint("ab" * 32) == written
-    assert store.checkpoints() == set()
+    assert store.checkpoints.complete() == {"ab" * 32}
+    assert store.checkpoints.delete("ab" * 32) == written
+    assert store.checkpoints.complete() == set()
     with pytest.raises(FileNotFoundError):
-        store.read_checkpoint("ab" * 32)
+        store.checkpoints.read("ab" * 32)
 
 
 def test_a_checkpoint_without_its_manifest_is_absent_and_cleared_away(store: Store) -> None:
-    store.write_checkpoint("ab" * 32, {"w": np.zeros(3)})
+    store.checkpoints.write("ab" * 32, {"w": np.zeros(3)})
     store.files.delete(f"checkpoints/{'ab' * 32}.json")
-    assert store.checkpoints() == set()
+    assert store.checkpoints.complete() == set()
     store.delete_leftovers()
     assert store.files.names("checkpoints") == []
 
@@ -268,11 +301,11 @@ def test_flipped_bits_are_found_and_the_file_is_set_aside(store: Store) -> None:
 def test_cleaning_frees_what_nobody_holds(store: Store) -> None:
     every = small(epochs=2, seeds=[0], schedules={"constant": {}}, checkpoints="all")
     engine.run(every, store)
-    assert len(store.checkpoints()) == 4
+    assert len(store.checkpoints.complete()) == 4
     needed = small(epochs=2, seeds=[0], schedules={"constant": {}})
     with store.lock("small"):
         freed = checkpoint_retention.clean(plan.make(needed, store), store)
-    assert freed.checkpoints == 4 - len(store.checkpoints()) > 0
+    assert freed.checkpoints == 4 - len(store.checkpoints.complete()) > 0
     assert freed.bytes > 0
     engine.assert_whole(needed, store)
 

@@ -36,7 +36,7 @@ def counted(store: Store) -> tuple[CountingFiles, Store]:
 def test_a_finished_sweep_of_200_trials_is_read_once(memory: Path) -> None:
     sweep, store = small(seeds=list(range(50)), epochs=1, save_best=False), Store.at(str(memory / "results"))
     engine.run(sweep, store)
-    age(store)
+    age(memory)
     files, counting = counted(store)
     outcome = run_sweep(sweep, counting, Silent())
     comparison = status.comparison(outcome.plan, sweep_state.read(counting, sweep.name))
@@ -49,7 +49,7 @@ def test_a_finished_sweep_of_200_trials_is_read_once(memory: Path) -> None:
 def test_a_merged_history_is_read_once(memory: Path) -> None:
     store = Store.at(str(memory / "results"), compact_above=1)
     engine.run(small(), store)
-    age(store)
+    age(memory)
     files, counting = counted(store)
     outcome = run_sweep(small(), counting, Silent())
     assert (outcome.trained, len(outcome.plan.known)) == (0, 32)
@@ -59,7 +59,7 @@ def test_a_merged_history_is_read_once(memory: Path) -> None:
 def test_a_history_that_another_process_writes_is_read_again_and_no_other(memory: Path) -> None:
     store = Store.at(str(memory / "results"))
     engine.run(small(), store)
-    age(store)
+    age(memory)
     files, counting = counted(store)
     before = plan.make(small(epochs=5), counting)
     files.histories()
@@ -73,7 +73,7 @@ def test_a_history_that_another_process_writes_is_read_again_and_no_other(memory
 def test_a_history_of_the_same_size_and_time_is_read_again(memory: Path) -> None:
     store = Store.at(str(memory / "results"))
     engine.run(one(), store)
-    age(store)
+    age(memory)
     _, counting = counted(store)
     before = plan.make(one(), counting)
     path = Path(store.address) / "small" / "history" / f"{TRIAL}.parquet"
@@ -95,7 +95,7 @@ def test_a_damaged_history_is_read_every_time_until_it_is_good(memory: Path) -> 
     path = Path(store.address) / name
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    age(store)
+    age(memory)
     files, counting = counted(store)
     planned = plan.make(one(), counting)
     assert [damage.name for damage in planned.damaged] == [name]
@@ -111,7 +111,7 @@ def test_what_another_process_trains_before_the_lock_is_reused(memory: Path) -> 
     results = memory / "results"
     sweep = small(**CONSTANT)
     engine.run(small(**CONSTANT, epochs=2), Store.at(str(results)))
-    age(Store.at(str(results)))
+    age(memory)
     files = CountingFiles(results, on_probe=lambda: engine.run(sweep, Store.at(str(results))))
     outcome = run_sweep(sweep, Store(files), Silent())
     assert outcome.trained == 0
@@ -123,7 +123,7 @@ def test_a_renewed_plan_is_the_plan_that_would_be_made(memory: Path) -> None:
     store = Store.at(str(memory / "results"))
     sweep = small(**CONSTANT)
     engine.run(small(epochs=2), store)
-    age(store)
+    age(memory)
     before = plan.make(sweep, store)
     engine.run(small(epochs=3), store)
     for planned in (plan.renew(before, store), plan.renew(plan.renew(before, store), store)):

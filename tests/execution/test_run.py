@@ -25,7 +25,7 @@ def test_a_run_records_every_epoch_and_its_best_model(store: Store) -> None:
     assert [(r["trial_id"], r["epoch"]) for r in rows] == sorted((t.id, e) for t in after.trials for e in range(4))
     assert set(store.models("small")) == {t.id for t in after.trials}
     needed = {k for w in after.cursors.values() for k in w.needed("val_accuracy")}
-    assert store.checkpoints() == needed
+    assert store.checkpoints.complete() == needed
 
 
 def test_a_finished_sweep_has_nothing_left_to_do(store: Store) -> None:
@@ -132,8 +132,8 @@ def test_deaths_add_up_only_in_the_way_of_the_same_epoch(store: Store) -> None:
 
 def test_a_checkpoint_that_is_gone_is_computed_again(store: Store) -> None:
     run(small(schedules={"constant": {}}), store)
-    for key in store.checkpoints():
-        store.delete_checkpoint(key)
+    for key in store.checkpoints.complete():
+        store.checkpoints.delete(key)
     outcome, _ = run(small(schedules={"constant": {}}, epochs=5), store)
     assert (outcome.trained, outcome.recomputed) == (4 * 5, 4 * 4)
     assert store.notes("small") == {}

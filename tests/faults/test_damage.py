@@ -97,9 +97,9 @@ def read(results: str) -> Inspection:
             damaged += bad
             facts |= {f"{name} {folder} {item}" for item in reasons.items()}
         facts |= {f"{name} run {item}" for item in store.read_run(name).items()}
-    for key in store.checkpoints():
+    for key in store.checkpoints.complete():
         try:
-            state = store.read_checkpoint(key)
+            state = store.checkpoints.read(key)
         except DamagedError as error:
             damaged.append(CorruptFile(str(error), str(error)))
         else:

@@ -124,7 +124,7 @@ def test_whoever_keeps_all_checkpoints_has_all_of_them(memory: Path) -> None:
     assert [line for line, count in trained(memory / "results").items() if count > 1] == []
     store = Store.at(str(memory / "results"))
     keys = {key for cursor in plan.make(sweeps[0], store).cursors.values() for key in cursor.keys}
-    assert keys <= store.checkpoints()
+    assert keys <= store.checkpoints.complete()
 
 
 def test_when_one_dies_the_other_takes_over(memory: Path) -> None:

@@ -77,13 +77,13 @@ def test_two_sweeps_share_a_store_and_nobody_loses_a_checkpoint(memory: Path) ->
     with store.lock("small"):
         recorder = RunRecorder(mine, store, engine.Silent())
         recorder.open()
-        store.write_checkpoint("ab" * 32, {})  # as if its worker had just written it
+        store.checkpoints.write("ab" * 32, {})  # as if its worker had just written it
         process = engine.PROCESSES.Process(target=run_other, args=(other, memory / "results"))
         process.start()
         while process.exitcode is None:
             recorder.tick()
             process.join(0.1)
-        assert "ab" * 32 in store.checkpoints()
+        assert "ab" * 32 in store.checkpoints.complete()
         second = Store.at(str(store))
         with second.lock("other"), pytest.raises(HeldError, match="another sweep is being run"):
             checkpoint_retention.clean(plan.make(other, second), second)

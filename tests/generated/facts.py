@@ -345,7 +345,7 @@ class World:
         assert not plan.unfinished, f"ended, and there is still to do: {[t.id for t in plan.unfinished]}"
         numbers = _shown(engine.numbers(store, run.sweep), run.sweep)
         assert numbers == calm.numbers, f"{run.sweep} has other numbers than a calm run has"
-        models, checkpoints = store.models(run.sweep), store.checkpoints()
+        models, checkpoints = store.models(run.sweep), store.checkpoints.complete()
         missing = {t: best for t, best in calm.best.items() if models.get(t) != best and plan.sweep.save_best}
         assert not missing, f"best models that are not there after a run to the end: {missing}"
         held = {
@@ -367,14 +367,14 @@ class World:
 
     def _nothing_needed_is_freed(self) -> None:
         for name, finished in self.finished.items():
-            gone = finished.checkpoints - self.store.checkpoints()
+            gone = finished.checkpoints - self.store.checkpoints.complete()
             assert not gone, f"{name} needs checkpoints that were freed: {[*map(self._named, gone)]}"
             models = self.store.models(name)
             assert finished.models.items() <= models.items(), f"{name} has lost models"
 
     def _commands_agree(self, name: str) -> None:
         plan, calm, store = self.plan(name), self.calm(name), self.store
-        checkpoints, models = store.checkpoints(), store.models(name)
+        checkpoints, models = store.checkpoints.complete(), store.models(name)
         known, new, again, bare = 0, set[str](), set[str](), False
         for trial, keys in calm.chains.items():
             count = next((n for n, key in enumerate(keys) if key not in self.known), len(keys))
@@ -432,14 +432,14 @@ class World:
                 keys = [row["epoch_key"] for row in table]
                 bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in callbacks.METRICS]
                 holders |= set(keys) if keeps_all else {keys[-1], *(key for key in bests if key)}
-                holders |= self._resumed(keys, store.checkpoints())
+                holders |= self._resumed(keys, store.checkpoints.complete())
         for name in self.documents:
             plan = self.plan(name)
             holders |= {k for t in plan.trials for k in plan.cursors[t.id].needed(plan.sweep.settings.monitor)}
-        idle = store.checkpoints() - holders
+        idle = store.checkpoints.complete() - holders
         assert not idle, f"nobody holds the checkpoints of {[*map(self._named, idle)]}"
         assert not store.files.temporaries(), "temporaries are left after a clean"
-        assert _weights(store) == store.checkpoints(), "weights without a manifest are left after a clean"
+        assert _weights(store) == store.checkpoints.complete(), "weights without a manifest are left after a clean"
 
     @staticmethod
     def _resumed(keys: Sequence[str], checkpoints: set[str]) -> set[str]:

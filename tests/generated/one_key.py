@@ -135,8 +135,8 @@ class Process:
             left = Store.at(str(self._straight / str(turn.job)))
             rows = left.read_trial(job.name, trial)[: turn.start]
             store.write_history(job.name, trial, rows)
-            for key in {row["epoch_key"] for row in rows} & left.checkpoints():
-                store.write_checkpoint(key, left.read_checkpoint(key))
+            for key in {row["epoch_key"] for row in rows} & left.checkpoints.complete():
+                store.checkpoints.write(key, left.checkpoints.read(key))
         return RunContext(
             run=self._name,
             sweep=job.name,
@@ -189,7 +189,7 @@ def first_difference(one: State, other: State) -> str | None:
 
 def _state(epoch: Epoch) -> State:
     store = Store.at(str(epoch.store))
-    return store.read_checkpoint(epoch.key) if epoch.key in store.checkpoints() else {}
+    return store.checkpoints.read(epoch.key) if epoch.key in store.checkpoints.complete() else {}
 
 
 def require_one_result(

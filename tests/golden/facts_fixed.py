@@ -165,7 +165,7 @@ def held(results: Path, name: str) -> dict[str, Any]:
     return {
         "superseded": sum(len(rows) for rows in histories.superseded),
         "merged": (results / name / "history" / f"{store.FINISHED}.parquet").exists(),
-        "checkpoints": len(opened.checkpoints()),
+        "checkpoints": len(opened.checkpoints.complete()),
         "models": len(opened.models(name)),
         "range_tests": len(curves),
         "failures": opened.failures(name),
@@ -190,7 +190,7 @@ def history(results: Path, name: str) -> list[dict[str, Any]]:
 def last_states(made: Plan, results: Path) -> dict[str, dict[str, bytes]]:
     """The bytes of each trial's checkpoint after its last epoch."""
     opened = Store.at(str(results))
-    states = {t.id: opened.read_checkpoint(made.cursors[t.id].keys[-1]) for t in made.trials}
+    states = {t.id: opened.checkpoints.read(made.cursors[t.id].keys[-1]) for t in made.trials}
     return {trial: {name: array.tobytes() for name, array in state.items()} for trial, state in states.items()}
 
 

@@ -23,7 +23,7 @@ def one(**changes: object) -> Sweep:
 
 def orphaned(store: Store) -> set[str]:
     """Leave in the store what runs leave there that die while they write."""
-    store.write_checkpoint(ORPHAN, {})
+    store.checkpoints.write(ORPHAN, {})
     store.files.write(f"checkpoints/{'cd' * 32}.safetensors", b"no manifest")
     Path(f"{store}/checkpoints/.tmp-1").write_bytes(b"half")
     return {ORPHAN}
@@ -39,26 +39,26 @@ def test_a_run_clears_away_what_deaths_have_left_behind(store: Store) -> None:
 def test_a_run_leaves_what_other_settings_and_sweeps_have_on_record(store: Store) -> None:
     engine.run(one(batch_size=32), store)
     engine.run(one(name="other", seeds=[1]), store)
-    held = store.checkpoints()
+    held = store.checkpoints.complete()
     orphaned(store)
     engine.run(one(), store)
-    assert held < store.checkpoints()
-    assert ORPHAN not in store.checkpoints()
+    assert held < store.checkpoints.complete()
+    assert ORPHAN not in store.checkpoints.complete()
     assert engine.run(one(name="other", seeds=[1], epochs=5), store).trained == 1
     assert engine.run(one(batch_size=32, epochs=5), store).trained == 1
 
 
 def test_a_run_that_keeps_all_checkpoints_frees_none(store: Store) -> None:
     engine.run(one(checkpoints="all"), store)
-    assert len(store.checkpoints()) == 4
+    assert len(store.checkpoints.complete()) == 4
     engine.run(one(checkpoints="all"), store)
-    assert len(store.checkpoints()) == 4
+    assert len(store.checkpoints.complete()) == 4
 
 
 def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store) -> None:
     engine.run(one(batch_size=32), store)
     engine.run(one(name="other", seeds=[1], monitor="loss"), store)
-    others = store.checkpoints() - plan.make(one(batch_size=32), store).cursors["sgd-constant-s0"].needed(
+    others = store.checkpoints.complete() - plan.make(one(batch_size=32), store).cursors["sgd-constant-s0"].needed(
         "accuracy"
     )
     outdated = plan.make(one(), store)
@@ -66,7 +66,7 @@ def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store
     with store.lock("small"):
         freed = checkpoint_retention.clean(outdated, store)
     assert (freed.checkpoints, freed.bytes > 100) == (1, True)
-    assert others <= store.checkpoints()
+    assert others <= store.checkpoints.complete()
     engine.run(one(epochs=5), store)
     assert store.notes("small") == {}
 
@@ -74,8 +74,8 @@ def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store
 def test_a_checkpoint_that_is_gone_is_computed_again_and_held_against_the_record(store: Store) -> None:
     trial = "sgd-constant-s0"
     engine.run(one(epochs=2, save_best=False), store)
-    for key in store.checkpoints():
-        store.delete_checkpoint(key)
+    for key in store.checkpoints.complete():
+        store.checkpoints.delete(key)
     rows = store.read_trial("small", trial)
     store.write_history("small", trial, [rows[0], {**rows[1], "val_loss": 0.5, "host": "elsewhere"}])
     listener = engine.Silent()
@@ -109,17 +109,17 @@ def test_clean_keeps_what_another_sweep_needs_now_whatever_it_was_before(store: 
     with store.lock("small"):
         checkpoint_retention.clean(plan.make(one(), store), store)
     cursor = plan.make(changed, store).cursors["sgd-constant-s1"]
-    assert {cursor.keys[0], cursor.keys[-1]} <= store.checkpoints()
+    assert {cursor.keys[0], cursor.keys[-1]} <= store.checkpoints.complete()
 
 
 def test_what_a_sweep_keeps_all_of_is_kept_whoever_cleans_or_runs(store: Store) -> None:
     engine.run(one(name="other", checkpoints="all"), store)
-    every = store.checkpoints()
+    every = store.checkpoints.complete()
     assert len(every) == 4
     with store.lock("small"):
         checkpoint_retention.clean(plan.make(one(), store), store)
     engine.run(one(epochs=6), store)
-    assert every <= store.checkpoints()
+    assert every <= store.checkpoints.complete()
 
 
 def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again(store: Store) -> None:
@@ -128,7 +128,7 @@ def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again
     keys = plan.make(contrary(), store).cursors["sgd-constant-s0"].keys
     model = store.files.read("small/models/sgd-constant-s0.keras")
     store.files.delete("small/models/sgd-constant-s0.keras")
-    store.delete_checkpoint(keys[0])
+    store.checkpoints.delete(keys[0])
     planned = plan.make(contrary(), store)
     assert (len(planned.unfinished), planned.epochs.new, planned.epochs.recomputed) == (1, 0, 1)
     assert any("best models: 1 of finished trials" in line for line in plan_and_status.facts(planned, store))
@@ -137,7 +137,7 @@ def test_a_best_model_that_is_gone_with_its_checkpoint_is_planned_and_made_again
     assert (outcome.trained, outcome.recomputed) == (1, 1)
     assert any("best models are missing" in message for message in listener.messages)
     assert store.files.read("small/models/sgd-constant-s0.keras") == model
-    assert {keys[0], keys[-1]} <= store.checkpoints()
+    assert {keys[0], keys[-1]} <= store.checkpoints.complete()
     assert plan.make(contrary(), store).unfinished == ()
 
 
@@ -151,7 +151,7 @@ def test_epochs_taken_from_a_sweep_that_monitors_something_else_give_a_best_mode
 
 def test_a_trial_that_is_extended_without_its_best_checkpoint_has_its_best_model_at_the_end(store: Store) -> None:
     engine.run(contrary(epochs=2, save_best=False), store)
-    store.delete_checkpoint(plan.make(contrary(), store).cursors["sgd-constant-s0"].keys[0])
+    store.checkpoints.delete(plan.make(contrary(), store).cursors["sgd-constant-s0"].keys[0])
     outcome = engine.run(contrary(), store)
     assert (outcome.trained, outcome.recomputed) == (2 + 1, 1)
     engine.assert_whole(contrary(), store)

@@ -84,7 +84,7 @@ def test_who_has_lost_the_lease_writes_no_more_and_does_not_bring_it_back(files:
         time.sleep(1.0)
         for change in (
             lambda: store.write_history("s", "a", []),
-            lambda: store.delete_checkpoint("ab" * 32),
+            lambda: store.checkpoints.delete("ab" * 32),
             lambda: store.write_run("s", {}),
         ):
             with pytest.raises(StoreError, match="another run has taken it over; nothing more is written"):

@@ -68,8 +68,8 @@ def test_a_model_that_goes_while_it_is_looked_at_is_absent(store: Store) -> None
 @pytest.mark.parametrize("half", ["json", "safetensors"])
 def test_half_a_checkpoint_is_none_and_is_freed_with_the_leftovers(store: Store, half: str) -> None:
     for key in ("whole", "torn"):
-        store.write_checkpoint(key, {"weights": np.zeros(2, np.float32)})
+        store.checkpoints.write(key, {"weights": np.zeros(2, np.float32)})
     store.files.delete(f"checkpoints/torn.{half}")
-    assert store.checkpoints() == {"whole"}
+    assert store.checkpoints.complete() == {"whole"}
     store.delete_leftovers()
     assert store.files.names("checkpoints") == ["whole.json", "whole.safetensors"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.storage.filesystem import LocalFiles
-from orchestrator.storage.store import Store
 
 
 class CountingFiles(LocalFiles):
@@ -35,9 +34,9 @@ class CountingFiles(LocalFiles):
         return counts
 
 
-def age(store: Store, seconds: float = 60.0) -> None:
-    """Make every file of a local store older: a file that was just written has no version yet."""
+def age(folder: Path, seconds: float = 60.0) -> None:
+    """Make every file below `folder` older: a file that was just written has no version yet."""
     then = time.time() - seconds
-    for path in Path(store.address).rglob("*"):
+    for path in folder.rglob("*"):
         if path.is_file():
             os.utime(path, (then, then))

@@ -120,7 +120,7 @@ def assert_whole(sweep: Sweep, store: Store, *others: Sweep) -> None:
         )
         assert set(store.models(each.name)) == {t.id for t in after.trials}
         needed |= {key for t in after.trials for key in after.cursors[t.id].needed(t.recipe.settings.monitor)}
-    assert store.checkpoints() == needed
+    assert store.checkpoints.complete() == needed
     assert len(store.files.names("checkpoints")) == 2 * len(needed)
     assert store.files.temporaries() == []
 
