@@ -24,7 +24,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """What a sweep file says under `data:`."""
+    """The settings under `data:` in a sweep file."""
 
     name: Annotated[str, Choice("data set", SOURCES), "the data set; images is a folder of one's own"]
     path: Annotated[
@@ -37,13 +37,13 @@ class DataSettings:
     augmentation: Annotated[Mapping[str, Any] | None, "random changes to training images; null is none"] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images, how large, and how they are divided.
+    """The images, their size, and their split.
 
-    `validation` is the fraction held out, `limit` the number of images used at most (before the split),
-    `split_seed` decides which ones. `path` is a folder, its `~` expanded, or an object store's address;
-    `image_size` is the side of a square, in pixels.
+    `path` is a folder, its `~` expanded, or an object store's address; `image_size` is the side of a square, in
+    pixels. `limit` is the largest number of images, before the split; `validation` is the fraction of them that is
+    held out. `split_seed` decides both selections.
     """
 
     name: str
@@ -56,11 +56,10 @@ class Data:
 
 
 def check(key_path: str, values: Mapping[str, Any]) -> Data:
-    """The settings `values` under `key_path` as Data, defaults filled in: `image_size` defaults to the source's
-    own.
+    """The settings `values` under `key_path` as Data, defaults filled in; that of `image_size` is the source's.
 
-    Raises InputError for an unknown name or setting, a value of the wrong type or out of range, a missing
-    path, and a path for a source that takes none.
+    Raises InputError for an unknown name or setting, a value of the wrong type or out of range, and a missing
+    path. Also for a path where the source takes none.
 
     >>> check("data", {"name": "digits"}).image_size
     32

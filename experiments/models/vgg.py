@@ -67,7 +67,7 @@ class Model:
 
 
 def check(key_path: str, values: Mapping[str, Any]) -> Model:
-    """`values` as a Model, defaults filled in.
+    """The settings `values` under `key_path` as a Model, defaults filled in.
 
     Raises InputError for an unknown name or setting, a wrong type, and a value out of range.
 
