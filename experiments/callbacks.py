@@ -168,11 +168,11 @@ class EarlyStopping:
         return self.last_epoch(history) is not None
 
 
-def check_plateau(where: str, given: Mapping[str, Any]) -> Plateau:
-    """`given` as a Plateau. Raises InputError for an unknown setting or metric, or a value out of bounds."""
-    return Plateau(**checked(where, given, Plateau))
+def check_plateau(key_path: str, values: Mapping[str, Any]) -> Plateau:
+    """`values` as a Plateau. Raises InputError for an unknown setting or metric, or a value out of bounds."""
+    return Plateau(**checked(key_path, values, Plateau))
 
 
-def check_early_stopping(where: str, given: Mapping[str, Any]) -> EarlyStopping:
-    """`given` as an EarlyStopping. Raises InputError as check_plateau does."""
-    return EarlyStopping(**checked(where, given, EarlyStopping))
+def check_early_stopping(key_path: str, values: Mapping[str, Any]) -> EarlyStopping:
+    """`values` as an EarlyStopping. Raises InputError as check_plateau does."""
+    return EarlyStopping(**checked(key_path, values, EarlyStopping))

@@ -57,11 +57,13 @@ class RangeTest:
         return np.geomspace(self.start, self.end, self.steps).astype(np.float32)
 
 
-def check(where: str, given: Mapping[str, Any]) -> RangeTest:
-    """`given`, the settings at `where` of a sweep file, as a RangeTest. Raises InputError."""
-    settings = checked(where, given, RangeTest)
+def check(key_path: str, values: Mapping[str, Any]) -> RangeTest:
+    """`values`, the settings at `key_path` of a sweep file, as a RangeTest. Raises InputError."""
+    settings = checked(key_path, values, RangeTest)
     if settings["end"] <= settings["start"]:
-        raise InputError(f"{where}.end: expected more than start {settings['start']:g}, got {settings['end']:g}")
+        raise InputError(
+            f"{key_path}.end: expected more than start {settings['start']:g}, got {settings['end']:g}"
+        )
     return RangeTest(**settings)
 
 
@@ -109,12 +111,12 @@ def read(learning_rates: NDArray[np.floating[Any]], losses: NDArray[np.floating[
     if n < 8:
         return Reading(raw, float("nan"), {}, f"the loss left all bounds after {n} steps; begin lower")
     smoothed = gaussian_filter1d(raw, max(len(learning_rates) * _WIDTH, 0.5), mode="nearest")
-    at = int(np.argmin(smoothed))
-    lowest = float(rates[at])
-    trouble = _trouble(raw, smoothed, at, _CLEAR * (200 / len(learning_rates)) ** 0.5)
+    lowest_index = int(np.argmin(smoothed))
+    lowest = float(rates[lowest_index])
+    trouble = _trouble(raw, smoothed, lowest_index, _CLEAR * (200 / len(learning_rates)) ** 0.5)
     if trouble:
         return Reading(smoothed, lowest, {}, trouble)
-    drop = _drop(raw, smoothed, at)
+    drop = _drop(raw, smoothed, lowest_index)
     slope = np.gradient(smoothed[drop], np.log(rates[drop]))
     falling = _longest_fall(smoothed[drop])
     suggestions = {
@@ -132,26 +134,28 @@ def _level(raw: NDArray[np.float64]) -> tuple[int, float]:
     return beginning, float(np.mean(raw[:beginning]))
 
 
-def _drop(raw: NDArray[np.float64], smoothed: NDArray[np.float64], at: int) -> slice:
+def _drop(raw: NDArray[np.float64], smoothed: NDArray[np.float64], lowest_index: int) -> slice:
     """The steps in which the loss falls from 10 % to 90 % of the way, at least two: outside, slopes are noise."""
     level = _level(raw)[1]
-    fallen = (level - smoothed[: at + 1]) / (level - smoothed[at])
+    fallen = (level - smoothed[: lowest_index + 1]) / (level - smoothed[lowest_index])
     first = int(np.flatnonzero(fallen <= 0.1)[-1]) if np.any(fallen <= 0.1) else 0
     last = first + int(np.argmax(fallen[first:] >= 0.9))
     return slice(first, max(last, first + 1) + 1)
 
 
-def _trouble(raw: NDArray[np.float64], smoothed: NDArray[np.float64], at: int, clear: float) -> str | None:
+def _trouble(
+    raw: NDArray[np.float64], smoothed: NDArray[np.float64], lowest_index: int, clear: float
+) -> str | None:
     """Why the curve has no usable region; None where it has."""
     beginning, level = _level(raw)
-    noise = float(np.std(raw[: at + 1] - smoothed[: at + 1]))
-    fall = level - float(smoothed[at])
-    if at < beginning:
+    noise = float(np.std(raw[: lowest_index + 1] - smoothed[: lowest_index + 1]))
+    fall = level - float(smoothed[lowest_index])
+    if lowest_index < beginning:
         return f"the loss is lowest at the very beginning ({level:.3g}) and only rises from there; begin lower"
     if fall <= max(clear * noise, 0.01 * abs(level)):
         return (
-            f"the loss never falls clearly: from {level:.3g} to {smoothed[at]:.3g} at best, with steps that "
-            f"scatter by {noise:.2g}; the network does not learn within the test at any rate (try more steps "
+            f"the loss never falls clearly: from {level:.3g} to {smoothed[lowest_index]:.3g} at best, with steps "
+            f"that scatter by {noise:.2g}; the network does not learn within the test at any rate (try more steps "
             "over a narrower range, a larger batch, or another initializer)"
         )
     return None

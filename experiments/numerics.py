@@ -203,15 +203,17 @@ def _caches() -> list[str]:
 
 def _name() -> str:
     if platform.system() == "Darwin":
-        return _said("sysctl", "-n", "machdep.cpu.brand_string").strip()
+        return _output_of("sysctl", "-n", "machdep.cpu.brand_string").strip()
     return platform.processor()
 
 
 @cache
 def accelerator() -> str:
     """The GPU that a process of this machine would use, its driver, and the installed libraries of NVIDIA's."""
-    seen = _said("nvidia-smi", "--query-gpu=uuid,name,driver_version,mig.mode.current", "--format=csv,noheader")
-    gpus = kinds(seen, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    table = _output_of(
+        "nvidia-smi", "--query-gpu=uuid,name,driver_version,mig.mode.current", "--format=csv,noheader"
+    )
+    gpus = kinds(table, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if len(gpus) != 1:
         return f"{NO_GPU} of one kind ({' and '.join(gpus)})" if gpus else NO_GPU
     return ", ".join((*gpus, *libraries({d.metadata["Name"]: d.version for d in metadata.distributions()})))
@@ -249,8 +251,8 @@ def libraries(installed: Mapping[str, str]) -> list[str]:
     return [f"{label} {matched[label]}" for label in wanted.values() if label in matched]
 
 
-def _said(*command: str) -> str:
-    """What a program prints, empty where it is not there or fails."""
+def _output_of(*command: str) -> str:
+    """The output of a command, empty where it is missing or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):

@@ -65,11 +65,11 @@ PATIENT = RetryLimits()
 """For all others: the loss of a store for half a minute stops no run."""
 
 
-def expanded(where: str, path: str) -> str:
+def expanded(label: str, path: str) -> str:
     """A local `path` with its `~` or `~user` as that folder. Raises InputError where there is no such user."""
     result = os.path.expanduser(path)
     if result.startswith("~"):
-        raise InputError(f"{where}: expected a path, got {path!r}, and there is no such user; write ./{path}")
+        raise InputError(f"{label}: expected a path, got {path!r}, and there is no such user; write ./{path}")
     return result
 
 
@@ -122,8 +122,8 @@ def parse(setting: str, text: str) -> Address:
     options = tuple(sorted(parse_qsl(split.query, keep_blank_values=True)))
     for key, _ in options:
         if key not in OPTIONS[split.scheme]:
-            where = f"{setting} {split.scheme}://{split.netloc}"
-            raise settings.unknown(where, "option", key, OPTIONS[split.scheme])
+            label = f"{setting} {split.scheme}://{split.netloc}"
+            raise settings.unknown(label, "option", key, OPTIONS[split.scheme])
     return Address(split.scheme, split.netloc, split.path.strip("/"), options)
 
 
@@ -147,10 +147,10 @@ def nanoseconds(time: datetime) -> int:
 
 
 @contextmanager
-def explained(where: str, done: str, size: str = "") -> Iterator[None]:
+def explained(label: str, done: str, size: str = "") -> Iterator[None]:
     """Raise FileNotFoundError for what is not there, AddressError with a mend for all else that fails.
 
-    `where` was to be `done`; `size` is what else to say of it.
+    `label` was to be `done`; `size` is what else to say of it.
     """
     from obstore.exceptions import BaseError
 
@@ -159,8 +159,8 @@ def explained(where: str, done: str, size: str = "") -> Iterator[None]:
     except (FileNotFoundError, BaseError) as error:
         failure = _Failure.of(error)
         if isinstance(error, FileNotFoundError) and failure.code != "NoSuchBucket":
-            raise FileNotFoundError(where) from None
-        raise AddressError(f"{where}: cannot be {done} ({failure}{size}); {failure.mend}") from None
+            raise FileNotFoundError(label) from None
+        raise AddressError(f"{label}: cannot be {done} ({failure}{size}); {failure.mend}") from None
 
 
 @dataclass(frozen=True)

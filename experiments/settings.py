@@ -59,7 +59,7 @@ def last_line_of(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> InputError:
+def unknown(key_path: str, kind: str, name: object, known: Iterable[str]) -> InputError:
     """The error for a name that is not among `known`, with the nearest one or, failing that, all of them.
 
     >>> str(unknown("schedules.cosin", "schedule", "cosin", ["constant", "cosine"]))
@@ -69,18 +69,18 @@ def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> InputE
     near = difflib.get_close_matches(str(name).lower(), [c.lower() for c in choices], n=1)
     if near:
         hint = next(c for c in choices if c.lower() == near[0])
-        return InputError(f"{where}: unknown {kind} {str(name)!r}; did you mean {hint!r}?")
+        return InputError(f"{key_path}: unknown {kind} {str(name)!r}; did you mean {hint!r}?")
     if not choices:
-        return InputError(f"{where}: unknown {kind} {str(name)!r}; there is none")
-    return InputError(f"{where}: unknown {kind} {str(name)!r}; expected one of: {', '.join(choices)}")
+        return InputError(f"{key_path}: unknown {kind} {str(name)!r}; there is none")
+    return InputError(f"{key_path}: unknown {kind} {str(name)!r}; expected one of: {', '.join(choices)}")
 
 
-def mapping(where: str, value: Any, example: str | None = None) -> dict[str, Any]:
+def mapping(key_path: str, value: Any, example: str | None = None) -> dict[str, Any]:
     """`value` as a mapping of settings. Raises InputError, which may show an `example`."""
     if isinstance(value, Mapping):
         return dict(value)
     expected = f"settings such as {example}" if example else "a mapping of settings"
-    raise InputError(f"{where}: expected {expected}, got {'nothing' if value is None else repr(value)}")
+    raise InputError(f"{key_path}: expected {expected}, got {'nothing' if value is None else repr(value)}")
 
 
 REQUIRED = inspect.Parameter.empty
@@ -106,16 +106,16 @@ class Setting:
     limit: "Limit | Choice | None" = None
     meaning: str = ""
 
-    def checked(self, where: str, value: Any) -> Any:
+    def checked(self, key_path: str, value: Any) -> Any:
         """`value` as this setting's type and within its limit. Raises InputError."""
-        result = converted(where, value, self.kind)
-        self.require_limit(where, result)
+        result = converted(key_path, value, self.kind)
+        self.require_limit(key_path, result)
         return result
 
-    def require_limit(self, where: str, value: Any) -> None:
+    def require_limit(self, key_path: str, value: Any) -> None:
         """Raise InputError where `value`, of the right type, is outside the limit."""
         if self.limit is not None and value is not None:
-            self.limit.check(where, value)
+            self.limit.check(key_path, value)
 
 
 def settings_of(source: Callable[..., Any]) -> Mapping[str, Setting]:
@@ -173,8 +173,8 @@ def _inside(kind: Any) -> frozenset[Any]:
     return frozenset().union(*map(_inside, parts)) if parts else frozenset({kind})
 
 
-def converted(where: str, value: Any, kind: Any) -> Any:
-    """`value` as type `kind`. Raises InputError naming `where`, what was expected and what came.
+def converted(key_path: str, value: Any, kind: Any) -> Any:
+    """`value` as type `kind`. Raises InputError naming `key_path`, what was expected and what came.
 
     A truth value is no number and the reverse; a whole number fits into 64 bits, any other into float32.
 
@@ -185,10 +185,10 @@ def converted(where: str, value: Any, kind: Any) -> Any:
     if bool in inside and not isinstance(value, bool) and value is not None:
         switch = _SWITCHES.get(str(value).lower())
         raise InputError(
-            f"{where}: expected true or false, got {value!r}" + (f"; write {switch}" if switch else "")
+            f"{key_path}: expected true or false, got {value!r}" + (f"; write {switch}" if switch else "")
         )
     if inside & {int, float} and bool not in inside:
-        for path, part in _numbered(where, value):
+        for path, part in _numbered(key_path, value):
             if isinstance(part, bool):
                 raise InputError(f"{path}: expected a number, got {part!r}")
     try:
@@ -197,24 +197,24 @@ def converted(where: str, value: Any, kind: Any) -> Any:
         first = error.errors()[0]
         place = "".join(f".{part}" for part in first["loc"] if isinstance(part, int))
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise InputError(f"{where}{place}: {message}, got {value!r}") from None
-    for path, part in _numbered(where, result):
+        raise InputError(f"{key_path}{place}: {message}, got {value!r}") from None
+    for path, part in _numbered(key_path, result):
         _refuse_overflow(path, part)
     return _without_sign_of_zero(result)
 
 
-def _numbered(where: str, value: Any) -> list[tuple[str, Any]]:
+def _numbered(key_path: str, value: Any) -> list[tuple[str, Any]]:
     """A value, or each of several, with its place."""
     if isinstance(value, list | tuple):
-        return [(f"{where}.{n}", part) for n, part in enumerate(value)]
-    return [(where, value)]
+        return [(f"{key_path}.{n}", part) for n, part in enumerate(value)]
+    return [(key_path, value)]
 
 
-def _refuse_overflow(where: str, value: Any) -> None:
+def _refuse_overflow(key_path: str, value: Any) -> None:
     if isinstance(value, float) and abs(value) > LARGEST_NUMBER:
-        raise InputError(f"{where}: expected a number that float32 holds, at most 3.4e38, got {value!r}")
+        raise InputError(f"{key_path}: expected a number that float32 holds, at most 3.4e38, got {value!r}")
     if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
-        raise InputError(f"{where}: expected a whole number of 64 bits, at most {LARGEST_WHOLE}, got {value!r}")
+        raise InputError(f"{key_path}: expected a whole number of 64 bits, at most {LARGEST_WHOLE}, got {value!r}")
 
 
 def _without_sign_of_zero(value: Any) -> Any:
@@ -224,26 +224,26 @@ def _without_sign_of_zero(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def checked(where: str, given: Mapping[str, Any], source: Callable[..., Any]) -> dict[str, Any]:
-    """`given` held against the settings that `source` declares: all of them, defaults filled in, types converted.
+def checked(key_path: str, values: Mapping[str, Any], source: Callable[..., Any]) -> dict[str, Any]:
+    """`values` held against the settings that `source` declares: all of them, defaults filled in, types converted.
 
     Raises InputError for a name that is no setting, a missing setting, and a value of the wrong type or outside
     its limit.
     """
     known = settings_of(source)
-    for name in given:
+    for name in values:
         if name not in known:
-            raise unknown(f"{where}.{name}", "setting", name, known)
+            raise unknown(f"{key_path}.{name}", "setting", name, known)
     result = {}
     for name, setting in known.items():
-        if name in given:
-            result[name] = converted(f"{where}.{name}", given[name], setting.kind)
+        if name in values:
+            result[name] = converted(f"{key_path}.{name}", values[name], setting.kind)
         elif setting.default is REQUIRED:
-            raise InputError(f"{where}: setting {name!r} is missing")
+            raise InputError(f"{key_path}: setting {name!r} is missing")
         else:
             result[name] = setting.default
     for name, value in result.items():
-        known[name].require_limit(f"{where}.{name}", value)
+        known[name].require_limit(f"{key_path}.{name}", value)
     return result
 
 
@@ -254,8 +254,8 @@ class Limit:
     expected: str
     holds: Callable[[float], bool]
 
-    def check(self, where: str, value: Any) -> None:
-        """Raise InputError, naming `where`, what was expected and what came, when `value` is outside.
+    def check(self, key_path: str, value: Any) -> None:
+        """Raise InputError, naming `key_path`, what was expected and what came, when `value` is outside.
 
         >>> POSITIVE.check("schedules.step.every", 0.0)
         Traceback (most recent call last):
@@ -264,7 +264,7 @@ class Limit:
         """
         for number in value if isinstance(value, tuple) else (value,):
             if not self.holds(number):
-                raise InputError(f"{where}: expected {self.expected}, got {number!r}")
+                raise InputError(f"{key_path}: expected {self.expected}, got {number!r}")
 
 
 POSITIVE = Limit("a number above 0", lambda number: number > 0)
@@ -292,7 +292,7 @@ class Choice:
     kind: str
     names: Collection[str]
 
-    def check(self, where: str, value: Any) -> None:
+    def check(self, key_path: str, value: Any) -> None:
         """Raise InputError, with the nearest name, when `value` is none of them.
 
         >>> Choice("head", ("average", "classic")).check("model.head", "clasic")
@@ -301,4 +301,4 @@ class Choice:
         experiments.settings.InputError: model.head: unknown head 'clasic'; did you mean 'classic'?
         """
         if value not in self.names:
-            raise unknown(where, self.kind, value, self.names)
+            raise unknown(key_path, self.kind, value, self.names)

@@ -18,17 +18,17 @@ FOLDER = "SWEEP_FOLDER"
 """The variable that tells a worker in which folder the command was given."""
 
 
-def load(where: str, name: str) -> ModuleType:
+def load(key_path: str, name: str) -> ModuleType:
     """The module `name`, imported now. Raises InputError with the last line of whatever stands in its way."""
     _look_here_too()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for data
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:  # a module may fail in any way, and may try to leave
-        raise InputError(f"{where}: cannot import module {name!r}: {last_line(error)}") from error
+        raise InputError(f"{key_path}: cannot import module {name!r}: {last_line(error)}") from error
 
 
-def find(where: str, name: str) -> ModuleSpec:
+def find(key_path: str, name: str) -> ModuleSpec:
     """Where the module `name` lies; at most the packages around it are imported. Raises InputError."""
     _look_here_too()
     try:
@@ -38,7 +38,7 @@ def find(where: str, name: str) -> ModuleSpec:
         reason = f"there is none of this name in {os.getcwd()} nor installed"
     except (Exception, SystemExit) as error:  # of a package around it
         reason = last_line(error)
-    raise InputError(f"{where}: cannot import module {name!r}: {reason}")
+    raise InputError(f"{key_path}: cannot import module {name!r}: {reason}")
 
 
 def _look_here_too() -> None:

@@ -24,7 +24,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """What a sweep file says under `data:`."""
+    """The settings under `data:` in a sweep file."""
 
     name: Annotated[str, Choice("data set", SOURCES), "the data set; images is a folder of one's own"]
     path: Annotated[
@@ -37,13 +37,13 @@ class DataSettings:
     augmentation: Annotated[Mapping[str, Any] | None, "random changes to training images; null is none"] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images, how large, and how they are divided.
+    """The images, their size, and their split.
 
-    `validation` is the fraction held out, `limit` the number of images used at most (before the split),
-    `split_seed` decides which ones. `path` is a folder, its `~` expanded, or an object store's address;
-    `image_size` is the side of a square, in pixels.
+    `path` is a folder, its `~` expanded, or an object store's address; `image_size` is the side of a square, in
+    pixels. `limit` is the largest number of images, before the split; `validation` is the fraction of them that is
+    held out. `split_seed` decides both selections.
     """
 
     name: str
@@ -55,23 +55,22 @@ class Data:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-def check(where: str, given: Mapping[str, Any]) -> Data:
-    """The settings `given` under `where` as Data, defaults filled in: `image_size` defaults to the source's
-    own.
+def check(key_path: str, values: Mapping[str, Any]) -> Data:
+    """The settings `values` under `key_path` as Data, defaults filled in; that of `image_size` is the source's.
 
-    Raises InputError for an unknown name or setting, a value of the wrong type or out of range, a missing
-    path, and a path for a source that takes none.
+    Raises InputError for an unknown name or setting, a value of the wrong type or out of range, and a missing
+    path. Also for a path where the source takes none.
 
     >>> check("data", {"name": "digits"}).image_size
     32
     """
-    settings = checked(where, given, DataSettings)
+    settings = checked(key_path, values, DataSettings)
     name, size = settings["name"], settings["image_size"]
     source = SOURCES[name]
-    settings["path"] = _checked_path(where, name, settings["path"])
+    settings["path"] = _checked_path(key_path, name, settings["path"])
     if size is None:
         size = source.image_size
-    inside = f"{where}.augmentation"
+    inside = f"{key_path}.augmentation"
     augmentation = Augmentation(**checked(inside, settings["augmentation"] or {}, Augmentation))
     if augmentation.shift >= size:
         raise InputError(
@@ -81,16 +80,16 @@ def check(where: str, given: Mapping[str, Any]) -> Data:
     return Data(**{**settings, "image_size": size, "augmentation": augmentation})
 
 
-def _checked_path(where: str, name: str, path: str | None) -> str | None:
+def _checked_path(key_path: str, name: str, path: str | None) -> str | None:
     hint = SOURCES[name].path_hint
     if hint is None and path is not None:
         raise InputError(
-            f"{where}.path: {name} takes no path, it comes with scikit-learn; got {path!r}. "
+            f"{key_path}.path: {name} takes no path, it comes with scikit-learn; got {path!r}. "
             "Leave the path out, or set data.name=images for a folder of photos"
         )
     if hint is not None and not path:
-        raise InputError(f"{where}.path: {name} needs a folder, got {path!r}. {hint}")
+        raise InputError(f"{key_path}.path: {name} needs a folder, got {path!r}. {hint}")
     if path and object_store.is_address(path):
-        object_store.parse(f"{where}.path", path)
+        object_store.parse(f"{key_path}.path", path)
         return path
-    return None if path is None else object_store.expanded(f"{where}.path", path)
+    return None if path is None else object_store.expanded(f"{key_path}.path", path)

@@ -53,11 +53,11 @@ def fingerprint(names: Sequence[str], classes: Sequence[str], digests: Sequence[
     return digest.hexdigest()
 
 
-def few(names: Sequence[str], shown: int = 3) -> str:
+def few(names: Sequence[str], most: int = 3) -> str:
     """The first names of a list, and the number of the others.
 
     >>> few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

@@ -66,25 +66,25 @@ class Model:
     dropout: Annotated[float, BELOW_ONE, "behind each dense layer of the classic head"] = 0.5
 
 
-def check(where: str, given: Mapping[str, Any]) -> Model:
-    """`given` as a Model, defaults filled in.
+def check(key_path: str, values: Mapping[str, Any]) -> Model:
+    """The settings `values` under `key_path` as a Model, defaults filled in.
 
     Raises InputError for an unknown name or setting, a wrong type, and a value out of range.
 
     >>> check("model", {"name": "vgg16", "width": 0.25}).head
     'average'
     """
-    settings = checked(where, given, Model)
-    if "dropout" in given and settings["head"] != "classic":
-        raise InputError(f"{where}.dropout: the average head has none; set head: classic, or leave it out")
+    settings = checked(key_path, values, Model)
+    if "dropout" in values and settings["head"] != "classic":
+        raise InputError(f"{key_path}.dropout: the average head has none; set head: classic, or leave it out")
     return Model(**settings)
 
 
-def require(where: str, model: Model, image_size: int) -> None:
+def require(key_path: str, model: Model, image_size: int) -> None:
     """Raise InputError where images of `image_size` pixels are too small for `model`."""
     if image_size < SMALLEST_IMAGE:
         raise InputError(
-            f"{where}: {model.name} halves an image five times, so it needs at least {SMALLEST_IMAGE} pixels, "
+            f"{key_path}: {model.name} halves an image five times, so it needs at least {SMALLEST_IMAGE} pixels, "
             f"got {image_size}"
         )
 

@@ -43,8 +43,8 @@ NO_CHOICE: Mapping[str, str] = {
 }
 
 
-def check(where: str, given: Mapping[str, Any]) -> Optimizer:
-    """`given` as an Optimizer: `class`, and optionally `learning_rate`, `decay` and that class's settings.
+def check(key_path: str, values: Mapping[str, Any]) -> Optimizer:
+    """`values` as an Optimizer: `class`, and optionally `learning_rate`, `decay` and that class's settings.
 
     Raises InputError for an unknown class or setting, a wrong type, a value out of range, and settings that
     cannot go together or that would change nothing.
@@ -56,29 +56,29 @@ def check(where: str, given: Mapping[str, Any]) -> Optimizer:
     ...
     experiments.settings.InputError: optimizers.sgd.momentu: unknown setting 'momentu'; did you mean 'momentum'?
     """
-    settings = dict(given)
+    settings = dict(values)
     if "class" not in settings:
-        raise InputError(f"{where}: setting 'class' is missing; expected one of: {', '.join(CLASSES)}")
+        raise InputError(f"{key_path}: setting 'class' is missing; expected one of: {', '.join(CLASSES)}")
     class_name = settings.pop("class")
-    own = _row(f"{where}.class", class_name)
-    decay = DECAY.checked(f"{where}.decay", settings.pop("decay", DECAY.default))
+    row = _row(f"{key_path}.class", class_name)
+    decay = DECAY.checked(f"{key_path}.decay", settings.pop("decay", DECAY.default))
     auto = settings.get("learning_rate") == AUTO
     if auto:
         del settings["learning_rate"]
-    shared = {name for name in settings_of(Common) if name not in settings_of(own)}
+    shared = {name for name in settings_of(Common) if name not in settings_of(row)}
     for name in settings:
-        if name not in shared and name not in settings_of(own):
-            known = {"class", "decay", *shared, *settings_of(own)}
-            raise unknown(f"{where}.{name}", "setting", name, known)
-    result = checked(where, {n: v for n, v in settings.items() if n in shared}, Common)
-    result |= checked(where, {n: v for n, v in settings.items() if n not in shared}, own)
-    _check_together(where, class_name, result)
+        if name not in shared and name not in settings_of(row):
+            known = {"class", "decay", *shared, *settings_of(row)}
+            raise unknown(f"{key_path}.{name}", "setting", name, known)
+    result = checked(key_path, {n: v for n, v in settings.items() if n in shared}, Common)
+    result |= checked(key_path, {n: v for n, v in settings.items() if n not in shared}, row)
+    _check_together(key_path, class_name, result)
     learning_rate = result.pop("learning_rate")
     return Optimizer(class_name, AUTO if auto else learning_rate, decay, result)
 
 
 def require(
-    where: str, optimizer: Optimizer, learning_rates: NDArray[np.float32], cycles_momentum: bool = False
+    key_path: str, optimizer: Optimizer, learning_rates: NDArray[np.float32], cycles_momentum: bool = False
 ) -> None:
     """Raise InputError where `optimizer` cannot train with `learning_rates`, float32, one a step of the run.
 
@@ -87,20 +87,20 @@ def require(
     """
     if not np.any(learning_rates > 0):
         raise InputError(
-            f"{where}: every learning rate of the run is 0, so nothing would be trained; run more epochs, or let "
-            "the schedule (or its warm-up) start above 0"
+            f"{key_path}: every learning rate of the run is 0, so nothing would be trained; run more epochs, or "
+            "let the schedule (or its warm-up) start above 0"
         )
     together = optimizer.settings["gradient_accumulation_steps"] or 1
     if together > learning_rates.size:
         raise InputError(
-            f"{where}: gradient_accumulation_steps is {together} and the whole run has {learning_rates.size} "
+            f"{key_path}: gradient_accumulation_steps is {together} and the whole run has {learning_rates.size} "
             "batches, so no weight would ever move; accumulate fewer or run more epochs"
         )
     if cycles_momentum:
-        _require_momentum(where, optimizer)
+        _require_momentum(key_path, optimizer)
     if optimizer.class_name == "Ftrl" and not np.all(learning_rates > 0):
         raise InputError(
-            f"{where}: Ftrl divides by the learning rate, so every rate must be above 0, got one of "
+            f"{key_path}: Ftrl divides by the learning rate, so every rate must be above 0, got one of "
             f"{float(np.min(learning_rates))}; let the schedule (or its warm-up) start and end above 0"
         )
 
@@ -118,51 +118,52 @@ def build(optimizer: Optimizer) -> Any:
     return kind(learning_rate=optimizer.learning_rate, name=name, **optimizer.settings)
 
 
-def _require_momentum(where: str, optimizer: Optimizer) -> None:
+def _require_momentum(key_path: str, optimizer: Optimizer) -> None:
     name = optimizer.class_name
     if name == "ScheduleFreeAdamW":
         raise InputError(
-            f"{where}: the schedule cycles the momentum, and ScheduleFreeAdamW tells its two averages apart by a "
-            "beta_1 that stays the same; take `momentum` out of the schedule or pair it with another optimizer"
+            f"{key_path}: the schedule cycles the momentum, and ScheduleFreeAdamW tells its two averages apart "
+            "by a beta_1 that stays the same; take `momentum` out of the schedule or pair it with another "
+            "optimizer"
         )
     if name not in MOMENTUM:
         raise InputError(
-            f"{where}: the schedule cycles the momentum, and {name} has none; take `momentum` out of the schedule "
-            f"or pair it with one of: {', '.join(sorted(MOMENTUM))}"
+            f"{key_path}: the schedule cycles the momentum, and {name} has none; take `momentum` out of the "
+            f"schedule or pair it with one of: {', '.join(sorted(MOMENTUM))}"
         )
     for setting in MOMENTUM[name]:
         if optimizer.settings[setting] == 0:
             raise InputError(
-                f"{where}: the schedule cycles the momentum, and this {name} is one without it ({setting} 0); "
+                f"{key_path}: the schedule cycles the momentum, and this {name} is one without it ({setting} 0); "
                 f"set {setting} above 0, which the schedule then replaces at every step"
             )
 
 
-def _row(where: str, class_name: object) -> type[Any]:
+def _row(key_path: str, class_name: object) -> type[Any]:
     if not isinstance(class_name, str):
-        raise InputError(f"{where}: expected the name of an optimizer class, got {class_name!r}")
+        raise InputError(f"{key_path}: expected the name of an optimizer class, got {class_name!r}")
     if class_name in NO_CHOICE:
-        raise InputError(f"{where}: {class_name} is not a choice here; {NO_CHOICE[class_name]}")
-    CLASS.require_limit(where, class_name)
+        raise InputError(f"{key_path}: {class_name} is not a choice here; {NO_CHOICE[class_name]}")
+    CLASS.require_limit(key_path, class_name)
     return CLASSES[class_name]
 
 
-def _check_together(where: str, class_name: str, settings: Mapping[str, Any]) -> None:
+def _check_together(key_path: str, class_name: str, settings: Mapping[str, Any]) -> None:
     clips = [n for n in ("clipnorm", "clipvalue", "global_clipnorm") if settings[n] is not None]
     if len(clips) > 1:
-        raise InputError(f"{where}: only one way of clipping can be set, got {' and '.join(clips)}")
+        raise InputError(f"{key_path}: only one way of clipping can be set, got {' and '.join(clips)}")
     if not settings["use_ema"]:
         for name in ("ema_momentum", "ema_overwrite_frequency"):
             if settings[name] != settings_of(Common)[name].default:
-                raise InputError(f"{where}.{name}: changes nothing without use_ema: true, got {settings[name]}")
+                raise InputError(f"{key_path}.{name}: changes nothing without use_ema: true, got {settings[name]}")
     if class_name == "SGD" and settings["nesterov"] and settings["momentum"] == 0:
-        raise InputError(f"{where}.nesterov: needs a momentum above 0, got momentum 0.0")
+        raise InputError(f"{key_path}.nesterov: needs a momentum above 0, got momentum 0.0")
     if class_name in ("Lion", "ScheduleFreeAdamW"):
-        ABOVE_ZERO_BELOW_ONE.check(f"{where}.beta_1", settings["beta_1"])
+        ABOVE_ZERO_BELOW_ONE.check(f"{key_path}.beta_1", settings["beta_1"])
     for pattern in settings.get("exclude_layers") or ():
         try:
             re.compile(pattern)
         except re.error as error:
             raise InputError(
-                f"{where}.exclude_layers: expected regular expressions, got {pattern!r} ({error})"
+                f"{key_path}.exclude_layers: expected regular expressions, got {pattern!r} ({error})"
             ) from None

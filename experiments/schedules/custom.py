@@ -77,7 +77,7 @@ def is_own(name: str) -> bool:
     return ":" in name
 
 
-def load(where: str, name: str) -> Shape:
+def load(key_path: str, name: str) -> Shape:
     """The shape that `name`, "package.module:function", stands for; its module is imported now.
 
     Modules are found as experiments.user_modules says. Raises InputError for a module that cannot be imported, a
@@ -85,13 +85,13 @@ def load(where: str, name: str) -> Shape:
     that fails, or gives something else than numbers in the shape of t.
     """
     module_name, _, function_name = name.partition(":")
-    module = user_modules.load(where, module_name)
+    module = user_modules.load(key_path, module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         public = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise unknown(where, f"function of {module_name}", function_name, public)
+        raise unknown(key_path, f"function of {module_name}", function_name, public)
     if fault := signature_fault(function):
-        raise InputError(f"{where}: {name} is no shape: {fault}")
+        raise InputError(f"{key_path}: {name} is no shape: {fault}")
     return Shape(_guarded(name, function), uses_total=getattr(function, "uses_total", True), settings=function)
 
 
@@ -103,11 +103,11 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Array]:
 
     @functools.wraps(function)
     def shape(t: Array, total: float, **settings: Any) -> Array:
-        own = t.copy()
-        own.flags.writeable = False
+        copied = t.copy()
+        copied.flags.writeable = False
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for data
-                values = np.asarray(function(own, total, **settings))
+                values = np.asarray(function(copied, total, **settings))
         except (Exception, SystemExit) as error:  # a user's function may fail in any way, and may try to leave
             raise InputError(f"{name}: failed: {last_line(error)}") from error
         if values.dtype.kind not in "biuf":
@@ -167,24 +167,24 @@ def assert_shape_contract(function: Callable[..., Array], **settings: Any) -> No
     fault = signature_fault(function)
     _expect(fault is None, f"{name}: {fault}")
     for epochs, steps in ((1, 1), (1, 7), (5, 1), (6, 9)):
-        where, total = f"{name}({epochs} epochs, {steps} steps)", float(epochs)
+        key_path, total = f"{name}({epochs} epochs, {steps} steps)", float(epochs)
         t = times(epochs, steps)
         before = t.copy()
         values = function(t, total, **settings)
-        _expect(isinstance(values, np.ndarray), f"{where}: expected an array, got {type(values).__name__}")
-        _expect(values.shape == t.shape, f"{where}: expected shape {t.shape}, got {values.shape}")
-        _expect(values.dtype == np.float64, f"{where}: expected float64, got {values.dtype}")
-        _expect(bool(np.isfinite(values).all()), f"{where}: expected finite numbers, got {values.tolist()}")
-        _expect(bool((values >= 0).all()), f"{where}: expected 0 or more everywhere, got {values.min()}")
-        _expect(np.array_equal(t, before), f"{where}: it changed t")
+        _expect(isinstance(values, np.ndarray), f"{key_path}: expected an array, got {type(values).__name__}")
+        _expect(values.shape == t.shape, f"{key_path}: expected shape {t.shape}, got {values.shape}")
+        _expect(values.dtype == np.float64, f"{key_path}: expected float64, got {values.dtype}")
+        _expect(bool(np.isfinite(values).all()), f"{key_path}: expected finite numbers, got {values.tolist()}")
+        _expect(bool((values >= 0).all()), f"{key_path}: expected 0 or more everywhere, got {values.min()}")
+        _expect(np.array_equal(t, before), f"{key_path}: it changed t")
         again = function(before, total, **settings)
-        _expect(values.tobytes() == again.tobytes(), f"{where}: the same call gave other numbers")
+        _expect(values.tobytes() == again.tobytes(), f"{key_path}: the same call gave other numbers")
         for epoch in range(epochs):
             alone = function(t[epoch : epoch + 1], total, **settings)
             _expect(
                 np.allclose(alone, values[epoch : epoch + 1], rtol=1e-12, atol=0),
-                f"{where}: epoch {epoch} by itself gave other numbers than among the others",
+                f"{key_path}: epoch {epoch} by itself gave other numbers than among the others",
             )
         if not getattr(function, "uses_total", True):
             longer = function(t, total + 3.0, **settings)
-            _expect(values.tobytes() == longer.tobytes(), f"{where}: marked total_independent, but uses total")
+            _expect(values.tobytes() == longer.tobytes(), f"{key_path}: marked total_independent, but uses total")

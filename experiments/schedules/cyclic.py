@@ -142,21 +142,21 @@ def warm_up_stable_decay(
     return down if warmup_epochs == 0 else down * ramp(t, warmup_epochs)
 
 
-def _whole_cycle(where: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _whole_cycle(key_path: str, settings: dict[str, Any]) -> dict[str, Any]:
     fractions = [settings[name] for name in ("up", "down", "tail")]
     if abs(sum(fractions) - 1.0) > 1e-9:
         raise InputError(
-            f"{where}: expected up, down and tail to add up to 1, "
+            f"{key_path}: expected up, down and tail to add up to 1, "
             f"got {' + '.join(f'{f:g}' for f in fractions)} = {sum(fractions):g}"
         )
     return settings
 
 
-def _room_to_decay(where: str, settings: Settings, total: float) -> None:
+def _room_to_decay(key_path: str, settings: Settings, total: float) -> None:
     before = (1.0 - settings["decay_fraction"]) * total
     if settings["warmup_epochs"] > before + 1e-9:
         raise InputError(
-            f"{where}.warmup_epochs: the warm-up takes {settings['warmup_epochs']:g} epochs and the decay "
+            f"{key_path}.warmup_epochs: the warm-up takes {settings['warmup_epochs']:g} epochs and the decay "
             f"begins after {before:g}; run more epochs or make it shorter"
         )
 

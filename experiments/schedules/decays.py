@@ -59,13 +59,13 @@ class Shape:
         """The settings of the shape."""
         return settings_of(self.settings or self.function)
 
-    def check(self, where: str, given: Settings, also: tuple[str, ...] = ()) -> dict[str, Any]:
+    def check(self, key_path: str, values: Settings, also: tuple[str, ...] = ()) -> dict[str, Any]:
         """Every setting, defaults filled in. Raises InputError, which may suggest `also` besides."""
-        for name in given:
+        for name in values:
             if name not in self.declared:
-                raise unknown(f"{where}.{name}", "setting", name, (*self.declared, *also))
-        result = checked(where, given, self.settings or self.function)
-        return self.agree(where, result) if self.agree else result
+                raise unknown(f"{key_path}.{name}", "setting", name, (*self.declared, *also))
+        result = checked(key_path, values, self.settings or self.function)
+        return self.agree(key_path, result) if self.agree else result
 
 
 def times(epochs: int, steps: int) -> Array:
@@ -258,34 +258,36 @@ def range_test(
     return start * np.power(end / start, progress(t, total))
 
 
-def _rising_ends(where: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _rising_ends(key_path: str, settings: dict[str, Any]) -> dict[str, Any]:
     if settings["start"] >= settings["end"]:
-        raise InputError(f"{where}: expected start below end, got {settings['start']:g} and {settings['end']:g}")
-    return settings
-
-
-def _matching_pieces(where: str, settings: dict[str, Any]) -> dict[str, Any]:
-    boundaries, values = settings["boundaries"], settings["values"]
-    if not boundaries or list(boundaries) != sorted(set(boundaries)):
-        raise InputError(f"{where}.boundaries: expected rising numbers of epochs, got {list(boundaries)}")
-    if len(values) != len(boundaries) + 1:
         raise InputError(
-            f"{where}.values: expected {len(boundaries) + 1}, one more than boundaries, got {len(values)}"
+            f"{key_path}: expected start below end, got {settings['start']:g} and {settings['end']:g}"
         )
     return settings
 
 
-def _boundaries_inside(where: str, settings: Settings, total: float) -> None:
+def _matching_pieces(key_path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    boundaries, values = settings["boundaries"], settings["values"]
+    if not boundaries or list(boundaries) != sorted(set(boundaries)):
+        raise InputError(f"{key_path}.boundaries: expected rising numbers of epochs, got {list(boundaries)}")
+    if len(values) != len(boundaries) + 1:
+        raise InputError(
+            f"{key_path}.values: expected {len(boundaries) + 1}, one more than boundaries, got {len(values)}"
+        )
+    return settings
+
+
+def _boundaries_inside(key_path: str, settings: Settings, total: float) -> None:
     last = settings["boundaries"][-1]
     if last >= total:
         raise InputError(
-            f"{where}.boundaries: the last one is at epoch {last:g} and the schedule has {total:g} epochs; "
+            f"{key_path}.boundaries: the last one is at epoch {last:g} and the schedule has {total:g} epochs; "
             "run more epochs or move it"
         )
 
 
-def _rule(where: str, settings: dict[str, Any]) -> dict[str, Any]:
-    return asdict(callbacks.check_plateau(where, settings))
+def _rule(key_path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return asdict(callbacks.check_plateau(key_path, settings))
 
 
 ROWS: dict[str, Shape] = {

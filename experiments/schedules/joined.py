@@ -29,18 +29,18 @@ PARTS: dict[str, Shape] = {
 }
 
 
-def _row(where: str, name: str) -> Shape:
+def _row(key_path: str, name: str) -> Shape:
     if custom.is_own(name):
-        return custom.load(where, name)
+        return custom.load(key_path, name)
     if name not in PARTS:
-        raise unknown(where, "part of a sequence", name, PARTS)
+        raise unknown(key_path, "part of a sequence", name, PARTS)
     return PARTS[name]
 
 
 def _split(part: Part) -> tuple[str, float | str, dict[str, Any]]:
     """Name, length in epochs (or `rest`) and settings of a checked part."""
-    ((name, given),) = part.items()
-    return name, given["epochs"], {key: value for key, value in given.items() if key != "epochs"}
+    ((name, part_value),) = part.items()
+    return name, part_value["epochs"], {key: value for key, value in part_value.items() if key != "epochs"}
 
 
 def _lengths(parts: tuple[Part, ...], total: float) -> list[float]:
@@ -71,20 +71,20 @@ def joined(
         first, last = np.searchsorted(t[:, -1], begin - 1e-9), np.searchsorted(t[:, 0], end)
         if length > 0 and first < last:
             name, _, settings = _split(part)
-            here = t[first:last]
-            fractions = _row(name, name).function(np.clip(here - begin, 0.0, length), length, **settings)
+            part_time = t[first:last]
+            fractions = _row(name, name).function(np.clip(part_time - begin, 0.0, length), length, **settings)
             # In an epoch that two parts share, the steps before `begin` stay the earlier one's.
-            values[first:last] = np.where(here >= begin - 1e-9, fractions, values[first:last])
+            values[first:last] = np.where(part_time >= begin - 1e-9, fractions, values[first:last])
     return values
 
 
-def _checked_part(where: str, part: Any) -> dict[str, Any]:
+def _checked_part(key_path: str, part: Any) -> dict[str, Any]:
     if not isinstance(part, Mapping) or len(part) != 1:
-        raise InputError(f"{where}: expected one shape and its length, such as {{cosine: rest}}, got {part!r}")
-    ((name, given),) = part.items()
-    row = _row(where, str(name))
-    place = f"{where}.{name}"
-    settings = dict(given) if isinstance(given, Mapping) else {"epochs": given}
+        raise InputError(f"{key_path}: expected one shape and its length, such as {{cosine: rest}}, got {part!r}")
+    ((name, part_value),) = part.items()
+    row = _row(key_path, str(name))
+    place = f"{key_path}.{name}"
+    settings = dict(part_value) if isinstance(part_value, Mapping) else {"epochs": part_value}
     if "epochs" not in settings:
         raise InputError(f"{place}: setting 'epochs' is missing; expected a number of epochs or {REST!r}")
     epochs = settings.pop("epochs")
@@ -94,19 +94,19 @@ def _checked_part(where: str, part: Any) -> dict[str, Any]:
     return {str(name): {"epochs": epochs, **row.check(place, settings, also=("epochs",))}}
 
 
-def _checked_parts(where: str, settings: dict[str, Any]) -> dict[str, Any]:
-    parts = tuple(_checked_part(f"{where}.sequence.{n}", part) for n, part in enumerate(settings["sequence"]))
+def _checked_parts(key_path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    parts = tuple(_checked_part(f"{key_path}.sequence.{n}", part) for n, part in enumerate(settings["sequence"]))
     if not parts:
-        raise InputError(f"{where}.sequence: expected at least one part, such as {{cosine: rest}}, got none")
+        raise InputError(f"{key_path}.sequence: expected at least one part, such as {{cosine: rest}}, got none")
     if sum(_split(part)[1] == REST for part in parts) > 1:
-        raise InputError(f"{where}.sequence: only one part can have the {REST!r} of the epochs")
+        raise InputError(f"{key_path}.sequence: only one part can have the {REST!r} of the epochs")
     return {"sequence": parts}
 
 
-def _fits(where: str, settings: Settings, total: float) -> None:
+def _fits(key_path: str, settings: Settings, total: float) -> None:
     parts = settings["sequence"]
     lengths = _lengths(parts, total)
-    names = f"{where}.sequence"
+    names = f"{key_path}.sequence"
     if 0.0 in lengths:
         fixed = sum(lengths)
         raise InputError(

@@ -23,15 +23,15 @@ class Momentum:
     high: Annotated[float, BELOW_ONE, "where the cycle begins and ends"] = 0.95
 
 
-def check_momentum(where: str, given: Mapping[str, Any]) -> Momentum:
-    """`given` as a Momentum. Raises InputError for other settings, values outside 0..1, and low above high.
+def check_momentum(key_path: str, values: Mapping[str, Any]) -> Momentum:
+    """`values` as a Momentum. Raises InputError for other settings, values outside 0..1, and low above high.
 
     >>> check_momentum("schedules.one-cycle.momentum", {"low": 0.8})
     Momentum(low=0.8, high=0.95)
     """
-    settings = checked(where, given, Momentum)
+    settings = checked(key_path, values, Momentum)
     if settings["low"] >= settings["high"]:
-        raise InputError(f"{where}: expected low below high, got {settings['low']:g} and {settings['high']:g}")
+        raise InputError(f"{key_path}: expected low below high, got {settings['low']:g} and {settings['high']:g}")
     return Momentum(**settings)
 
 

@@ -55,29 +55,31 @@ class Schedule:
     momentum: Momentum | None = None
 
 
-def _row(where: str, name: str) -> Shape:
+def _row(key_path: str, name: str) -> Shape:
     if custom.is_own(name):
-        return custom.load(where, name)
+        return custom.load(key_path, name)
     if name not in SHAPES:
-        raise unknown(where, "schedule", name, SHAPES)
+        raise unknown(key_path, "schedule", name, SHAPES)
     return SHAPES[name]
 
 
-def _warmup(where: str, given: Any) -> Warmup:
-    return Warmup(**checked(where, mapping(where, given, "{epochs: 3}"), Warmup))
+def _warmup(key_path: str, values: Any) -> Warmup:
+    return Warmup(**checked(key_path, mapping(key_path, values, "{epochs: 3}"), Warmup))
 
 
-def _momentum(where: str, name: str, row: Shape, settings: Mapping[str, Any], given: Any) -> Momentum:
+def _momentum(key_path: str, name: str, row: Shape, settings: Mapping[str, Any], values: Any) -> Momentum:
     if row.lowest is None:
         cycling = ", ".join(sorted(label for label, other in SHAPES.items() if other.lowest))
-        raise InputError(f"{where}: {name} has no cycles that a momentum could follow; those that do: {cycling}")
+        raise InputError(
+            f"{key_path}: {name} has no cycles that a momentum could follow; those that do: {cycling}"
+        )
     if row.lowest(settings) >= 1:
-        raise InputError(f"{where}: this {name} never leaves its peak, so a momentum has nothing to follow")
-    return check_momentum(where, mapping(where, given, "{low: 0.85, high: 0.95}"))
+        raise InputError(f"{key_path}: this {name} never leaves its peak, so a momentum has nothing to follow")
+    return check_momentum(key_path, mapping(key_path, values, "{low: 0.85, high: 0.95}"))
 
 
-def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
-    """`given`, the settings that a sweep file has at `where` under `label`, as a Schedule.
+def check(key_path: str, label: str, values: Mapping[str, Any]) -> Schedule:
+    """`values`, the settings that a sweep file has at `key_path` under `label`, as a Schedule.
 
     Raises InputError for an unknown shape, key, setting or metric (with the nearest name), a value of the
     wrong type or outside its limits, settings that contradict each other, or a user's own shape that cannot
@@ -91,32 +93,32 @@ def check(where: str, label: str, given: Mapping[str, Any]) -> Schedule:
     ...
     experiments.settings.InputError: schedules.cosin: unknown schedule 'cosin'; did you mean 'cosine'?
     """
-    given = mapping(where, given)
+    values = mapping(key_path, values)
     # A sequence says what it is by its one setting.
-    name = given.get("name", "sequence" if "sequence" in given else label)
+    name = values.get("name", "sequence" if "sequence" in values else label)
     if not isinstance(name, str):
-        raise InputError(f"{where}.name: expected the name of a schedule, got {name!r}")
-    row = _row(f"{where}.name" if "name" in given else where, name)
-    settings = row.check(where, {k: v for k, v in given.items() if k not in COMMON}, also=tuple(COMMON))
-    peak, by, warmup = given.get("peak"), given.get("by", row.by or COMMON["by"].default), given.get("warmup")
-    cycled = given.get("momentum")
+        raise InputError(f"{key_path}.name: expected the name of a schedule, got {name!r}")
+    row = _row(f"{key_path}.name" if "name" in values else key_path, name)
+    settings = row.check(key_path, {k: v for k, v in values.items() if k not in COMMON}, also=tuple(COMMON))
+    peak, by, warmup = values.get("peak"), values.get("by", row.by or COMMON["by"].default), values.get("warmup")
+    cycled = values.get("momentum")
     if peak is not None:
         if row.absolute:
-            raise InputError(f"{where}.peak: {name} gives learning rates itself and has no peak; remove it")
+            raise InputError(f"{key_path}.peak: {name} gives learning rates itself and has no peak; remove it")
         if peak != AUTO:
-            peak = converted(f"{where}.peak", peak, float)
-            COMMON["peak"].require_limit(f"{where}.peak", peak)
-    by = converted(f"{where}.by", by, By)
+            peak = converted(f"{key_path}.peak", peak, float)
+            COMMON["peak"].require_limit(f"{key_path}.peak", peak)
+    by = converted(f"{key_path}.by", by, By)
     if row.by and by != row.by:
-        raise InputError(f"{where}.by: {name} only goes by {row.by}, got {by!r}")
+        raise InputError(f"{key_path}.by: {name} only goes by {row.by}, got {by!r}")
     return Schedule(
         shape=name,
         settings=settings,
         peak=peak,
         by=by,
-        warmup=None if warmup is None else _warmup(f"{where}.warmup", warmup),
+        warmup=None if warmup is None else _warmup(f"{key_path}.warmup", warmup),
         plateau=callbacks.Plateau(**settings) if name == "plateau" else None,
-        momentum=None if cycled is None else _momentum(f"{where}.momentum", name, row, settings, cycled),
+        momentum=None if cycled is None else _momentum(f"{key_path}.momentum", name, row, settings, cycled),
     )
 
 
@@ -213,7 +215,7 @@ def momentum_table(schedule: Schedule, epochs: int, steps: int) -> NDArray[np.fl
     return np.broadcast_to(values, (epochs, steps)).astype(np.float32, order="C")
 
 
-def require(where: str, schedule: Schedule, epochs: int) -> None:
+def require(key_path: str, schedule: Schedule, epochs: int) -> None:
     """Raise InputError when `schedule` needs epochs that a run does not have, or wastes the first one.
 
     The first is a warm-up as long as the run, a boundary past its end, parts that do not fill it; the second
@@ -224,14 +226,14 @@ def require(where: str, schedule: Schedule, epochs: int) -> None:
         total -= schedule.warmup.epochs
         if total <= 0:
             raise InputError(
-                f"{where}.warmup: the warm-up takes {schedule.warmup.epochs:g} epochs and the run has "
+                f"{key_path}.warmup: the warm-up takes {schedule.warmup.epochs:g} epochs and the run has "
                 f"{epochs}, so the schedule itself never begins; run more epochs or make it shorter"
             )
-    row = _row(where, schedule.shape)
+    row = _row(key_path, schedule.shape)
     if row.require:
-        row.require(where, schedule.settings, total)
+        row.require(key_path, schedule.settings, total)
     if schedule.by == "epoch" and table(schedule, 1.0, epochs, 1)[0, 0] == 0:
         raise InputError(
-            f"{where}: it goes by epoch and begins at 0, so the whole first epoch would train nothing; "
+            f"{key_path}: it goes by epoch and begins at 0, so the whole first epoch would train nothing; "
             "begin above 0 (warmup.start) or say `by: step`"
         )

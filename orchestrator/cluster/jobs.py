@@ -190,13 +190,13 @@ def watch(job: str, server_address: ServerAddress, notify: Notify) -> int:
     A lost connection is restored for up to a minute. Raises InputError after that; the job continues, as it does
     after KeyboardInterrupt.
     """
-    shown, lost_since = 0, 0.0
+    printed, lost_since = 0, 0.0
     while True:
         try:
             with server(server_address) as client:
                 info = _info(client, job, server_address)
                 lost_since = 0.0
-                shown = asyncio.run(_follow(client, job, shown, notify))
+                printed = asyncio.run(_follow(client, job, printed, notify))
                 info = _info(client, job, server_address)
                 while info.status not in _OVER:
                     time.sleep(0.2)
@@ -205,7 +205,7 @@ def watch(job: str, server_address: ServerAddress, notify: Notify) -> int:
         except (_ConnectionLost, InputError) as error:
             if isinstance(error, _UnknownJob):
                 raise
-            shown = max(shown, error.shown) if isinstance(error, _ConnectionLost) else shown
+            printed = max(printed, error.printed) if isinstance(error, _ConnectionLost) else printed
             if not lost_since:
                 notify(f"the connection to the cluster is lost; job {job} goes on there; connecting again")
                 lost_since = time.monotonic()
@@ -220,28 +220,28 @@ def watch(job: str, server_address: ServerAddress, notify: Notify) -> int:
 class _ConnectionLost(Exception):
     """The connection broke after `shown` characters of the log."""
 
-    def __init__(self, shown: int) -> None:
+    def __init__(self, printed: int) -> None:
         super().__init__("the connection broke")
-        self.shown = shown
+        self.printed = printed
 
 
 class _UnknownJob(InputError):
     """The cluster does not know the job."""
 
 
-async def _follow(client: Any, job: str, shown: int, notify: Notify) -> int:
+async def _follow(client: Any, job: str, printed: int, notify: Notify) -> int:
     """Show the job's log from character `shown` on; gives the length of the log."""
     position = 0
     try:
         async for text in client.tail_job_logs(job):
-            addition = text[max(shown - position, 0) :]
+            addition = text[max(printed - position, 0) :]
             position += len(text)
-            shown = max(shown, position)
+            printed = max(printed, position)
             if addition:
                 notify(addition.removesuffix("\n"))
     except (RuntimeError, OSError) as error:
-        raise _ConnectionLost(shown) from error
-    return shown
+        raise _ConnectionLost(printed) from error
+    return printed
 
 
 def _info(client: Any, job: str, server_address: ServerAddress) -> Any:

@@ -130,10 +130,10 @@ def memory(plan: Plan, recipe: Recipe) -> int:
     images = plan.root_facts.division(recipe).microbatch
     outputs = sum(layer.outputs for layer in layers(recipe.settings.model, description.shape))
     weights = FLOAT * _parameters(plan, recipe)
-    others = {
+    other_devices = {
         repr(replace(t.recipe.optimizer, learning_rate=0.0, decay=0.0)): t.recipe.optimizer for t in plan.trials
     }
-    warm = sum(sorted((slots(optimizer) for optimizer in others.values()), reverse=True)[1:TRAIN_STEPS])
+    warm = sum(sorted((slots(optimizer) for optimizer in other_devices.values()), reverse=True)[1:TRAIN_STEPS])
     moving = 3 * min(CHUNK_BYTES, _images(description))
     return int(
         PROCESS

@@ -37,15 +37,15 @@ def with_labels(document: Document) -> Document:
     So a recipe names a label in any case, and what overrides a label's settings finds them. Raises InputError for
     a schedule that is none, and for one whose name stands for other settings already.
     """
-    recipes, there = document.get("recipes"), document.get("schedules") or {}
-    if not isinstance(recipes, list) or not isinstance(there, dict):
+    recipes, labelled = document.get("recipes"), document.get("schedules") or {}
+    if not isinstance(recipes, list) or not isinstance(labelled, dict):
         return document
-    labels = dict(there)
+    labels = dict(labelled)
     named = [_named(f"recipes.{number}.schedule", recipe, labels) for number, recipe in enumerate(recipes)]
     return {**document, "recipes": named, **({"schedules": labels} if labels else {})}
 
 
-def _named(where: str, recipe: Any, labels: Document) -> Any:
+def _named(key_path: str, recipe: Any, labels: Document) -> Any:
     """`recipe` with the label of its schedule, which is put among `labels`."""
     label: Any
     settings: Document
@@ -60,10 +60,10 @@ def _named(where: str, recipe: Any, labels: Document) -> Any:
         return recipe
     if not isinstance(label, str):
         return recipe
-    checked = schedules.check(where, label, settings)
+    checked = schedules.check(key_path, label, settings)
     if label in labels and schedules.check(f"schedules.{label}", label, labels[label] or {}) != checked:
         raise InputError(
-            f"{where}: {label!r} already stands for other settings; "
+            f"{key_path}: {label!r} already stands for other settings; "
             "give each a label under `schedules:` and name it here"
         )
     labels.setdefault(label, settings)
@@ -92,39 +92,39 @@ def pairs(
     )
 
 
-def _pair(where: str, recipe: Any, known_optimizers: Iterable[str], known_schedules: Iterable[str]) -> Pair:
-    settings = mapping(where, recipe, "{optimizer: sgd, schedule: constant}")
+def _pair(key_path: str, recipe: Any, known_optimizers: Iterable[str], known_schedules: Iterable[str]) -> Pair:
+    settings = mapping(key_path, recipe, "{optimizer: sgd, schedule: constant}")
     for name in ("optimizer", "schedule"):
         if settings.get(name) is None:
-            raise InputError(f"{where}.{name}: expected a label, got none")
-    optimizer = converted(f"{where}.optimizer", settings.pop("optimizer"), str)
+            raise InputError(f"{key_path}.{name}: expected a label, got none")
+    optimizer = converted(f"{key_path}.optimizer", settings.pop("optimizer"), str)
     if optimizer not in known_optimizers:
-        raise unknown(f"{where}.optimizer", "optimizer", optimizer, known_optimizers)
+        raise unknown(f"{key_path}.optimizer", "optimizer", optimizer, known_optimizers)
     schedule = settings.pop("schedule")
     if not isinstance(schedule, str):
-        raise InputError(f"{where}.schedule: expected a label or a mapping with its name, got {schedule!r}")
+        raise InputError(f"{key_path}.schedule: expected a label or a mapping with its name, got {schedule!r}")
     if schedule not in known_schedules:
-        raise unknown(f"{where}.schedule", "schedule", schedule, {*known_schedules, *schedules.SHAPES})
-    published = mapping(f"{where}.published", settings.pop("published", {}))
+        raise unknown(f"{key_path}.schedule", "schedule", schedule, {*known_schedules, *schedules.SHAPES})
+    published = mapping(f"{key_path}.published", settings.pop("published", {}))
     for metric in published:
         if metric not in callbacks.METRICS:
-            raise unknown(f"{where}.published.{metric}", "metric", metric, callbacks.METRICS)
-    overrides = dotted(settings, where)
-    require_settable(where, overrides, also=tuple(setting.name for setting in RECIPE))
+            raise unknown(f"{key_path}.published.{metric}", "metric", metric, callbacks.METRICS)
+    overrides = dotted(settings, key_path)
+    require_settable(key_path, overrides, also=tuple(setting.name for setting in RECIPE))
     for key in overrides:
         if inner := [other for other in overrides if other.startswith(f"{key}.")]:
-            raise InputError(f"{where}.{key}: contradicts {inner[0]}; keep one of them")
+            raise InputError(f"{key_path}.{key}: contradicts {inner[0]}; keep one of them")
     return Pair(
         optimizer,
         schedule,
         overrides,
-        {m: converted(f"{where}.published.{m}", v, float) for m, v in published.items()},
+        {m: converted(f"{key_path}.published.{m}", v, float) for m, v in published.items()},
     )
 
 
-def require_settable(where: str, keys: Iterable[str], also: Sequence[str] = ()) -> None:
+def require_settable(key_path: str, keys: Iterable[str], also: Sequence[str] = ()) -> None:
     """Raise InputError for a dotted key that is none of SETTINGS; `also` are suggested besides."""
     for key in keys:
         first = key.partition(".")[0]
         if first not in SETTINGS:
-            raise unknown(f"{where}.{first}", "setting", first, {*SETTINGS, *also})
+            raise unknown(f"{key_path}.{first}", "setting", first, {*SETTINGS, *also})

@@ -125,12 +125,12 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         if key not in KEYS:
             raise unknown(str(key), "setting", key, KEYS)
     known_optimizers = {
-        label: optimizers.check(f"optimizers.{label}", given)
-        for label, given in _labelled("optimizers", document.get("optimizers"), needed=True)
+        label: optimizers.check(f"optimizers.{label}", values)
+        for label, values in _labelled("optimizers", document.get("optimizers"), needed=True)
     }
     known_schedules = {
-        label: schedules.check(f"schedules.{label}", label, given)
-        for label, given in _labelled("schedules", document.get("schedules"), needed="recipes" not in document)
+        label: schedules.check(f"schedules.{label}", label, values)
+        for label, values in _labelled("schedules", document.get("schedules"), needed="recipes" not in document)
     }
     sweep = Sweep(
         name=_name(document.get("name", "sweep")),
@@ -178,23 +178,23 @@ def _axes(document: Document) -> dict[str, tuple[Any, ...]]:
     grid = document.get("grid")
     axes = {}
     for key, values in dotted(mapping("grid", {} if grid is None else grid), "grid").items():
-        where = f"grid.{key}"
+        key_path = f"grid.{key}"
         group, *inner = resolve(document, key)
         if group not in LABELLED:
             require_settable("grid", [key], also=tuple(LABELLED))
         elif not inner:
             raise InputError(
-                f"{where}: expected {group}.LABEL or {group}.LABEL.SETTING as an axis, got {values!r}"
+                f"{key_path}: expected {group}.LABEL or {group}.LABEL.SETTING as an axis, got {values!r}"
             )
         else:
             labels = mapping(group, document.get(group) or {})
             if inner[0] not in labels:
                 raise unknown(f"grid.{group}.{inner[0]}", LABELLED[group], inner[0], labels)
         if not isinstance(values, list) or not values:
-            raise InputError(f"{where}: expected a list of at least one value, got {values!r}")
+            raise InputError(f"{key_path}: expected a list of at least one value, got {values!r}")
         if len({repr(v) for v in values}) < len(values):
-            raise InputError(f"{where}: a value stands twice in {values!r}; keep one of them")
-        _refuse_hidden(where, key, _at(document, (group, *inner)), values)
+            raise InputError(f"{key_path}: a value stands twice in {values!r}; keep one of them")
+        _refuse_hidden(key_path, key, _at(document, (group, *inner)), values)
         axes[key] = tuple(values)
     return axes
 
@@ -206,15 +206,15 @@ def _at(document: Document, way: Sequence[str]) -> Any:
     return place
 
 
-def _refuse_hidden(where: str, key: str, settings: Any, values: Sequence[Any]) -> None:
+def _refuse_hidden(key_path: str, key: str, settings: Any, values: Sequence[Any]) -> None:
     """Raise InputError where an axis replaces a mapping whose settings would then be in no trial."""
     replacing = [value for value in values if isinstance(value, dict)]
     if isinstance(settings, dict) and replacing:
         hidden = [name for name in settings if not any(name in value for value in replacing)]
         if hidden:
             raise InputError(
-                f"{where}: its values take the place of all of {key}, so {key}.{hidden[0]} would change nothing; "
-                f"write it into the values, or make axes of single settings ({key}.SETTING)"
+                f"{key_path}: its values take the place of all of {key}, so {key}.{hidden[0]} would change "
+                f"nothing; write it into the values, or make axes of single settings ({key}.SETTING)"
             )
 
 
@@ -248,24 +248,27 @@ def _refuse_idle(sweep: Sweep, overrides: Iterable[str]) -> None:
             )
 
 
-def _labelled(where: str, value: Any, needed: bool) -> list[tuple[str, dict[str, Any]]]:
+def _labelled(key_path: str, value: Any, needed: bool) -> list[tuple[str, dict[str, Any]]]:
     if not value:
         if needed:
-            raise InputError(f"{where}: expected at least one, got none: the grid is empty")
+            raise InputError(f"{key_path}: expected at least one, got none: the grid is empty")
         return []
     return [
-        (_label(f"{where}.{label}", label), mapping(f"{where}.{label}", given if given is not None else {}))
-        for label, given in mapping(where, value).items()
+        (
+            _label(f"{key_path}.{label}", label),
+            mapping(f"{key_path}.{label}", values if values is not None else {}),
+        )
+        for label, values in mapping(key_path, value).items()
     ]
 
 
-def _label(where: str, value: Any) -> str:
+def _label(key_path: str, value: Any) -> str:
     # A shape of the user's own may be its own label, as every other shape is.
-    allowed = (_LABEL, _REFERENCE) if where.startswith("schedules.") else (_LABEL,)
+    allowed = (_LABEL, _REFERENCE) if key_path.startswith("schedules.") else (_LABEL,)
     if isinstance(value, str) and any(pattern.fullmatch(value) for pattern in allowed):
         return value
     raise InputError(
-        f"{where}: expected a label of at most 100 letters, digits and . _ + -, the first a letter or a digit, "
+        f"{key_path}: expected a label of at most 100 letters, digits and . _ + -, the first a letter or a digit, "
         f"got {value!r}"
     )
 
@@ -325,8 +328,8 @@ def _results(value: Any) -> str:
     return results if object_store.is_address(results) else object_store.expanded("results", results)
 
 
-def _resources(given: Mapping[str, Any]) -> Resources:
-    resources = Resources(**checked("resources", given, Resources))
+def _resources(values: Mapping[str, Any]) -> Resources:
+    resources = Resources(**checked("resources", values, Resources))
     if resources.hardware is not None and not resources.hardware.strip():
         raise InputError(
             f"resources.hardware: expected a line of `sweep doctor`'s or 'any', got {resources.hardware!r}"

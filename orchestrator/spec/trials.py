@@ -106,34 +106,34 @@ def recipes(sweep: Sweep) -> list[Recipe]:
     or a rule that changes no trial.
     """
     _refuse_too_many(sweep)
-    found = [recipe for pair in sweep.pairs for recipe in _points(sweep, pair)]
-    repeated = [label for label, count in Counter(r.label for r in found).items() if count > 1]
+    all_recipes = [recipe for pair in sweep.pairs for recipe in _points(sweep, pair)]
+    repeated = [label for label, count in Counter(r.label for r in all_recipes).items() if count > 1]
     if repeated:
         raise InputError(
             f"recipes: {repeated[0]!r} stands twice in the grid; keep one or name the schedules apart"
         )
-    epochs = sum(recipe.settings.epochs for recipe in found) * len(sweep.seeds)
+    epochs = sum(recipe.settings.epochs for recipe in all_recipes) * len(sweep.seeds)
     if epochs > MOST_EPOCHS:
         raise InputError(f"epochs: expected at most {MOST_EPOCHS:,} in all trials together, got {epochs:,}")
     for axis in sweep.axes:
-        if not any(axis in recipe.axes for recipe in found):
+        if not any(axis in recipe.axes for recipe in all_recipes):
             raise InputError(
                 f"grid.{axis}: would change no trial: its values mean the same, or recipes and other settings "
                 "decide in its place"
             )
-    ruled = [recipe for recipe in found if recipe.settings.reduce_on_plateau]
+    ruled = [recipe for recipe in all_recipes if recipe.settings.reduce_on_plateau]
     if ruled and all(recipe.schedule.plateau for recipe in ruled):
         raise InputError(
             "reduce_on_plateau: would change no trial: each schedule is a plateau with its own settings"
         )
-    return found
+    return all_recipes
 
 
 def trials(sweep: Sweep) -> list[Trial]:
     """Every trial of the sweep, in the order of the file. Raises InputError for what cannot work together."""
-    found = recipes(sweep)
-    ids = recipe_ids([recipe.label for recipe in found])
-    return [Trial(f"{ids[recipe.label]}-s{seed}", recipe, seed) for recipe in found for seed in sweep.seeds]
+    all_recipes = recipes(sweep)
+    ids = recipe_ids([recipe.label for recipe in all_recipes])
+    return [Trial(f"{ids[recipe.label]}-s{seed}", recipe, seed) for recipe in all_recipes for seed in sweep.seeds]
 
 
 def recipe_ids(labels: Sequence[str]) -> dict[str, str]:
@@ -184,8 +184,8 @@ def _axes(sweep: Sweep, pair: Pair) -> dict[str, tuple[Any, ...]]:
     result = {}
     for axis, values in sweep.axes.items():
         group, label, *_ = (*resolve(sweep.document, axis), "")
-        own = any(f"{axis}.".startswith(f"{key}.") for key in pair.overrides)
-        if not own and labels.get(group, label) == label:
+        overridden = any(f"{axis}.".startswith(f"{key}.") for key in pair.overrides)
+        if not overridden and labels.get(group, label) == label:
             result[axis] = values
     return result
 
@@ -201,27 +201,27 @@ def _points(sweep: Sweep, pair: Pair) -> list[Recipe]:
     result: dict[str, Recipe] = {}
     for place, recipe in points.items():
         if all(n == 0 for number, n in enumerate(place) if number in idle):
-            told = {axis: value for n, (axis, value) in enumerate(recipe.axes.items()) if n not in idle}
-            kept = replace(recipe, axes=told)
-            same = result.setdefault(kept.training, kept)
-            if same is not kept:
-                raise InputError(f"grid: {same.label} and {kept.label} train the same; keep one of the values")
+            settled_axes = {axis: value for n, (axis, value) in enumerate(recipe.axes.items()) if n not in idle}
+            distinct = replace(recipe, axes=settled_axes)
+            same = result.setdefault(distinct.training, distinct)
+            if same is not distinct:
+                raise InputError(f"grid: {same.label} and {distinct.label} train the same; keep one of the values")
     return list(result.values())
 
 
 def _recipe(sweep: Sweep, pair: Pair, point: Mapping[str, Any]) -> Recipe:
-    here = sweep.with_settings({**point, **pair.overrides})
+    at_point = sweep.with_settings({**point, **pair.overrides})
     recipe = Recipe(
         optimizer_label=pair.optimizer,
         schedule_label=pair.schedule,
         axes={key: str(value) for key, value in point.items()},
-        optimizer=here.optimizers[pair.optimizer],
-        schedule=here.schedules[pair.schedule],
-        settings=here.settings,
+        optimizer=at_point.optimizers[pair.optimizer],
+        schedule=at_point.schedules[pair.schedule],
+        settings=at_point.settings,
         published=pair.published,
     )
-    where = f"{recipe.label}: schedules.{pair.schedule}"
-    schedules.require(where, recipe.schedule, recipe.settings.epochs)
+    key_path = f"{recipe.label}: schedules.{pair.schedule}"
+    schedules.require(key_path, recipe.schedule, recipe.settings.epochs)
     return recipe
 
 
@@ -229,7 +229,7 @@ def _idle(sweep: Sweep, axis: str, number: int, points: Mapping[tuple[int, ...],
     """Whether all values of the axis, which has this number, train the same at each point of the others."""
     if resolve(sweep.document, axis)[::2] == ("optimizers", "learning_rate"):
         return not any(schedules.follows_optimizer(recipe.schedule) for recipe in points.values())
-    others: dict[tuple[int, ...], set[str]] = {}
+    by_label: dict[tuple[int, ...], set[str]] = {}
     for place, recipe in points.items():
-        others.setdefault((*place[:number], *place[number + 1 :]), set()).add(recipe.training)
-    return len(others) < len(points) and all(len(trainings) == 1 for trainings in others.values())
+        by_label.setdefault((*place[:number], *place[number + 1 :]), set()).add(recipe.training)
+    return len(by_label) < len(points) and all(len(trainings) == 1 for trainings in by_label.values())

@@ -165,27 +165,27 @@ def _refuse_too_deep(line: int, depth: int) -> None:
         raise InputError(f"line {line}: expected at most {DEEPEST} mappings and lists inside each other, got more")
 
 
-def parse(text: str, where: str) -> Any:
+def parse(text: str, key_path: str) -> Any:
     """The value that YAML 1.2 `text` stands for by the core schema, merge keys (`<<: *base`) followed.
 
     `no`, `on`, `1:30` and `2026-01-01` are text, `010` is ten, `0o10` is eight, `1e-4` is a number. Every JSON
     document of names without control characters reads as JSON reads it.
 
-    Raises InputError naming `where` and the line: for what is no YAML, a key that stands twice or is no text,
+    Raises InputError naming `key_path` and the line: for what is no YAML, a key that stands twice or is no text,
     text with control characters, and more than DEEPEST levels or LARGEST values.
     """
     if len(text) > LONGEST:
-        raise InputError(f"{where}: expected at most {LONGEST:,} characters, got more")
+        raise InputError(f"{key_path}: expected at most {LONGEST:,} characters, got more")
     try:
         return _Builder(YAML(typ="safe", pure=True).parse(text)).document()
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{key_path}: {error}") from None
     except MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise InputError(f"{where}: {line}not valid YAML: {error.problem or error.context}") from None
+        raise InputError(f"{key_path}: {line}not valid YAML: {error.problem or error.context}") from None
     # The parser asserts the version of a %YAML directive, and lets chr() refuse an escape.
     except (YAMLError, AssertionError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{key_path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def text_of(path: Path) -> str:
@@ -251,8 +251,8 @@ def resolve(document: Mapping[str, Any], key: str) -> Keys:
     place: Any = document
     rest = key
     while rest:
-        there = [k for k in place if f"{rest}.".startswith(f"{k}.")] if isinstance(place, Mapping) else []
-        keys.append(max(there, key=len, default=rest.partition(".")[0]))
+        prefixes = [k for k in place if f"{rest}.".startswith(f"{k}.")] if isinstance(place, Mapping) else []
+        keys.append(max(prefixes, key=len, default=rest.partition(".")[0]))
         place = place.get(keys[-1]) if isinstance(place, Mapping) else None
         rest = rest[len(keys[-1]) + 1 :]
     return tuple(keys)
@@ -278,7 +278,7 @@ def put(document: Document, key: str, value: Any) -> Document:
     return result
 
 
-def dotted(settings: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def dotted(settings: Mapping[str, Any], key_path: str = "") -> dict[str, Any]:
     """Nested settings as one level of dotted keys. Raises InputError for one that stands there twice.
 
     >>> dotted({"epochs": 3, "model": {"width": 0.5}})
@@ -291,7 +291,7 @@ def dotted(settings: Mapping[str, Any], where: str = "") -> dict[str, Any]:
             full = f"{key}.{name}" if name else str(key)
             if full in result:
                 raise InputError(
-                    f"{where}.{full}: stands twice, nested and with dots; keep one of them".lstrip(".")
+                    f"{key_path}.{full}: stands twice, nested and with dots; keep one of them".lstrip(".")
                 )
             result[full] = inner
     return result
@@ -308,12 +308,12 @@ def _overridden(document: Document, key: str, value: Any) -> Document:
     """Recipes and grid axes brought in line with the override `key`, which the document has already."""
     way = resolve(document, key)
 
-    def in_recipe(name: str, there: Any) -> list[tuple[str, Any]]:
+    def in_recipe(name: str, prefixes: Any) -> list[tuple[str, Any]]:
         below = resolve(document, name)
         if below[: len(way)] == way:
             return []
         inner = _inside(below, way)
-        return [(name, there if inner is None or there not in (None, {}) else put({}, inner, value))]
+        return [(name, prefixes if inner is None or prefixes not in (None, {}) else put({}, inner, value))]
 
     def in_grid(name: str, values: Any) -> list[tuple[str, Any]]:
         nonlocal document

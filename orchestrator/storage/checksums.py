@@ -21,17 +21,22 @@ KEY = "seal"
 
 def seal(content: bytes) -> bytes:
     """`content` with its digest in the place of its last blank, which must be there."""
-    at = content.rindex(_BLANK)
-    return content[:at] + _MARK + hashlib.sha256(content).hexdigest().encode() + content[at + len(_BLANK) :]
+    position = content.rindex(_BLANK)
+    return (
+        content[:position]
+        + _MARK
+        + hashlib.sha256(content).hexdigest().encode()
+        + content[position + len(_BLANK) :]
+    )
 
 
 def intact(content: bytes) -> bool:
     """Whether `content` is, to the bit, what `seal` gave."""
-    for found in _SEAL.finditer(content):
-        digest = hashlib.sha256(content[: found.start()])
+    for seal in _SEAL.finditer(content):
+        digest = hashlib.sha256(content[: seal.start()])
         digest.update(_BLANK)
-        digest.update(content[found.end() :])
-        if found.group() == _MARK + digest.hexdigest().encode():
+        digest.update(content[seal.end() :])
+        if seal.group() == _MARK + digest.hexdigest().encode():
             return True
     return False
 

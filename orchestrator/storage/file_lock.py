@@ -136,13 +136,13 @@ class FileLocks:
     @contextmanager
     def lock(self, sweep: str) -> Iterator[None]:
         """Hold the sweep for this process. Raises HeldError saying who has it, and StoreError."""
-        with opened(self._folder / sweep / FOLDER) as own, opened(self._folder / FOLDER) as shared:
-            if not own.alone(patience=self._waits.look):
+        with opened(self._folder / sweep / FOLDER) as sweep_lock, opened(self._folder / FOLDER) as shared:
+            if not sweep_lock.alone(patience=self._waits.look):
                 raise HeldError(
-                    f"sweep {sweep!r} in {self._folder} is being run by {own.holder}; "
+                    f"sweep {sweep!r} in {self._folder} is being run by {sweep_lock.holder}; "
                     "wait for it, watch it with `sweep status`, or stop it first"
                 )
-            own.sign()
+            sweep_lock.sign()
             if not shared.shared(patience=self._waits.tidying):
                 raise HeldError(f"{self._folder}: another process tidies it up; run the same command again later")
             self._sweep, self._shared = sweep, shared
@@ -164,8 +164,8 @@ class FileLocks:
 
     def others(self) -> set[str]:
         """Within `lock`: the other sweeps that are being run in the folder."""
-        with os.scandir(self._folder) as found:
-            sweeps = [entry.name for entry in found if entry.is_dir() and entry.name != self._sweep]
+        with os.scandir(self._folder) as entries:
+            sweeps = [entry.name for entry in entries if entry.is_dir() and entry.name != self._sweep]
         return {sweep for sweep in sweeps if self.held(sweep)}
 
     @contextmanager

@@ -212,8 +212,12 @@ class LocalFiles:
 
     def folders(self) -> list[str]:
         """The sorted names of the folders at the top."""
-        with contextlib.suppress(FileNotFoundError), self._explained("", "listed"), os.scandir(self.root) as found:
-            return sorted(entry.name for entry in found if entry.is_dir())
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._explained("", "listed"),
+            os.scandir(self.root) as entries,
+        ):
+            return sorted(entry.name for entry in entries if entry.is_dir())
         return []
 
     def size(self, name: str) -> int:
@@ -235,8 +239,12 @@ class LocalFiles:
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         """The files right below `folder`; none if it is not there."""
         path = self.path(folder)
-        with contextlib.suppress(FileNotFoundError), self._explained(folder, "listed"), os.scandir(path) as found:
-            return [entry for entry in found if entry.is_file() and not entry.name.startswith(TEMPORARY)]
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._explained(folder, "listed"),
+            os.scandir(path) as entries,
+        ):
+            return [entry for entry in entries if entry.is_file() and not entry.name.startswith(TEMPORARY)]
         return []
 
     @contextlib.contextmanager

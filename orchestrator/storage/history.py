@@ -78,8 +78,8 @@ class Histories:
 
     def same_epochs(self, other: "Histories") -> bool:
         """Whether every table is the same object in `other`, which a store gives while no file has changed."""
-        tables, others = [*self.everything()], [*other.everything()]
-        return len(tables) == len(others) and all(a is b for a, b in zip(tables, others, strict=True))
+        tables, other_tables = [*self.everything()], [*other.everything()]
+        return len(tables) == len(other_tables) and all(a is b for a, b in zip(tables, other_tables, strict=True))
 
     def everything(self) -> Iterator[pa.Table]:
         """All tables."""

@@ -252,26 +252,26 @@ class Leases:
 
     def _contend(self, name: str, patience: float, refusal: Callable[[Holder, float], str]) -> Hold:
         until = _now() + patience
-        own = Holder.this_process()
+        holder = Holder.this_process()
         begun = _now()
         while True:
             lease = Lease.read(self._files, name)
-            if lease.version and lease.held_by(own):  # the write arrived, its answer was lost
-                return Hold(self._files, name, self._sweep, own, lease.version, begun, self._times)
+            if lease.version and lease.held_by(holder):  # the write arrived, its answer was lost
+                return Hold(self._files, name, self._sweep, holder, lease.version, begun, self._times)
             left = self._left(name, lease)
             if left <= 0:
                 begun = _now()
                 with suppress(ConflictError):  # somebody was faster
-                    version = self._write(name, own, lease.version)
-                    return Hold(self._files, name, self._sweep, own, version, begun, self._times)
+                    version = self._write(name, holder, lease.version)
+                    return Hold(self._files, name, self._sweep, holder, version, begun, self._times)
             elif lease.holder and _now() >= until:
                 raise HeldError(refusal(lease.holder, left))
             time.sleep(random.uniform(0.02, 0.2))
 
-    def _write(self, name: str, own: Holder, version: Version | None) -> Version:
+    def _write(self, name: str, holder: Holder, version: Version | None) -> Version:
         if version is None:
-            return self._files.create(name, own.content)
-        return self._files.update(name, own.content, version)
+            return self._files.create(name, holder.content)
+        return self._files.update(name, holder.content, version)
 
     def _rival(self, name: str) -> bool:
         """Whether somebody holds the lease."""

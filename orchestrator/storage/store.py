@@ -247,8 +247,8 @@ class Store:
     def write_model(self, sweep: str, trial_id: str, content: bytes, record: records.Row) -> None:
         """Keep the trial's best model, the bytes of a .keras file, and the record of its epoch beside it."""
         self._good.write(f"{sweep}/models/{trial_id}.keras", content)
-        seen = {"sha256": sha256(content), "bytes": len(content)}
-        self._good.write(f"{sweep}/models/{trial_id}.json", checksums.json_bytes({**record, **seen}))
+        identity = {"sha256": sha256(content), "bytes": len(content)}
+        self._good.write(f"{sweep}/models/{trial_id}.json", checksums.json_bytes({**record, **identity}))
 
     def models(self, sweep: str) -> dict[str, str]:
         """Trial to epoch key, for the best models that are kept."""

@@ -87,29 +87,29 @@ class VerifiedFiles:
         versions = self._files.versions(folder)  # a file that is written after this has another version next time
         names = sorted(name for name in versions if name.endswith(suffix) and name != skip + suffix)
         before = self._folders.get((folder, suffix), {})
-        kept: dict[str, _Kept] = {}
+        memory: dict[str, _Kept] = {}
         for name in names:
             version = versions[name]
             if companion:
                 beside = versions.get(name.removesuffix(suffix) + companion, "")
                 version = f"{version} {beside}" if version and beside else ""
             last = before.get(name)
-            kept[name] = last if last and last.version == version else _Kept(version, None)
-        unread = [name for name in names if not kept[name].holds]
+            memory[name] = last if last and last.version == version else _Kept(version, None)
+        unread = [name for name in names if not memory[name].holds]
         contents = in_threads(lambda name: read(f"{folder}/{name}"), unread, self._files.threads)
         for name, content in zip(unread, contents, strict=True):
-            kept[name] = _Kept(kept[name].version, content)
-        self._folders[folder, suffix] = {name: file for name, file in kept.items() if file.holds}
-        good = {name.removesuffix(suffix): file.content for name, file in kept.items() if file.is_good}
-        return good, [file.content for file in kept.values() if isinstance(file.content, CorruptFile)]
+            memory[name] = _Kept(memory[name].version, content)
+        self._folders[folder, suffix] = {name: file for name, file in memory.items() if file.holds}
+        good = {name.removesuffix(suffix): file.content for name, file in memory.items() if file.is_good}
+        return good, [file.content for file in memory.values() if isinstance(file.content, CorruptFile)]
 
     def one(self, name: str, read: Callable[[str], T | CorruptFile | None]) -> T | CorruptFile | None:
         """What `read` makes of one file."""
         version = self._files.version(name)
-        kept = self._single.get(name)
-        if kept is None or not kept.holds or kept.version != version:
-            kept = self._single[name] = _Kept(version, read(name))
-        content: T | CorruptFile | None = kept.content
+        memory = self._single.get(name)
+        if memory is None or not memory.holds or memory.version != version:
+            memory = self._single[name] = _Kept(version, read(name))
+        content: T | CorruptFile | None = memory.content
         return content
 
     def _parsed(self, name: str, parse: Callable[[bytes], T]) -> T:
@@ -158,6 +158,6 @@ def in_threads(function: Callable[[str], T], names: Sequence[str], threads: int)
     if len(names) < 8:
         return [function(name) for name in names]
     share = -(-len(names) // threads)
-    shares = [names[at : at + share] for at in range(0, len(names), share)]
+    shares = [names[start : start + share] for start in range(0, len(names), share)]
     with ThreadPoolExecutor(threads) as pool:
         return [result for part in pool.map(lambda part: [function(n) for n in part], shares) for result in part]

@@ -1,7 +1,7 @@
 """jax in a process of its own: `python -m tests.support.compiled CACHE WHAT [BYTES]`.
 
-WHAT is "training" or "little". It prints as JSON the outcome to the bit and how many programs were loaded from below CACHE and kept there. No
-file can grow beyond BYTES, as on a disk that is full.
+WHAT is "training" or "little". It prints as JSON the outcome to the bit, and how many programs were loaded
+from below CACHE and kept there. No file can grow beyond BYTES, as on a disk that is full.
 """
 
 import hashlib

@@ -57,8 +57,8 @@ def _captions(comparison: Comparison) -> dict[str, str]:
         "led at some stage.",
         "profile": f"Share of seeds that reached {target} within a multiple of the fastest recipe's training time; "
         "further left and up is better. Grey: recipes that reach it but are not named.",
-        "sensitivity": f"Final {metric} against peak learning rate, mean over seeds with 95 % interval: a flat "
-        "line means that a wrong rate costs little.",
+        "sensitivity": f"Final {metric} against peak learning rate, mean over seeds with 95 % interval: a "
+        "flat line means that a wrong rate costs little.",
         "schedules": f"{schedule_cut}The learning rate at the first step of each epoch, logarithmic; zero is not "
         "drawn. Blue: the best ranked optimizer that uses the schedule; grey: the others.",
     }

@@ -95,7 +95,15 @@ def test_every_setting_arrives():
     augmentation = {"horizontal_flip": True, "shift": 2}
     given = {"image_size": 16, "validation": 0.5, "limit": 40, "split_seed": 7, "augmentation": augmentation}
     data = datasets.check("data", {"name": "digits", **given})
-    assert data == datasets.Data("digits", None, 16, 0.5, 40, 7, Augmentation(horizontal_flip=True, shift=2))
+    assert data == datasets.Data(
+        name="digits",
+        path=None,
+        image_size=16,
+        validation=0.5,
+        limit=40,
+        split_seed=7,
+        augmentation=Augmentation(horizontal_flip=True, shift=2),
+    )
 
 
 def test_both_layouts_are_read_and_strangers_are_ignored(kaggle, tmp_path, cache):
