@@ -1,4 +1,4 @@
-"""What a plan, a run and a status look like: for people on a console, for programs as JSON."""
+"""A plan, an outcome and a status: as text for people, as JSON for programs."""
 
 from datetime import datetime
 from statistics import median
@@ -11,10 +11,11 @@ from rich.text import Text
 from experiments import schedules
 from experiments.environment import available_cpus
 from orchestrator.analysis import status
-from orchestrator.console.live_progress import duration, sparkline
+from orchestrator.console.text import duration, sparkline
 from orchestrator.execution.events import Outcome
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
+from orchestrator.report.number_format import rate
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.store import Store
 from orchestrator.storage.sweep_state import SweepState
@@ -23,10 +24,10 @@ _RECOMPUTED = "are computed again, their checkpoints are gone"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and the epochs.
+    """`sweep plan --json`: every trial with the learning rate at the first step of each epoch, and epoch counts.
 
-    The learning rates are None where a range test has to find them first; a trial has a `momentum` beside them
-    where its schedule cycles it.
+    The learning rates are None before the range test of the recipe. A trial whose schedule changes the momentum
+    has `momentum` too.
     """
     epochs = plan.epochs
     return {
@@ -58,15 +59,15 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def facts(plan: Plan, store: Store) -> list[str]:
-    """What would run, in sentences: counts, data and model, what is new, what starts over, time and disk."""
+    """Sentences on the plan: counts, data and model, new epochs, epochs that no longer fit, time, disk."""
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
-    there = plan.root_facts.description(plan.trials[0].recipe)
+    data = plan.root_facts.description(plan.trials[0].recipe)
     return [
         f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
-        f"{settings.model.name} x {settings.model.width:g}, {there.train} + {there.validation} images "
-        f"({', '.join(there.classes[:4])}{', …' if len(there.classes) > 4 else ''}) "
-        f"at {'x'.join(map(str, there.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
+        f"{settings.model.name} x {settings.model.width:g}, {data.train} + {data.validation} images "
+        f"({', '.join(data.classes[:4])}{', …' if len(data.classes) > 4 else ''}) "
+        f"at {'x'.join(map(str, data.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
         + (f"; {epochs.recomputed} known ones {_RECOMPUTED}" if epochs.recomputed else ""),
         *_best_models(plan),
@@ -78,35 +79,38 @@ def facts(plan: Plan, store: Store) -> list[str]:
 
 
 def render(plan: Plan, store: Store, console: Console) -> None:
-    """Print what would run."""
-    headline, what, *rest = facts(plan, store)
+    """Print the sentences on the plan and a table of its recipes."""
+    headline, data, *further = facts(plan, store)
     console.print(Text(headline, style="bold"))
-    console.print(Text(what))
+    console.print(Text(data))
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("recipe", "epochs", "known", "new", "first", "last", "learning rate"):
-        left = name in ("recipe", "learning rate")
-        # In a narrow terminal the names are folded: a number that is cut off is another number.
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "recipe", overflow="fold")
+        is_text = name in ("recipe", "learning rate")
+        # A narrow terminal folds the names: a number without its last digits would be another number.
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "recipe", overflow="fold")
     for trials in by_recipe(plan).values():
         cursors = [plan.cursors[t.id] for t in trials]
         chain = cursors[0].chain
-        known = sum(len(w.keys) for w in cursors)
-        open_ = trials[0].id in plan.provisional
+        known = sum(len(cursor.keys) for cursor in cursors)
+        new = sum(0 if cursor.ending else cursor.chain.epochs - len(cursor.keys) for cursor in cursors)
+        ends = ("auto", "auto")
+        if trials[0].id not in plan.provisional:
+            ends = rate(chain.table[0, 0]), rate(chain.table[-1, -1])
         table.add_row(
             Text(trials[0].recipe.label),
             str(trials[0].recipe.settings.epochs * len(trials)),
             str(known),
-            str(sum(0 if w.ending else w.chain.epochs - len(w.keys) for w in cursors)),
-            *(("auto", "auto") if open_ else (f"{chain.table[0, 0]:.3g}", f"{chain.table[-1, -1]:.3g}")),
-            sparkline([float(r) for r in chain.table[:, 0]], low=0.0),
+            str(new),
+            *ends,
+            sparkline([float(first_rate) for first_rate in chain.table[:, 0]], low=0.0),
         )
     console.print(table)
-    for line in rest:
+    for line in further:
         console.print(Text(line))
 
 
 def by_recipe(plan: Plan) -> dict[str, list[Trial]]:
-    """The plan's trials, those of one recipe together, by its label."""
+    """The trials of each recipe, by its label, in the order of the plan."""
     result: dict[str, list[Trial]] = {}
     for trial in plan.trials:
         result.setdefault(trial.recipe.label, []).append(trial)
@@ -114,57 +118,58 @@ def by_recipe(plan: Plan) -> dict[str, list[Trial]]:
 
 
 def _best_models(plan: Plan) -> list[str]:
-    """Which finished trials are without their best model, and what it costs to make it."""
+    """A sentence on the finished trials without a best model; none without such trials."""
     if not plan.to_export:
         return []
-    ended = f"best models: {len(plan.to_export)} of finished trials are missing and are made"
+    sentence = f"best models: {len(plan.to_export)} of finished trials are missing and are made"
     if not plan.rebuilt:
-        return [ended]
-    return [
-        f"{ended}; the checkpoints of {len(plan.rebuilt)} are gone, the epochs that lead there are computed again"
-    ]
+        return [sentence]
+    lost = f"the checkpoints of {len(plan.rebuilt)} are gone, the epochs that lead there are computed again"
+    return [f"{sentence}; {lost}"]
 
 
 def _range_tests(plan: Plan) -> list[str]:
-    """Which learning rates were found by a range test, and which are still to be."""
+    """A sentence on each learning rate from a range test, and one on the range tests to run."""
     lines = [
         f"auto: {test.label} has the learning rate {test.answer:g}, its range test's {test.ramp.suggestion}"
         for test in plan.tests
         if test.curve
     ]
     if plan.open_tests:
-        named = ", ".join(test.label for test in plan.open_tests)
+        labels = ", ".join(test.label for test in plan.open_tests)
         lines.append(
-            f"range tests run first ({named}; at most {plan.sweep.range_test.steps} steps each): the learning "
+            f"range tests run first ({labels}; at most {plan.sweep.range_test.steps} steps each): the learning "
             f"rates of {len(plan.provisional)} trials are not known before"
         )
     return lines
 
 
 def _starting_over(plan: Plan) -> list[str]:
-    """Which trials have epochs on record that are of no use to them now, and why."""
-    lines = []
+    """A sentence on each recipe with epochs on record that no longer fit its settings."""
+    sentences = []
     for trials in by_recipe(plan).values():
         trial = trials[0]
         rows = plan.history.get(trial.id)
-        kept = len(plan.cursors[trial.id].keys)
-        if rows is None or len(rows) <= kept or plan.cursors[trial.id].ending is not None:
+        known = len(plan.cursors[trial.id].keys)
+        if rows is None or len(rows) <= known or plan.cursors[trial.id].ending is not None:
             continue
-        longer = trial.recipe.settings.epochs != len(rows) and schedules.uses_total(trial.recipe.schedule)
-        why = (
+        has_other_total = trial.recipe.settings.epochs != len(rows)
+        depends_on_total = has_other_total and schedules.uses_total(trial.recipe.schedule)
+        cause = (
             f"its schedule depends on the total of {trial.recipe.settings.epochs} epochs"
-            if longer
+            if depends_on_total
             else "its settings or the libraries have changed"
         )
-        again = "starts over" if not kept else f"goes on from epoch {kept}"
-        lines.append(f"{trial.recipe.label} {again}, {len(rows) - kept} epochs on record no longer fit: {why}")
-    return lines
+        start = "starts over" if not known else f"goes on from epoch {known}"
+        unfit = len(rows) - known
+        sentences.append(f"{trial.recipe.label} {start}, {unfit} epochs on record no longer fit: {cause}")
+    return sentences
 
 
 def _time(plan: Plan) -> str:
-    """How long the new epochs will take, from the same sweep's epochs so far."""
-    left = plan.epochs.new + plan.epochs.recomputed
-    if not left:
+    """A sentence on the time of the epochs to train, from the seconds of the sweep's known epochs."""
+    epochs = plan.epochs.new + plan.epochs.recomputed
+    if not epochs:
         return "time: nothing is left to train"
     seconds = [
         float(plan.known.row(key)["seconds"])
@@ -176,19 +181,19 @@ def _time(plan: Plan) -> str:
     cpus = plan.trials[0].recipe.settings.resources.cpus_per_trial
     workers = max(min(available_cpus() // cpus, len(plan.unfinished)), 1)
     return (
-        f"time: about {duration(median(seconds) * left / workers)} on this machine "
+        f"time: about {duration(median(seconds) * epochs / workers)} on this machine "
         f"({workers} at a time, {median(seconds):.2g} s an epoch so far)"
     )
 
 
 def _disk(plan: Plan) -> str:
-    """How much the checkpoints and models of the sweep can take when it is done."""
+    """A sentence on the size of the sweep's checkpoints and models after its end."""
     megabytes = resource_estimates.disk(plan).most / 1e6
     return f"disk: at most {megabytes:,.0f} MB in checkpoints and best models when it is done"
 
 
 def outcome_json(state: SweepState, outcome: Outcome) -> dict[str, Any]:
-    """`sweep run --json`: trials by how they ended, epochs trained in this run and taken."""
+    """`sweep run --json`: trials by their ending, epochs trained in this run and epochs reused."""
     plan, counts = outcome.plan, status.trial_counts(outcome.plan, state)
     total = sum(len(cursor.keys) for cursor in plan.cursors.values())
     return {
@@ -200,28 +205,26 @@ def outcome_json(state: SweepState, outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """What a run did, in a line."""
+    """The epochs and the time of a run, as one line."""
     return f"trained {outcome.trained} epochs in {duration(outcome.seconds)}"
 
 
 def render_status(plan: Plan, state: SweepState, now: datetime, console: Console) -> None:
-    """Print where the sweep stands: counts, time left, best so far, and every trial that runs or has failed."""
+    """Print the status of a sweep: counts, time left, best epoch, and every running or failed trial."""
     document = status.status(plan, state, now)
     trials, epochs, best = document["trials"], document["epochs"], document["best"]
     counts = ", ".join(f"{trials[name]} {name}" for name in status.STATUSES if trials[name])
     console.print(f"[bold]{plan.sweep.name}[/bold]: {trials['total']} trials: {counts}", highlight=False)
-    left = document["seconds_left"]
-    console.print(
-        f"epochs: {epochs['done']} of {epochs['total']} done" + (f", about {duration(left)} left" if left else ""),
-        highlight=False,
-    )
+    seconds = document["seconds_left"]
+    time_left = f", about {duration(seconds)} left" if seconds else ""
+    console.print(f"epochs: {epochs['done']} of {epochs['total']} done{time_left}", highlight=False)
     if best:
         monitor = plan.trials[0].recipe.settings.monitor
         console.print(f"best so far: {monitor} {best[monitor]:.4f}, {best['trial']}, epoch {best['epoch'] + 1}")
     for trial in status.trials(plan, state):
         cursor = plan.cursors[trial.id]
         if trial.status == "running":
-            curve = sparkline([m["val_accuracy"] for m in cursor.history], low=0.0, high=1.0)
+            curve = sparkline([metrics["val_accuracy"] for metrics in cursor.history], low=0.0, high=1.0)
             console.print(f"  {trial.id}  epoch {len(cursor.keys)}/{trial.epochs}  {curve}", highlight=False)
         elif trial.status == "failed":
             console.print(f"  {trial.id}  failed: {trial.reason}", highlight=False, markup=False)

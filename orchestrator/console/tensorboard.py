@@ -1,4 +1,4 @@
-"""TensorBoard event files while a run goes on: one TensorBoard run per trial."""
+"""TensorBoard event files of a run, written during the run: one TensorBoard run per trial."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from orchestrator.storage.history import Row
 
 
 class EventFiles:
-    """A `Listener` that writes every known epoch of a trial below `folder`, and passes everything on."""
+    """A `Listener` that writes every known epoch of a trial into a file, and calls another listener."""
 
     _cursors: Mapping[str, ChainCursor]
 
@@ -23,10 +23,10 @@ class EventFiles:
         self._folder, self._listener = folder, listener
         self._writers: dict[str, Any] = {}
         self._written: dict[str, int] = {}
-        self._trouble = ""
+        self._error = ""
 
     def began(self, plan: Plan, cursors: Mapping[str, ChainCursor]) -> None:
-        """The run carries out `plan`; the `cursors` advance while it goes on."""
+        """The run carries out `plan`; the `cursors` advance during the run."""
         self._cursors = cursors
         self._listener.began(plan, cursors)
 
@@ -50,35 +50,35 @@ class EventFiles:
         self._listener.ended(trial, status, reason)
 
     def say(self, message: str) -> None:
-        """Something that people should know."""
+        """A message for people."""
         self._listener.say(message)
 
     def _write(self, trial: Trial) -> None:
-        if not self._trouble:
+        if not self._error:
             with self._optional():
                 self._write_new(trial)
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
-        """Within, a folder that cannot be written is said once: the epochs are safe in the store."""
+        """A context whose OSError is reported once and ends the event files: the epochs are safe in the store."""
         try:
             yield
         except OSError as error:
-            if not self._trouble:
-                self._trouble = error.strerror or str(error)
-                what = f"--tensorboard {self._folder}: cannot be written ({self._trouble})"
-                self._listener.say(f"{what}; no more event files in this run")
+            if not self._error:
+                self._error = error.strerror or str(error)
+                message = f"--tensorboard {self._folder}: cannot be written ({self._error})"
+                self._listener.say(f"{message}; no more event files in this run")
 
     def _write_new(self, trial: Trial) -> None:
         from tensorboardX import SummaryWriter
 
-        cursor, begun = self._cursors[trial.id], self._written.get(trial.id, 0)
-        if begun == len(cursor.history):
+        cursor, written = self._cursors[trial.id], self._written.get(trial.id, 0)
+        if written == len(cursor.history):
             return
         if trial.id not in self._writers:
             self._writers[trial.id] = SummaryWriter(str(self._folder / trial.id), write_to_disk=True)
         writer = self._writers[trial.id]
-        for epoch in range(begun, len(cursor.history)):
+        for epoch in range(written, len(cursor.history)):
             for metric in METRICS:
                 writer.add_scalar(metric, cursor.history[epoch][metric], epoch)
             writer.add_scalar("learning_rate", float(cursor.chain.rates(cursor.history[:epoch])[0]), epoch)

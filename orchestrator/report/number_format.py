@@ -1,17 +1,25 @@
-"""How figures are written for people."""
+"""Numbers as texts for people, in reports and in the terminal."""
 
 import math
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A metric: fixed digits, "" for what is not known, `inf` for what has no bound."""
+    """A metric with `digits` digits after the point; "" for None, `inf` for an infinite value.
+
+    >>> number(0.93649), number(None), number(math.inf)
+    ('0.936', '', 'inf')
+    """
     if value is None:
         return ""
     return f"{value:z.{digits}f}" if math.isfinite(value) else "inf"
 
 
 def amount(value: float | None) -> str:
-    """A count, a duration or hours: three figures, thousands apart, `never` for infinite."""
+    """A count, a duration or hours: three digits or all before the point; "" for None, `never` for infinite.
+
+    >>> amount(12345.6), amount(7.0), amount(1.23456), amount(math.inf)
+    ('12,346', '7', '1.23', 'never')
+    """
     if value is None:
         return ""
     if math.isinf(value):
@@ -21,8 +29,17 @@ def amount(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def rate(value: float) -> str:
+    """A learning rate or a momentum, with three digits.
+
+    >>> rate(0.001), rate(0.000012345)
+    ('0.001', '1.23e-05')
+    """
+    return f"{value:.3g}"
+
+
 def hours(value: float, unit: str) -> str:
-    """Hours in the unit in which they can be imagined.
+    """Hours of `unit`, in hours, minutes or seconds: the largest in which the number is at least 1.
 
     >>> hours(1.395, "core"), hours(0.25, "GPU"), hours(0.002, "core")
     ('1.4 core hours', '15 GPU minutes', '7.2 core seconds')
@@ -34,10 +51,10 @@ def hours(value: float, unit: str) -> str:
 
 
 def chance(p: float | None) -> str:
-    """A p-value: three digits, never a zero."""
+    """A p-value with three digits; a smaller value than 0.0005 is `<0.001` and not zero."""
     return "<0.001" if p is not None and p < 0.0005 else number(p)
 
 
 def between(low: float | None, high: float | None) -> str:
-    """An interval, or "" where there is none."""
+    """An interval; "" for None."""
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

@@ -1,4 +1,4 @@
-"""A plan as one page that needs nothing else: its counts, every schedule's curve, every trial."""
+"""A plan as one page without further files: its counts, a figure of its schedules, every trial."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ def render(
     sweep: str,
     facts: Sequence[str],
     tiles: Sequence[tuple[str, str, str]],
-    drawn: Sequence[schedules.Curve],
+    plots: Sequence[schedules.SchedulePlot],
     trials: tables.TextTable,
 ) -> str:
-    """The whole page of the plan of `sweep`: facts as sentences, tiles as html.page has them."""
+    """The page of the plan of `sweep`; `facts` are sentences, `tiles` are those of `html.page`."""
     name = "schedules"
     pictures = catalogue.elements(
-        [catalogue.Picture(name, schedules.caption(drawn), lambda: schedules.schedules(drawn))]
+        [catalogue.Picture(name, schedules.caption(plots), lambda: schedules.schedules(plots))]
     )
     sections = [
         (name, "Every learning rate", html.figure(pictures, name)),

@@ -1,36 +1,15 @@
 """What a run shows while it goes on."""
 
 import io
+import re
 
-import pytest
 from rich.console import Console
 
-from orchestrator.console import live_progress
-from orchestrator.console.live_progress import Counter, Display, Estimate
+from orchestrator.console.live_progress import Counter, Display, Estimate, counting
 from orchestrator.planning import plan
 from orchestrator.storage.store import Store
 from tests.support.rows import row
 from tests.support.sweeps import small
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([], ""), ([1.0], "▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([float("nan"), 2.0, 1.0], "█▁"), ([float("inf")], "")],
-)
-def test_a_sparkline_shows_finite_values(values: list[float], expected: str) -> None:
-    assert live_progress.sparkline(values) == expected
-
-
-def test_a_sparkline_is_never_wider_than_asked() -> None:
-    line = live_progress.sparkline([float(i) for i in range(100)], width=10)
-    assert (len(line), line[0], line[-1]) == (10, "▁", "█")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (18720, "5 h 12 min")]
-)
-def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
-    assert live_progress.duration(seconds) == text
 
 
 def test_without_a_terminal_there_is_one_plain_line_an_epoch(store: Store) -> None:
@@ -82,3 +61,15 @@ def test_a_counter_without_a_terminal_says_when_it_begins_and_ends() -> None:
     for done in range(1, 101):
         counter(done, 100)
     assert out.getvalue().splitlines() == ["decoding images 1/100", "decoding images 100/100"]
+
+
+def test_a_counter_in_a_terminal_shows_a_bar_and_leaves_nothing() -> None:
+    out = io.StringIO()
+    with counting(Console(file=out, width=80, force_terminal=True), "decoding images") as counter:
+        for done in range(1, 101):
+            counter(done, 100)
+    frames = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+    assert "decoding images" in frames
+    assert "━" in frames
+    assert "100/100" in frames
+    assert out.getvalue().endswith("\x1b[2K")

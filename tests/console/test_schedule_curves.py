@@ -15,7 +15,7 @@ from orchestrator.planning import plan
 from orchestrator.planning.plan import Plan
 from orchestrator.report.figures import schedules as drawing
 from orchestrator.report.figures import style
-from orchestrator.report.figures.schedules import Curve, Line, spans_decades
+from orchestrator.report.figures.schedules import RateLine, SchedulePlot, spans_decades
 from orchestrator.storage.store import Store
 from tests.support.command import command
 from tests.support.pages import browse, read
@@ -107,16 +107,16 @@ def test_an_axis_is_logarithmic_where_it_has_to_be(values: Any, expected: bool) 
     assert spans_decades(values) is expected
 
 
-def figure(*found: Curve) -> Any:
+def figure(*found: SchedulePlot) -> Any:
     """The picture of these curves."""
     with style.styled("none"):
         return drawing.schedules(found)
 
 
-def curve(name: str, *tables: Any, **rest: Any) -> Curve:
+def curve(name: str, *tables: Any, **rest: Any) -> SchedulePlot:
     """A schedule with these tables, for optimizers a, b, …."""
-    lines = [Line((chr(97 + n),), np.asarray(table, np.float32), **rest) for n, table in enumerate(tables)]
-    return Curve(name, tuple(lines))
+    lines = [RateLine((chr(97 + n),), np.asarray(table, np.float32), **rest) for n, table in enumerate(tables)]
+    return SchedulePlot(name, tuple(lines))
 
 
 def test_every_step_is_drawn_against_its_time_and_axes_say_what_they_are() -> None:
@@ -164,9 +164,9 @@ def test_zero_has_no_place_on_a_logarithmic_axis() -> None:
 
 
 def test_more_than_can_be_read_is_said() -> None:
-    many = [curve(f"s{n}", [[0.1, n / 100]]) for n in range(drawing.DRAWN + 5)]
-    assert len(figure(*many).axes) == drawing.DRAWN
-    assert drawing.caption(many).startswith(f"The first {drawing.DRAWN} of {drawing.DRAWN + 5} panels.")
+    many = [curve(f"s{n}", [[0.1, n / 100]]) for n in range(drawing.MAX_PANELS + 5)]
+    assert len(figure(*many).axes) == drawing.MAX_PANELS
+    assert drawing.caption(many).startswith(f"The first {drawing.MAX_PANELS} of {drawing.MAX_PANELS + 5} panels.")
     assert drawing.schedules([]) is None
 
 

@@ -13,7 +13,8 @@ import pytest
         "experiments.settings",
         "orchestrator.doctor.check",
         "orchestrator.spec.yaml_document",
-        "orchestrator.console.live_progress",
+        "orchestrator.analysis.sentences",
+        "orchestrator.console.text",
     ],
 )
 def test_examples_in_docstrings_hold(name: str) -> None:
