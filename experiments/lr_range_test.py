@@ -181,7 +181,7 @@ def _longest_fall(values: NDArray[np.float64]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Curve:
+class RangeTestCurve:
     """A measured range test with its reading: `learning_rate` and `loss`, float64 [n], one a `unit`."""
 
     label: str

@@ -16,7 +16,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.report import plan_page
 from orchestrator.report.figures.schedules import RateLine, SchedulePlot, spans_decades
 from orchestrator.report.number_format import rate
-from orchestrator.report.tables import Cell, TextTable
+from orchestrator.report.text_table import Cell, TextTable
 from orchestrator.storage.store import Store
 
 _WIDEST, _NARROWEST = 40, 16

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.lr_range_test import Curve
+from experiments.lr_range_test import RangeTestCurve
 from experiments.settings import InputError, last_line
 from orchestrator.cluster import node_inventory
 from orchestrator.cluster.conditions import Conditions, require_conditions, require_device
@@ -30,7 +30,7 @@ from orchestrator.storage.store import Store
 class RangeTestOutcome:
     """The `curves` of a sweep's range tests, and why tests `failed`, by label."""
 
-    curves: Sequence[Curve]
+    curves: Sequence[RangeTestCurve]
     failed: Mapping[str, str]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments import lr_range_test
-from experiments.lr_range_test import Curve, RangeTest, Reading
+from experiments.lr_range_test import RangeTest, RangeTestCurve, Reading
 from experiments.settings import InputError, unknown
 from orchestrator.cluster.conditions import Conditions
 from orchestrator.planning import epoch_chain
@@ -60,12 +60,14 @@ class LrRangeTest:
         return lr_range_test.read(self.ramp.learning_rates(), np.array(self.curve["loss"]))
 
     @property
-    def measured(self) -> Curve:
+    def measured(self) -> RangeTestCurve:
         """The curve for a figure. The test must have a curve."""
         assert self.curve is not None
         loss = np.array(self.curve["loss"], np.float64)
         rates = self.ramp.learning_rates()[: len(loss)].astype(np.float64)
-        return Curve(self.label, "step", rates, loss, self.reading, self.curve["seconds"], self.ramp.suggestion)
+        return RangeTestCurve(
+            self.label, "step", rates, loss, self.reading, self.curve["seconds"], self.ramp.suggestion
+        )
 
     @property
     def answer(self) -> float:
@@ -144,7 +146,7 @@ def with_numbers(
     return tuple(result), provisional
 
 
-def curves_of_trials(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[Curve]:
+def curves_of_trials(sweep: Sweep, store: Store, optimizer: str | None = None) -> list[RangeTestCurve]:
     """A curve, by epoch, for each trained trial of the sweep whose schedule is a range test."""
     histories, _ = store.history(sweep.name)
     curves = []
@@ -159,6 +161,8 @@ def curves_of_trials(sweep: Sweep, store: Store, optimizer: str | None = None) -
         reading = lr_range_test.read(rates, loss[:finite])
         seconds = float(np.sum(rows["seconds"].to_numpy()))
         curves.append(
-            Curve(trial.id, "epoch", rates[:finite], loss[:finite], reading, seconds, sweep.range_test.suggestion)
+            RangeTestCurve(
+                trial.id, "epoch", rates[:finite], loss[:finite], reading, seconds, sweep.range_test.suggestion
+            )
         )
     return curves

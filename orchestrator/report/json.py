@@ -1,9 +1,9 @@
-"""The comparison for programs. Keys may be added; those that are there stay.
+"""The comparison as JSON for programs. A later version may add keys; it renames and removes none.
 
-null is what is not known (no interval from one seed, no result); a recipe's `no_interval` says why the final
-monitored metric has none. What has no bound, a target never reached or
-the loss of a diverged trial, is the string "inf", as JSON has no number for it and null would say something
-else.
+A value that is not known is null: an interval from one seed, a trial without a result. `no_interval` of a recipe
+explains why its final monitored metric has no interval. An infinite value is the string "inf", as JSON has no
+number
+for it: a target that was never reached, the loss of a diverged trial.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.observations import METRICS
 
-_PLAIN = ("targets", "profile", "sensitivity", "overtakes", "cost", "troubles")
-_OWN = (
+_WHOLE_TABLES = ("targets", "profile", "sensitivity", "overtakes", "cost", "troubles")
+_RANKING_KEYS = (
     "rank",
     "recipe",
     "settings",
@@ -31,18 +31,18 @@ _OWN = (
 
 
 def valid(value: Any) -> Any:
-    """`value` with every infinite number as a string and every NaN as null, all the way down."""
+    """`value` with every infinite number as a string and every NaN as null, in nested values too."""
     if isinstance(value, dict):
-        return {key: valid(inner) for key, inner in value.items()}
+        return {key: valid(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [valid(inner) for inner in value]
+        return [valid(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value
 
 
 def text(value: Any, indent: int = 1) -> str:
-    """`value` as JSON that every parser takes: ASCII, without NaN or Infinity. It ends without a line break.
+    """`value` as strict JSON: ASCII, without NaN or Infinity, without a line break at the end.
 
     >>> print(text({"loss": float("nan")}, indent=0))
     {
@@ -57,28 +57,28 @@ def _spread(row: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain values, not yet made valid JSON."""
-    at_stage: dict[str, dict[str, Any]] = {}
+    """The comparison as nested values, NaN and infinite numbers among them."""
+    stages: dict[str, dict[str, Any]] = {}
     for row in comparison.stages.to_pylist():
         figures = {"epoch": row["epoch"], "rank": row["rank"]} | {m: _spread(row, m) for m in METRICS}
-        at_stage.setdefault(row["recipe"], {})[row["stage"]] = figures
-    beside: dict[str, dict[str, Any]] = {}
+        stages.setdefault(row["recipe"], {})[row["stage"]] = figures
+    published: dict[str, dict[str, Any]] = {}
     for row in comparison.published.to_pylist():
         figures = {k: row[k] for k in ("published", "measured_mean", "difference", "inside")}
-        beside.setdefault(row["recipe"], {})[row["metric"]] = figures
+        published.setdefault(row["recipe"], {})[row["metric"]] = figures
     recipes = [
         {k: row[k] for k in ("optimizer", "schedule", "n")}
-        | {k: row[k] for k in _OWN}
+        | {k: row[k] for k in _RANKING_KEYS}
         | {
             "final": {m: _spread(row, f"final_{m}") for m in METRICS},
             "best": {m: _spread(row, f"best_{m}") for m in METRICS},
             "difference": _spread(row, "difference"),
-            "stages": at_stage.get(row["recipe"], {}),
-            "published": beside.get(row["recipe"], {}),
+            "stages": stages.get(row["recipe"], {}),
+            "published": published.get(row["recipe"], {}),
         }
         for row in comparison.ranking.to_pylist()
     ]
-    listed = {row["recipe"] for row in recipes}
+    measured = {row["recipe"] for row in recipes}
     return {
         "sweep": comparison.sweep,
         "recipes": recipes,
@@ -88,9 +88,9 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "direction": comparison.direction,
         "level": comparison.level,
         "target": {"value": comparison.target, "given": comparison.target_given},
-        "published_elsewhere": {k: v for k, v in beside.items() if k not in listed},
+        "published_elsewhere": {k: v for k, v in published.items() if k not in measured},
         "totals": comparison.totals.to_pylist()[0],
-        **{name: comparison.tables[name].to_pylist() for name in _PLAIN},
+        **{name: comparison.tables[name].to_pylist() for name in _WHOLE_TABLES},
     }
 
 

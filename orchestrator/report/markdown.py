@@ -1,32 +1,33 @@
-"""The comparison as Markdown tables (GitHub's dialect), every row of every sheet."""
+"""The comparison as Markdown tables in GitHub's dialect, with every row of every table."""
 
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report import tables
+from orchestrator.report.text_table import TextTable
 
 
 def _escaped(text: str) -> str:
-    plain = " ".join(text.split())
+    one_line = " ".join(text.split())
     for letter in "\\`*_{}[]<>#|~!":
-        plain = plain.replace(letter, "\\" + letter)
-    return plain
+        one_line = one_line.replace(letter, "\\" + letter)
+    return one_line
 
 
-def _table(sheet: tables.TextTable) -> str:
+def _table(table: TextTable) -> str:
     lines = [
-        [_escaped(head.strip()) for head in sheet.heads],
-        ["--:" if numeric else ":--" for numeric in sheet.numeric],
-        *([_escaped(cell.text) for cell in row] for row in sheet.rows),
+        [_escaped(head.strip()) for head in table.heads],
+        ["--:" if numeric else ":--" for numeric in table.numeric],
+        *([_escaped(cell.text) for cell in row] for row in table.rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def render(comparison: Comparison) -> str:
-    """The answer, every sheet under a heading, the cost and the notes."""
+    """The answer, the cost, every table under a heading, and the notes."""
     parts = [f"# {_escaped(comparison.sweep)}"]
     parts += [f"**{_escaped(comparison.answer[0])}**", *(_escaped(s) for s in comparison.answer[1:])]
-    parts.append(f"Cost: {_escaped(tables.bill(comparison))}")
-    for sheet in tables.sheets(comparison):
-        parts += [f"## {_escaped(sheet.title)}", _table(sheet)]
-        parts += [_escaped(sheet.note)] if sheet.note else []
+    parts.append(f"Cost: {_escaped(tables.cost_sentence(comparison))}")
+    for table in tables.text_tables(comparison):
+        parts += [f"## {_escaped(table.title)}", _table(table)]
+        parts += [_escaped(table.note)] if table.note else []
     parts += ["## Notes", "\n".join(f"- {_escaped(note)}" for note in comparison.notes)]
     return "\n\n".join(parts) + "\n"

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from orchestrator.report import html, tables
+from orchestrator.report import html
 from orchestrator.report.figures import catalogue, schedules
+from orchestrator.report.text_table import TextTable
 
 KIND = (
     "A plan: what would run. A recipe is an optimizer with a learning-rate schedule; it is trained from scratch "
@@ -16,15 +17,15 @@ def render(
     facts: Sequence[str],
     tiles: Sequence[tuple[str, str, str]],
     plots: Sequence[schedules.SchedulePlot],
-    trials: tables.TextTable,
+    trials: TextTable,
 ) -> str:
     """The page of the plan of `sweep`; `facts` are sentences, `tiles` are those of `html.page`."""
     name = "schedules"
-    pictures = catalogue.elements(
-        [catalogue.Picture(name, schedules.caption(plots), lambda: schedules.schedules(plots))]
+    figures = catalogue.elements(
+        [catalogue.Drawing(name, schedules.caption(plots), lambda: schedules.schedules(plots))]
     )
     sections = [
-        (name, "Every learning rate", html.figure(pictures, name)),
+        (name, "Every learning rate", html.figure(figures, name)),
         (trials.name, trials.title, html.table(trials)),
     ]
     return html.page(sweep, KIND, facts, tiles, sections)

@@ -1,4 +1,4 @@
-"""The comparison on a terminal: the answer first, readable without colour and at 80 columns."""
+"""The comparison in a terminal: the answer first, within 80 columns, complete without colours."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,9 +10,14 @@ from rich.text import Text
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report import tables
 from orchestrator.report.figures import colour_scale
+from orchestrator.report.marks import LEGEND
+from orchestrator.report.matrix import Matrix, MatrixCell, matrices
+from orchestrator.report.text_table import TextTable
 
-SHOWN = 20
-LABEL, WIDEST = 32, 12
+MAX_ROWS = 20
+"""Rows of a table that are printed unless all tables are."""
+LABEL_WIDTH, NUMBER_WIDTH = 32, 12
+"""The greatest width of the names of a matrix's rows, and of a column of numbers."""
 _HEADS = {
     "final val. accuracy": "final acc.",
     "final val. loss": "final loss",
@@ -22,43 +27,39 @@ _HEADS = {
     "its val. accuracy": "its acc.",
     "seconds": "time, s",
 }
-# These are in every other format; the terminal's 80 columns are better spent on the rest.
-_LEFT_OUT = ("behind winner", "p")
+# Every other format has these columns; 80 columns of a terminal hold no more than the others.
+_OMITTED = ("behind winner", "p")
 
 
 def render(comparison: Comparison, console: Console, full: bool = False) -> None:
-    """Print the answer, the ranking, the matrix, the troubles and the cost; with `full` every table, every
-    row.
-    """
+    """Print the answer, the ranking, the matrices, the troubles and the cost; with `full` every table whole."""
     console.print(Text(comparison.sweep, style="bold"))
-    for number, sentence in enumerate(comparison.answer):
-        console.print(Text(sentence, style="" if number else "bold green"))
+    for position, sentence in enumerate(comparison.answer):
+        console.print(Text(sentence, style="" if position else "bold green"))
     console.print()
-    _sheet(console, _narrow(tables.ranking(comparison)), full)
-    for grid in tables.grids(comparison):
-        _matrix(console, grid)
-    if full:
-        for make in (tables.stages, tables.overtakes, tables.targets, tables.sensitivity, tables.published):
-            _sheet(console, make(comparison), full)
-        _sheet(console, tables.cost(comparison), full)
-    _sheet(console, tables.troubles(comparison), full)
-    console.print(Text(f"Cost: {tables.bill(comparison)}"))
+    _print_table(console, _narrow(tables.ranking(comparison)), full)
+    for matrix in matrices(comparison):
+        _print_matrix(console, matrix)
+    for make in tables.AFTER_MATRIX if full else (tables.troubles,):
+        _print_table(console, make(comparison), full)
+    console.print(Text(f"Cost: {tables.cost_sentence(comparison)}"))
     for note in comparison.notes:
         console.print(Text(f"- {note}", style="dim"))
 
 
-def _narrow(sheet: tables.TextTable) -> tables.TextTable:
-    kept = [i for i, head in enumerate(sheet.heads) if head not in _LEFT_OUT]
+def _narrow(ranking: TextTable) -> TextTable:
+    """The ranking with fewer columns, shorter heads and shorter texts."""
+    columns = [position for position, head in enumerate(ranking.heads) if head not in _OMITTED]
     rows = tuple(
-        tuple(row[i]._replace(text=_short(sheet.heads[i], row[i].text)) for i in kept) for row in sheet.rows
+        tuple(row[i]._replace(text=_short(ranking.heads[i], row[i].text)) for i in columns) for row in ranking.rows
     )
-    return tables.TextTable(
-        sheet.name,
-        f"{sheet.title} (accuracy and loss on validation data)",
-        tuple(_HEADS.get(sheet.heads[i], sheet.heads[i]) for i in kept),
-        tuple(sheet.numeric[i] for i in kept),
-        rows,
-        tables.LEGEND,
+    return TextTable(
+        name=ranking.name,
+        title=f"{ranking.title} (accuracy and loss on validation data)",
+        heads=tuple(_HEADS.get(ranking.heads[i], ranking.heads[i]) for i in columns),
+        numeric=tuple(ranking.numeric[i] for i in columns),
+        rows=rows,
+        note=LEGEND,
     )
 
 
@@ -68,67 +69,64 @@ def _short(head: str, text: str) -> str:
     return text.replace("diverged", "div.")
 
 
-def _sheet(console: Console, sheet: tables.TextTable, full: bool) -> None:
-    if not sheet.rows:
+def _print_table(console: Console, text_table: TextTable, full: bool) -> None:
+    if not text_table.rows:
         return
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for place, (head, numeric) in enumerate(zip(sheet.heads, sheet.numeric, strict=True)):
-        widest = max([len(row[place].text) for row in sheet.rows] + [len(word) for word in head.split()])
-        width = min(widest, WIDEST) if numeric else None
+    for position, (head, numeric) in enumerate(zip(text_table.heads, text_table.numeric, strict=True)):
+        longest = max([len(row[position].text) for row in text_table.rows] + [len(word) for word in head.split()])
+        width = min(longest, NUMBER_WIDTH) if numeric else None
         table.add_column(Text(head), justify="right" if numeric else "left", overflow="fold", width=width)
-    rows = sheet.rows if full else sheet.rows[:SHOWN]
+    rows = text_table.rows if full else text_table.rows[:MAX_ROWS]
     for row in rows:
-        best = "*" in row[0].text and sheet.name == "ranking"
-        table.add_row(*(Text(cell.text) for cell in row), style="bold green" if best else "")
-    console.print(Text(sheet.title, style="bold underline"))
+        is_winner = "*" in row[0].text and text_table.name == "ranking"
+        table.add_row(*(Text(cell.text) for cell in row), style="bold green" if is_winner else "")
+    console.print(Text(text_table.title, style="bold underline"))
     console.print(table)
-    if len(rows) < len(sheet.rows):
-        console.print(
-            Text(f"... and {len(sheet.rows) - len(rows)} more rows, in the full report.", style="yellow")
-        )
-    if sheet.note:
-        console.print(Text(sheet.note, style="dim"))
+    if len(rows) < len(text_table.rows):
+        omitted = len(text_table.rows) - len(rows)
+        console.print(Text(f"... and {omitted} more rows, in the full report.", style="yellow"))
+    if text_table.note:
+        console.print(Text(text_table.note, style="dim"))
     console.print()
 
 
 def _blocks(heads: Sequence[str], width: int) -> Iterator[Sequence[str]]:
-    """Cut the columns into blocks that fit side by side; a longer heading is folded, never cut."""
-    start, used = 0, 0
-    for place, head in enumerate(heads):
-        wide = max(min(len(head), WIDEST), 7) + 1
-        if place > start and used + wide > width:
-            yield heads[start:place]
-            start, used = place, 0
-        used += wide
+    """The heads in blocks whose columns fit into `width`; a longer head is folded into lines."""
+    start, block_width = 0, 0
+    for position, head in enumerate(heads):
+        column_width = _column_width(head) + 1
+        if position > start and block_width + column_width > width:
+            yield heads[start:position]
+            start, block_width = position, 0
+        block_width += column_width
     yield heads[start:]
 
 
-def _matrix(console: Console, grid: tables.Grid) -> None:
-    flip = len(grid.schedules) > len(grid.optimizers)
-    down, across = (grid.schedules, grid.optimizers) if flip else (grid.optimizers, grid.schedules)
-    console.print(Text(grid.title, style="bold underline"))
-    label = min(max(len(name) for name in (*down, "optimizer")), LABEL)
-    for block in _blocks(across, console.width - label - 1):
+def _column_width(head: str) -> int:
+    return max(min(len(head), NUMBER_WIDTH), 7)
+
+
+def _print_matrix(console: Console, matrix: Matrix) -> None:
+    console.print(Text(matrix.title, style="bold underline"))
+    label_width = min(max(len(name) for name in (*matrix.rows, "optimizer")), LABEL_WIDTH)
+    for block in _blocks(matrix.columns, console.width - label_width - 1):
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-        table.add_column("schedule" if flip else "optimizer", width=label, overflow="fold")
+        table.add_column(matrix.row_kind, width=label_width, overflow="fold")
         for head in block:
-            table.add_column(Text(head), width=max(min(len(head), WIDEST), 7), justify="right", overflow="fold")
-        for row in down:
-            fields = [grid.cells.get((head, row) if flip else (row, head)) for head in block]
-            table.add_row(Text(row), *(_field(field) for field in fields))
+            table.add_column(Text(head), width=_column_width(head), justify="right", overflow="fold")
+        for row in matrix.rows:
+            table.add_row(Text(row), *(_cell(matrix.cell(row, head)) for head in block))
         console.print(table)
         console.print()
-    console.print(Text(f"{tables.LEGEND}; . not in the sweep; - no result", style="dim"))
+    console.print(Text(f"{LEGEND}; . not in the sweep; - no result", style="dim"))
     console.print()
 
 
-def _field(field: tables.Field | None) -> Text:
-    if field is None:
+def _cell(cell: MatrixCell | None) -> Text:
+    if cell is None:
         return Text(".", style="dim")
-    if field.shade is None:
-        return Text(field.text)
-    ground, ink = (
-        colour_scale.written(colour_scale.scale(field.shade)),
-        colour_scale.written(colour_scale.ink(field.shade)),
-    )
-    return Text(field.text, style=Style(color=ink, bgcolor=ground))
+    if cell.shade is None:
+        return Text(cell.text)
+    ink = colour_scale.hex_colour(colour_scale.ink(cell.shade))
+    return Text(cell.text, style=Style(color=ink, bgcolor=colour_scale.hex_colour(colour_scale.scale(cell.shade))))

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments import lr_range_test
-from experiments.lr_range_test import Curve
+from experiments.lr_range_test import RangeTestCurve
 from orchestrator.planning import lr_range_tests
 from orchestrator.planning.root_key import RootFacts
 from orchestrator.report.lr_range_test import picture, render
@@ -73,7 +73,7 @@ def test_a_curve_of_any_length_is_shown_drawn_and_told(
 ) -> None:
     rates = np.geomspace(1e-6, 1.0, 200)
     reading = lr_range_test.read(rates, np.array(losses))
-    curve = Curve("sgd", "step", rates[: len(losses)], np.array(losses), reading, 1.0, "valley")
+    curve = RangeTestCurve("sgd", "step", rates[: len(losses)], np.array(losses), reading, 1.0, "valley")
     render([curve], Console(width=80))
     assert "no usable region" in " ".join(capsys.readouterr().out.split())
     assert picture([curve], "svg").startswith(b"<?xml")

@@ -109,7 +109,7 @@ def test_an_axis_is_logarithmic_where_it_has_to_be(values: Any, expected: bool) 
 
 def figure(*found: SchedulePlot) -> Any:
     """The picture of these curves."""
-    with style.styled("none"):
+    with style.context("none"):
         return drawing.schedules(found)
 
 

@@ -68,14 +68,14 @@ def test_colours_follow_the_page_and_identifiers_do_not_clash(inline):
 def test_the_same_comparison_gives_the_same_bytes():
     few = {"forest", "matrix", "curves"}
     assert catalogue.inline(small(), few) == catalogue.inline(small(), few)
-    with style.styled():
-        first, second = (next(catalogue.pictures_of(small())).make() for _ in range(2))
+    with style.context():
+        first, second = (next(catalogue.drawings(small())).make() for _ in range(2))
         assert style.png(first) == style.png(second)
         assert style.svg(first) == style.svg(second)
 
 
 def test_files_are_what_their_names_say():
-    svg, png = catalogue.files(small(), "svg"), catalogue.files(small(), "png")
+    svg, png = catalogue.svg_files(small()), catalogue.png_files(small())
     assert {name.removesuffix(".svg") for name in svg} == {name.removesuffix(".png") for name in png} == NAMES
     for name, content in svg.items():
         assert ElementTree.fromstring(content).tag.endswith("svg"), name

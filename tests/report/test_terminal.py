@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.analysis.summary import TrialDescription, summarize
-from orchestrator.report import latex, number_format, tables, terminal
+from orchestrator.report import latex, marks, number_format, terminal
 from orchestrator.report.figures import colour_scale
+from orchestrator.report.matrix import matrices
 from tests.support.histories import PUBLISHED, article, history, rows, square, worked
 
 
@@ -106,16 +107,16 @@ def test_further_settings_stand_side_by_side_while_they_fit():
         for o in ("a", "b")
     ]
     found = summarize(*history([(t, [0.5 + n / 10]) for n, t in enumerate(trials)]))
-    assert len(tables.grids(found)) == 1
+    assert len(matrices(found)) == 1
     text = shown(found)
     assert re.search(r"(?m)^cosine, batch_size=64? +0\.", text) is None
     assert re.search(r"(?m)^a +0\.500\? +0\.700\?$", text)
     many = [TrialDescription(f"{b}", "a", "cosine", 0, 1, 0.1, {"batch_size": str(b)}) for b in range(31)]
-    assert len(tables.grids(summarize(*history([(t, [0.5]) for t in many])))) == 31
+    assert len(matrices(summarize(*history([(t, [0.5]) for t in many])))) == 31
 
 
 def test_examples_in_the_docstrings():
-    for module in (number_format, colour_scale, latex):
+    for module in (number_format, marks, colour_scale, latex):
         result = doctest.testmod(module)
         assert result.attempted
         assert not result.failed

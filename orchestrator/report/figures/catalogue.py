@@ -1,102 +1,120 @@
-"""Which pictures there are, with a caption each; as SVG or PNG files, and as elements of a page."""
+"""The figures of a comparison with their captions, as SVG or PNG files and as elements of a page."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.analysis.comparison import Comparison
-from orchestrator.report import number_format, tables
 from orchestrator.report.figures import comparison as charts
 from orchestrator.report.figures import learning_curves, style
+from orchestrator.report.marks import LEGEND
+from orchestrator.report.matrix import matrices
+from orchestrator.report.number_format import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MATRICES = 6
+MAX_MATRICES = 6
 
 
-class Picture(NamedTuple):
-    """A drawing that can be made (`make` gives None where there is nothing to draw) and what it shows."""
+class Drawing(NamedTuple):
+    """A name, a caption, and a function that makes the figure; it gives None without data for one."""
 
     name: str
     caption: str
     make: "Callable[[], Figure | None]"
 
 
-def _captions(c: Comparison) -> dict[str, str]:
-    ranked = sum(rank is not None for rank in c.ranking.column("rank").to_pylist())
-    first = f"The first {charts.SHOWN} of {ranked} recipes. " if ranked > charts.SHOWN else ""
-    several = ranked > learning_curves.PANELS
-    panel = "One panel an optimizer, its best schedule in front" if several else "One panel a recipe, best first"
-    optimizers = len(set(c.ranking.column("optimizer").to_pylist()))
-    cut = (
-        f" ({learning_curves.PANELS} of {optimizers} optimizers)"
-        if several and optimizers > learning_curves.PANELS
-        else ""
-    )
-    named = len(set(c.schedules.column("schedule").to_pylist()))
-    some = f"{learning_curves.SCHEDULES} of {named} schedules. " if named > learning_curves.SCHEDULES else ""
+def _captions(comparison: Comparison) -> dict[str, str]:
+    ranked = sum(rank is not None for rank in comparison.ranking.column("rank").to_pylist())
+    first = f"The first {charts.MAX_RECIPES} of {ranked} recipes. " if ranked > charts.MAX_RECIPES else ""
+    by_optimizer = ranked > learning_curves.MAX_PANELS
+    panel = "One panel a recipe, best first"
+    if by_optimizer:
+        panel = "One panel an optimizer, its best schedule in front"
+    optimizers = len(set(comparison.ranking.column("optimizer").to_pylist()))
+    panels = min(learning_curves.MAX_PANELS, optimizers)
+    cut = f" ({panels} of {optimizers} optimizers)" if by_optimizer and panels < optimizers else ""
+    schedules = len(set(comparison.schedules.column("schedule").to_pylist()))
+    drawn = min(learning_curves.MAX_SCHEDULES, schedules)
+    schedule_cut = f"{drawn} of {schedules} schedules. " if drawn < schedules else ""
     lines = (
         f"{panel}{cut}; its number is the rank. Line: mean over seeds; band: lowest to highest seed; dots: the "
-        f"same on training data; grey: {'its other schedules' if several else 'the other recipes'}."
+        f"same on training data; grey: {'its other schedules' if by_optimizer else 'the other recipes'}."
     )
+    metric = comparison.monitor_label
+    target = f"{metric} {number(comparison.target)}"
+    leaders = min(learning_curves.MAX_LEADERS, ranked)
+    rank_lines = min(learning_curves.MAX_RANK_LINES, ranked)
     return {
-        "forest": f"{first}Final {c.monitor_label}: mean over seeds with 95 % interval. The blue band is the "
-        "winner's interval; what is told apart is decided by the paired test, not by overlap.",
-        "leaders": f"The first {min(learning_curves.LEADERS, ranked)} of {ranked} recipes. Line: mean over seeds; "
-        "band: lowest to highest seed.",
+        "forest": f"{first}Final {metric}: mean over seeds with 95 % interval. The blue band is the winner's "
+        "interval; what is told apart is decided by the paired test, not by overlap.",
+        "leaders": f"The first {leaders} of {ranked} recipes. Line: mean over seeds; band: lowest to highest "
+        "seed.",
         "curves": lines,
         "losses": lines,
-        "stages": f"Rank of the first {min(learning_curves.BUMPED, ranked)} recipes at each stage; thick: the "
-        "winner, dashed: those that led at some stage.",
-        "profile": f"Share of seeds that reached {c.monitor_label} {number_format.number(c.target)} within a "
-        "multiple of the fastest recipe's training time; further left and up is better. Grey: recipes that "
-        "reach it but are not named.",
-        "sensitivity": f"Final {c.monitor_label} against peak learning rate, mean over seeds with 95 % "
-        "interval: a flat line forgives a wrong rate.",
-        "schedules": f"{some}The learning rate at the first step of each epoch, logarithmic; zero is not "
+        "stages": f"Rank of the first {rank_lines} recipes at each stage; thick: the winner, dashed: those that "
+        "led at some stage.",
+        "profile": f"Share of seeds that reached {target} within a multiple of the fastest recipe's training time; "
+        "further left and up is better. Grey: recipes that reach it but are not named.",
+        "sensitivity": f"Final {metric} against peak learning rate, mean over seeds with 95 % interval: a "
+        "flat line means that a wrong rate costs little.",
+        "schedules": f"{schedule_cut}The learning rate at the first step of each epoch, logarithmic; zero is not "
         "drawn. Blue: the best ranked optimizer that uses the schedule; grey: the others.",
     }
 
 
-def pictures_of(c: Comparison) -> Iterator[Picture]:
-    """Every picture that the comparison may have, in the order of the questions."""
-    words = _captions(c)
-    other = "val_loss" if c.monitor != "val_loss" else "val_accuracy"
-    yield Picture("forest", words["forest"], lambda: charts.forest(c))
-    for place, grid in enumerate(tables.grids(c)[:MATRICES]):
-        name = f"matrix-{place + 1}" if place else "matrix"
-        text = f"{grid.title}. Lighter is better. {tables.LEGEND}; · not in the sweep."
-        yield Picture(name, text, lambda grid=grid: charts.matrix(c, grid))  # type: ignore[misc]
-    yield Picture("stages", words["stages"], lambda: learning_curves.bump(c))
-    yield Picture("profile", words["profile"], lambda: charts.profile(c))
-    yield Picture("sensitivity", words["sensitivity"], lambda: charts.sensitivity(c))
-    yield Picture("leaders", words["leaders"], lambda: learning_curves.leaders(c))
-    yield Picture("curves", words["curves"], lambda: learning_curves.curves(c, c.monitor))
-    yield Picture("losses", words["losses"], lambda: learning_curves.curves(c, other))
-    yield Picture("schedules", words["schedules"], lambda: learning_curves.schedules(c))
+def drawings(comparison: Comparison) -> Iterator[Drawing]:
+    """Every figure that the comparison may have, in the order of the questions."""
+    captions = _captions(comparison)
+    other = "val_loss" if comparison.monitor != "val_loss" else "val_accuracy"
+    functions: dict[str, Callable[[Comparison], Figure | None]] = {
+        "stages": learning_curves.rank_lines,
+        "profile": charts.profile,
+        "sensitivity": charts.sensitivity,
+        "leaders": learning_curves.leaders,
+        "curves": lambda comparison: learning_curves.curves(comparison, comparison.monitor),
+        "losses": lambda comparison: learning_curves.curves(comparison, other),
+        "schedules": learning_curves.schedules,
+    }
+    yield Drawing("forest", captions["forest"], partial(charts.forest, comparison))
+    for position, matrix in enumerate(matrices(comparison)[:MAX_MATRICES]):
+        name = f"matrix-{position + 1}" if position else "matrix"
+        caption = f"{matrix.title}. Lighter is better. {LEGEND}; · not in the sweep."
+        yield Drawing(name, caption, partial(charts.heat_map, matrix))
+    for name, function in functions.items():
+        yield Drawing(name, captions[name], partial(function, comparison))
 
 
-def files(comparison: Comparison, kind: str) -> dict[str, bytes]:
-    """Each picture in a file of its own, by file name; `kind` is "svg" (text as paths) or "png"."""
-    write = {"svg": style.svg, "png": style.png}[kind]
+def svg_files(comparison: Comparison) -> dict[str, bytes]:
+    """Each figure as one SVG file, by file name; its texts are paths."""
+    return _files(comparison, "svg", style.svg)
+
+
+def png_files(comparison: Comparison) -> dict[str, bytes]:
+    """Each figure as one PNG file, by file name."""
+    return _files(comparison, "png", style.png)
+
+
+def _files(comparison: Comparison, suffix: str, write: "Callable[[Figure], bytes]") -> dict[str, bytes]:
     result = {}
-    with style.styled():
-        for picture in pictures_of(comparison):
-            if (figure := picture.make()) is not None:
-                result[f"{picture.name}.{kind}"] = write(figure)
+    with style.context():
+        for drawing in drawings(comparison):
+            if (figure := drawing.make()) is not None:
+                result[f"{drawing.name}.{suffix}"] = write(figure)
     return result
 
 
-def inline(comparison: Comparison, only: Collection[str] | None = None) -> dict[str, tuple[str, str]]:
-    """Each picture (or those in `only`) as an <svg> that takes the page's colours, with its caption, by name."""
-    return elements(picture for picture in pictures_of(comparison) if only is None or picture.name in only)
+def inline(comparison: Comparison, names: Collection[str] | None = None) -> dict[str, tuple[str, str]]:
+    """The figures as `elements` gives them: all, or those in `names`."""
+    return elements(drawing for drawing in drawings(comparison) if names is None or drawing.name in names)
 
 
-def elements(every: Iterable[Picture]) -> dict[str, tuple[str, str]]:
-    """Those of the pictures that there are as <svg> elements, with their captions, by name."""
+def elements(figures: Iterable[Drawing]) -> dict[str, tuple[str, str]]:
+    """Each figure as an <svg> element in the colours of the page, with its caption, by name."""
     result = {}
-    with style.styled("none"):
-        for picture in every:
-            if (figure := picture.make()) is not None:
-                result[picture.name] = (style.inlined(figure, picture.name), picture.caption)
+    with style.context("none"):
+        for drawing in figures:
+            if (figure := drawing.make()) is not None:
+                result[drawing.name] = (style.svg_element(figure, drawing.name), drawing.caption)
     return result

@@ -1,4 +1,4 @@
-"""One scale of colours for every output: dark blue to light yellow, told apart by lightness alone."""
+"""The colour scale of every output, from dark blue to light yellow; its lightness grows with the value."""
 
 _ANCHORS = (
     (0x0B, 0x24, 0x54),
@@ -10,14 +10,15 @@ _ANCHORS = (
 
 
 def scale(shade: float) -> tuple[int, int, int]:
-    """Red, green and blue, each 0 to 255, for a place on the scale from 0 to 1.
+    """Red, green and blue from 0 to 255 at `shade`, from 0 to 1.
 
     >>> scale(0.0), scale(1.0)
     ((11, 36, 84), (251, 231, 90))
     """
-    at = min(max(shade, 0.0), 1.0) * (len(_ANCHORS) - 1)
-    low = min(int(at), len(_ANCHORS) - 2)
-    r, g, b = (round(x + (y - x) * (at - low)) for x, y in zip(_ANCHORS[low], _ANCHORS[low + 1], strict=True))
+    position = min(max(shade, 0.0), 1.0) * (len(_ANCHORS) - 1)
+    low = min(int(position), len(_ANCHORS) - 2)
+    share = position - low
+    r, g, b = (round(x + (y - x) * share) for x, y in zip(_ANCHORS[low], _ANCHORS[low + 1], strict=True))
     return r, g, b
 
 
@@ -28,15 +29,15 @@ def lightness(colour: tuple[int, int, int]) -> float:
 
 
 def ink(shade: float) -> tuple[int, int, int]:
-    """Black or white, whichever stands out more from the scale's colour at `shade`.
+    """Black or white: the colour with more contrast to the scale at `shade`.
 
     >>> ink(0.0), ink(1.0)
     ((255, 255, 255), (0, 0, 0))
     """
-    ground = lightness(scale(shade))
-    return (0, 0, 0) if (ground + 0.05) / 0.05 > 1.05 / (ground + 0.05) else (255, 255, 255)
+    background = lightness(scale(shade))
+    return (0, 0, 0) if (background + 0.05) / 0.05 > 1.05 / (background + 0.05) else (255, 255, 255)
 
 
-def written(colour: tuple[int, int, int]) -> str:
+def hex_colour(colour: tuple[int, int, int]) -> str:
     """The colour as `#rrggbb`."""
     return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -1,21 +1,28 @@
-"""Pictures of results: intervals by recipe, the matrix, the performance profile, the sensitivity."""
+"""Figures of results: intervals by recipe, matrices, the performance profile, the sensitivity."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orchestrator.analysis.comparison import Comparison
-from orchestrator.report import number_format, tables
 from orchestrator.report.figures import colour_scale, style
 from orchestrator.report.figures.style import DASHES, FAINT, INK, SERIES, SOFT, WIDTH
+from orchestrator.report.marks import rank_text
+from orchestrator.report.matrix import Matrix, MatrixCell
+from orchestrator.report.number_format import between, number
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = 30
-WRITTEN, DRAWN = 16, 60
+MAX_RECIPES = 30
+MAX_SIDE = 60
+"""A matrix with more rows or columns than this is not drawn."""
+MAX_NUMBERED_COLUMNS = 16
+"""A matrix with more columns than this is drawn without its numbers."""
+MAX_SENSITIVITY_PANELS = 16
 MARKERS = {"winner": "D", "not distinguishable": "o", "different": "o", "not tested": "X"}
-MEANS = {
+LEGEND = {
     "winner": "the winner",
     "not distinguishable": "cannot be told apart from the winner",
     "different": "behind by more than chance",
@@ -24,45 +31,46 @@ MEANS = {
 
 
 def forest(c: Comparison) -> "Figure | None":
-    """The final monitored metric of each recipe with its interval, best at the top."""
+    """The final monitored metric of each recipe with its interval, the best recipe at the top."""
     metric = f"final_{c.monitor}"
-    rows = [r for r in c.ranking.to_pylist() if r["rank"] is not None and np.isfinite(r[f"{metric}_mean"])][:SHOWN]
+    rows = [r for r in c.ranking.to_pylist() if r["rank"] is not None and np.isfinite(r[f"{metric}_mean"])]
+    rows = rows[:MAX_RECIPES]
     if not rows:
         return None
     figure, axes = style.single(0.3 * len(rows) + 1.5)
-    seen: set[str] = set()
+    legend: set[str] = set()
     winner = rows[0]
     if winner[f"{metric}_low"] is not None:
         axes.axvspan(winner[f"{metric}_low"], winner[f"{metric}_high"], color=SERIES[0], alpha=0.12, lw=0)
-    for place, row in enumerate(rows):
+    for y, row in enumerate(rows):
         mean, low, high = (row[f"{metric}_{end}"] for end in ("mean", "low", "high"))
         verdict = row["verdict"]
-        strong = verdict in ("winner", "not distinguishable")
-        colour = SERIES[0] if strong else SERIES[1] if verdict == "not tested" else SOFT
+        is_best = verdict in ("winner", "not distinguishable")
+        colour = SERIES[0] if is_best else SERIES[1] if verdict == "not tested" else SOFT
         if low is not None:
-            axes.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
+            axes.plot([low, high], [y, y], color=colour, lw=1.6, solid_capstyle="butt")
         axes.plot(
             [mean],
-            [place],
+            [y],
             color=colour,
             marker=MARKERS[verdict],
             markersize=8,
             markerfacecolor=colour if verdict != "different" else FAINT,
             ls="none",
-            label=None if verdict in seen else MEANS[verdict],
+            label=None if verdict in legend else LEGEND[verdict],
         )
-        seen.add(verdict)
-        interval = number_format.between(low, high)
+        legend.add(verdict)
+        interval = between(low, high)
         axes.annotate(
-            f"{number_format.number(mean)}  {f'({interval})' if interval else '(no interval)'}",
-            (1.0, place),
+            f"{number(mean)}  {f'({interval})' if interval else '(no interval)'}",
+            (1.0, y),
             xycoords=("axes fraction", "data"),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
             fontsize=9,
         )
-    axes.set_yticks(range(len(rows)), [f"{tables.ranked(r)}   {r['recipe']}" for r in rows])
+    axes.set_yticks(range(len(rows)), [f"{rank_text(row)}   {row['recipe']}" for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(f"final {c.monitor_label}: mean over seeds and 95 % interval")
     axes.grid(False, axis="y")
@@ -70,59 +78,57 @@ def forest(c: Comparison) -> "Figure | None":
     return figure
 
 
-def matrix(c: Comparison, grid: tables.Grid) -> "Figure | None":
-    """One optimizer x schedule matrix as a heat map with its numbers; None where it would be too large to
-    read.
-    """
-    from matplotlib.patches import Rectangle
-
-    flip = len(grid.schedules) > len(grid.optimizers)
-    down, across = (grid.schedules, grid.optimizers) if flip else (grid.optimizers, grid.schedules)
-    if max(len(down), len(across)) > DRAWN or not grid.cells:
+def heat_map(matrix: Matrix) -> "Figure | None":
+    """A matrix in the colour scale, with its numbers if they fit; None for a matrix that is too large to read."""
+    rows, columns = matrix.rows, matrix.columns
+    if max(len(rows), len(columns)) > MAX_SIDE or not matrix.cells:
         return None
-    write = len(across) <= WRITTEN
-    wide = max(0.78 if write else 0.3, max(map(len, across)) * 0.075 if len(across) <= 8 else 0)
-    label = max(map(len, down)) * 0.09 + 0.4
-    figure, axes = style.single(
-        len(down) * (0.36 if write else 0.22) + 1.2, min(len(across) * wide + label, WIDTH)
-    )
-    for y, row in enumerate(down):
-        for x, column in enumerate(across):
-            field = grid.cells.get((column, row) if flip else (row, column))
-            if field is None:
-                axes.text(x, y, "·", ha="center", va="center", color=SOFT)
-                continue
-            shade = field.shade
-            if shade is not None:
-                ground = colour_scale.written(colour_scale.scale(shade))
-                winner = "*" in field.text
-                edge: dict[str, Any] = (
-                    {"ec": INK, "lw": 2.5, "zorder": 3} if winner else {"ec": "none", "zorder": 2}
-                )
-                axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fc=ground, **edge))
-            if write:
-                ink = INK if shade is None else colour_scale.written(colour_scale.ink(shade))
-                axes.text(x, y, field.text, ha="center", va="center", color=ink, fontsize=9.5, zorder=4)
-    slanted = len(across) > 6 and max(map(len, across)) > 7
+    has_numbers = len(columns) <= MAX_NUMBERED_COLUMNS
+    longest_head = max(map(len, columns))
+    column_width = max(0.78 if has_numbers else 0.3, longest_head * 0.075 if len(columns) <= 8 else 0)
+    label_width = max(map(len, rows)) * 0.09 + 0.4
+    height = len(rows) * (0.36 if has_numbers else 0.22) + 1.2
+    figure, axes = style.single(height, min(len(columns) * column_width + label_width, WIDTH))
+    for y, row in enumerate(rows):
+        for x, column in enumerate(columns):
+            _draw_cell(axes, x, y, matrix.cell(row, column), has_numbers)
+    is_slanted = len(columns) > 6 and longest_head > 7
     axes.set_xticks(
-        range(len(across)),
-        across,
-        rotation=35 if slanted else 0,
-        ha="left" if slanted else "center",
+        range(len(columns)),
+        columns,
+        rotation=35 if is_slanted else 0,
+        ha="left" if is_slanted else "center",
         rotation_mode="anchor",
     )
-    axes.set_yticks(range(len(down)), down)
+    axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    axes.set_xlim(-0.55, len(across) - 0.45)
-    axes.set_ylim(len(down) - 0.45, -0.55)
+    axes.set_xlim(-0.55, len(columns) - 0.45)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.grid(False)
     for side in axes.spines.values():
         side.set_visible(False)
     return figure
 
 
+def _draw_cell(axes: "Axes", x: int, y: int, cell: MatrixCell | None, has_number: bool) -> None:
+    from matplotlib.patches import Rectangle
+
+    if cell is None:
+        axes.text(x, y, "·", ha="center", va="center", color=SOFT)
+        return
+    ink = INK
+    if cell.shade is not None:
+        background = colour_scale.hex_colour(colour_scale.scale(cell.shade))
+        ink = colour_scale.hex_colour(colour_scale.ink(cell.shade))
+        is_winner = "*" in cell.text
+        edge: dict[str, Any] = {"ec": INK, "lw": 2.5, "zorder": 3} if is_winner else {"ec": "none", "zorder": 2}
+        axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fc=background, **edge))
+    if has_number:
+        axes.text(x, y, cell.text, ha="center", va="center", color=ink, fontsize=9.5, zorder=4)
+
+
 def profile(c: Comparison) -> "Figure | None":
-    """The performance profile over seconds: for each recipe the share of seeds solved within a ratio."""
+    """The performance profile over seconds: the share of each recipe's seeds at the target, by ratio."""
     from matplotlib.ticker import FuncFormatter, PercentFormatter
 
     steps = style.split(c.profile.filter(_is(c, "seconds")), "recipe")
@@ -132,18 +138,17 @@ def profile(c: Comparison) -> "Figure | None":
         return None
     limit = min(max(float(steps[name]["ratio"].max()) for name in reached), 64.0) * 1.15 + 0.05
     figure, axes = style.single(3.8)
-    for name in reached[::-1]:
-        place = reached.index(name)
+    for position, name in reversed(list(enumerate(reached))):
         x = np.append(steps[name]["ratio"], max(limit, steps[name]["ratio"][-1]))
         y = np.append(steps[name]["share"], steps[name]["share"][-1])
-        front = place < len(SERIES)
+        is_named = position < len(SERIES)
         axes.plot(
             x,
             y,
             drawstyle="steps-post",
-            color=SERIES[place] if front else FAINT,
-            ls=DASHES[place] if front else "-",
-            lw=2.0 if front else 0.8,
+            color=SERIES[position] if is_named else FAINT,
+            ls=DASHES[position] if is_named else "-",
+            lw=2.0 if is_named else 0.8,
         )
     handles = [
         axes.plot([], [], color=SERIES[i], ls=DASHES[i], lw=2.0, label=f"{name}  {scores[name]:.2f}")[0]
@@ -173,26 +178,26 @@ def sensitivity(c: Comparison) -> "Figure | None":
     families = style.split(c.sensitivity, "recipe")
     if not families:
         return None
-    optimizers = list(dict.fromkeys(str(f["optimizer"][0]) for f in families.values()))[:WRITTEN]
+    optimizers = list(dict.fromkeys(str(f["optimizer"][0]) for f in families.values()))[:MAX_SENSITIVITY_PANELS]
     across = min(3, len(optimizers))
     figure, grid = style.panels(len(optimizers), across, 2.8, sharey=True)
     for axes, optimizer in zip(grid, optimizers, strict=True):
-        mine = [f for f in families.values() if f["optimizer"][0] == optimizer]
-        for place, family in enumerate(sorted(mine, key=lambda f: -np.nanmax(f["final_mean"]))):
-            front = place < len(SERIES)
+        panel = [f for f in families.values() if f["optimizer"][0] == optimizer]
+        for position, family in enumerate(sorted(panel, key=lambda f: -np.nanmax(f["final_mean"]))):
+            is_named = position < len(SERIES)
             x, mean = family["learning_rate"], family["final_mean"]
             ends = np.nan_to_num(np.stack([mean - family["final_low"], family["final_high"] - mean]))
             axes.errorbar(
                 x,
                 mean,
                 yerr=ends,
-                color=SERIES[place] if front else FAINT,
-                ls=DASHES[place] if front else "-",
+                color=SERIES[position] if is_named else FAINT,
+                ls=DASHES[position] if is_named else "-",
                 marker="o",
                 markersize=4,
                 capsize=3,
                 elinewidth=1,
-                label=str(family["recipe"][0]).removeprefix(f"{optimizer} + ") if front else None,
+                label=str(family["recipe"][0]).removeprefix(f"{optimizer} + ") if is_named else None,
             )
         axes.set_xscale("log")
         style.plain_log(axes.xaxis)

@@ -1,4 +1,4 @@
-"""Pictures over epochs: learning curves, the leaders, ranks by stage, learning rates."""
+"""Figures over epochs: learning curves, the first recipes, ranks by stage, learning rates."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,32 +6,34 @@ import numpy as np
 
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.observations import METRICS
-from orchestrator.report import number_format, tables
 from orchestrator.report.figures import style
 from orchestrator.report.figures.style import DASHES, FAINT, INK, SERIES, SOFT, WIDTH
+from orchestrator.report.marks import rank_text
+from orchestrator.report.number_format import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LEADERS = len(SERIES)
-PANELS = 16
-BUMPED = 10
-SCHEDULES = 24
-Rows = dict[str, Any]
+MAX_LEADERS = len(SERIES)
+MAX_PANELS = 16
+MAX_RANK_LINES = 10
+MAX_SCHEDULES = 24
+Columns = dict[str, Any]
+"""Values by the name of their column: of one row, or arrays of several rows."""
 
 
-def _ranked(c: Comparison) -> list[Rows]:
+def _ranked(c: Comparison) -> list[Columns]:
     return [row for row in c.ranking.to_pylist() if row["rank"] is not None]
 
 
-def _band(axes: "Axes", curve: Rows, metric: str, colour: str, **line: Any) -> None:
+def _band(axes: "Axes", curve: Columns, metric: str, colour: str, **line: Any) -> None:
     x = curve["epoch"]
     axes.fill_between(
         x, curve[f"{metric}_lowest"], curve[f"{metric}_highest"], color=colour, alpha=0.22, linewidth=0
     )
-    alone: Rows = {"marker": "o", "markersize": 4} if len(x) < 3 else {}
-    axes.plot(x, curve[f"{metric}_mean"], color=colour, **alone, **line)
+    marker: Columns = {"marker": "o", "markersize": 4} if len(x) < 3 else {}
+    axes.plot(x, curve[f"{metric}_mean"], color=colour, **marker, **line)
 
 
 def _whole_epochs(axes: "Axes") -> None:
@@ -41,15 +43,15 @@ def _whole_epochs(axes: "Axes") -> None:
 
 
 def leaders(c: Comparison) -> "Figure | None":
-    """The first recipes' monitored metric after each epoch on one pair of axes, labelled at the side."""
-    curves = style.split(c.curves, "recipe")
-    rows = [row for row in _ranked(c) if row["recipe"] in curves][:LEADERS]
+    """The first recipes' monitored metric after each epoch in one panel, with a legend of their ranks."""
+    by_recipe = style.split(c.curves, "recipe")
+    rows = [row for row in _ranked(c) if row["recipe"] in by_recipe][:MAX_LEADERS]
     if not rows:
         return None
     figure, axes = style.single(4.4)
     for row, colour, dashes in zip(rows, SERIES, DASHES, strict=False):
-        text = f"{tables.ranked(row)}  {row['recipe']}  {number_format.number(row[f'final_{c.monitor}_mean'])}"
-        _band(axes, curves[row["recipe"]], c.monitor, colour, linestyle=dashes, label=text)
+        label = f"{rank_text(row)}  {row['recipe']}  {number(row[f'final_{c.monitor}_mean'])}"
+        _band(axes, by_recipe[row["recipe"]], c.monitor, colour, linestyle=dashes, label=label)
     axes.set_xlabel("epochs trained")
     axes.set_ylabel(f"{c.monitor_label}, mean over seeds")
     _whole_epochs(axes)
@@ -58,29 +60,31 @@ def leaders(c: Comparison) -> "Figure | None":
 
 
 def curves(c: Comparison, metric: str) -> "Figure | None":
-    """One panel a recipe where they are few, else one an optimizer with its best schedule in front."""
-    every = style.split(c.curves, "recipe")
-    rows = [row for row in _ranked(c) if row["recipe"] in every]
+    """One panel per recipe; for many recipes one per optimizer, with its best schedule in front."""
+    by_recipe = style.split(c.curves, "recipe")
+    rows = [row for row in _ranked(c) if row["recipe"] in by_recipe]
     if not rows:
         return None
     groups = [[row] for row in rows]
-    if len(rows) > PANELS:
-        groups = [[r for r in rows if r["optimizer"] == o] for o in dict.fromkeys(r["optimizer"] for r in rows)]
-    shown = groups[:PANELS]
-    across = min(4, len(shown))
-    figure, grid = style.panels(len(shown), across, 1.9, sharex=True, sharey=True)
-    for axes, group in zip(grid, shown, strict=True):
-        behind = rows if len(rows) <= PANELS else group
-        for row in behind:
-            axes.plot(every[row["recipe"]]["epoch"], every[row["recipe"]][f"{metric}_mean"], color=FAINT, lw=0.8)
-        first = group[0]
+    if len(rows) > MAX_PANELS:
+        optimizers = dict.fromkeys(row["optimizer"] for row in rows)
+        groups = [[row for row in rows if row["optimizer"] == optimizer] for optimizer in optimizers]
+    groups = groups[:MAX_PANELS]
+    across = min(4, len(groups))
+    figure, grid = style.panels(len(groups), across, 1.9, sharex=True, sharey=True)
+    for axes, group in zip(grid, groups, strict=True):
+        for row in rows if len(rows) <= MAX_PANELS else group:
+            curve = by_recipe[row["recipe"]]
+            axes.plot(curve["epoch"], curve[f"{metric}_mean"], color=FAINT, lw=0.8)
+        best = group[0]
+        curve = by_recipe[best["recipe"]]
         if metric.startswith("val_"):
-            trained = every[first["recipe"]]
-            axes.plot(trained["epoch"], trained[f"{metric[4:]}_mean"], color=SOFT, lw=1.0, ls=DASHES[2])
-        _band(axes, every[first["recipe"]], metric, SERIES[0])
-        final = number_format.number(first[f"final_{metric}_mean"])
-        name = first["recipe"] if len(group) == 1 else f"{first['optimizer']}\nbest: {first['schedule']}"
-        axes.set_title(f"{tables.ranked(first)}  {_folded(name, 30)}\n{final}", loc="left", fontsize=9)
+            training = curve[f"{metric.removeprefix('val_')}_mean"]
+            axes.plot(curve["epoch"], training, color=SOFT, lw=1.0, ls=DASHES[2])
+        _band(axes, curve, metric, SERIES[0])
+        final = number(best[f"final_{metric}_mean"])
+        name = best["recipe"] if len(group) == 1 else f"{best['optimizer']}\nbest: {best['schedule']}"
+        axes.set_title(f"{rank_text(best)}  {_folded(name, 30)}\n{final}", loc="left", fontsize=9)
         _whole_epochs(axes)
     for axes in grid[::across]:
         axes.set_ylabel(METRICS[metric].replace(" ", "\n"))
@@ -95,34 +99,34 @@ def _folded(text: str, width: int) -> str:
     return "\n".join("\n".join(textwrap.wrap(line, width)) for line in text.split("\n"))
 
 
-def bump(c: Comparison) -> "Figure | None":
-    """The rank of the first recipes at each stage."""
-    rows = _ranked(c)[:BUMPED]
+def rank_lines(c: Comparison) -> "Figure | None":
+    """The rank of the first recipes at each stage, a line for each."""
+    rows = _ranked(c)[:MAX_RANK_LINES]
     if len(rows) < 2:
         return None
     stages = style.split(c.stages, "recipe")
     names = stages[rows[0]["recipe"]]["stage"].tolist()
     figure, axes = style.single(0.32 * max(len(rows), 8) + 1.2, WIDTH)
-    leads = {name for name, s in stages.items() if (s["rank"] == 1).any()}
+    leaders_of_a_stage = {name for name, columns in stages.items() if (columns["rank"] == 1).any()}
     lowest = max(int(stages[row["recipe"]]["rank"].max()) for row in rows)
-    labels = _apart([1 - (row["rank"] - 0.4) / (lowest + 0.2) for row in rows], 0.06)
-    for place, row in enumerate(rows):
+    label_heights = _spaced([1 - (row["rank"] - 0.4) / (lowest + 0.2) for row in rows], 0.06)
+    for row, label_height in zip(rows, label_heights, strict=True):
         ranks = stages[row["recipe"]]["rank"]
-        wins, led = row["rank"] == 1, row["recipe"] in leads
-        colour = SERIES[0] if wins else SERIES[1] if led else SOFT
+        is_winner, has_led = row["rank"] == 1, row["recipe"] in leaders_of_a_stage
+        colour = SERIES[0] if is_winner else SERIES[1] if has_led else SOFT
         axes.plot(
             range(len(names)),
             ranks,
             color=colour,
-            lw=3.0 if wins else 2.0 if led else 1.1,
+            lw=3.0 if is_winner else 2.0 if has_led else 1.1,
             marker="o",
-            markersize=7 if wins or led else 5,
-            ls="-" if wins or not led else DASHES[1],
+            markersize=7 if is_winner or has_led else 5,
+            ls="-" if is_winner or not has_led else DASHES[1],
         )
         axes.annotate(
-            f"{tables.ranked(row)}  {row['recipe']}",
+            f"{rank_text(row)}  {row['recipe']}",
             (len(names) - 1, row["rank"]),
-            xytext=(len(names) - 0.8, labels[place]),
+            xytext=(len(names) - 0.8, label_height),
             textcoords=axes.get_xaxis_transform(),
             arrowprops={
                 "arrowstyle": "-",
@@ -144,8 +148,8 @@ def bump(c: Comparison) -> "Figure | None":
     return figure
 
 
-def _apart(heights: list[float], gap: float) -> list[float]:
-    """Descending heights moved down until each is `gap` below the one before."""
+def _spaced(heights: list[float], gap: float) -> list[float]:
+    """Descending heights, lowered to at least `gap` below the height before."""
     result: list[float] = []
     for height in heights:
         result.append(min(height, result[-1] - gap) if result else height)
@@ -158,31 +162,33 @@ def _whole_ranks(axes: "Axes", lowest: int) -> None:
 
 
 def schedules(c: Comparison) -> "Figure | None":
-    """The learning rate over epochs: one panel a schedule, one line for each different table of rates in it."""
-    every = style.split(c.schedules, "recipe")
-    best = {row["recipe"]: row["rank"] or np.inf for row in c.ranking.to_pylist()}
-    groups: dict[str, dict[bytes, Rows]] = {}
-    for name in sorted(every, key=lambda n: best.get(n, np.inf)):
-        curve = every[name]
-        lines = groups.setdefault(str(curve["schedule"][0]), {})
-        lines.setdefault(curve["learning_rate"].tobytes(), curve)
-    if not groups:
+    """The learning rate by epoch: one panel per schedule, one line per different table of rates."""
+    by_recipe = style.split(c.schedules, "recipe")
+    ranks = {row["recipe"]: row["rank"] or np.inf for row in c.ranking.to_pylist()}
+    by_schedule: dict[str, dict[bytes, Columns]] = {}
+    for recipe in sorted(by_recipe, key=lambda recipe: ranks.get(recipe, np.inf)):
+        line = by_recipe[recipe]
+        lines = by_schedule.setdefault(str(line["schedule"][0]), {})
+        lines.setdefault(line["learning_rate"].tobytes(), line)
+    if not by_schedule:
         return None
-    shown = list(groups.items())[:SCHEDULES]
-    across = min(4, len(shown))
-    figure, grid = style.panels(len(shown), across, 1.8, sharex=True)
-    for axes, (name, lines) in zip(grid, shown, strict=True):
-        for place, curve in enumerate(lines.values()):
-            rate = np.where(curve["learning_rate"] > 0, curve["learning_rate"], np.nan)
-            colour = SERIES[0] if place == 0 else FAINT
-            alone = "o" if len(rate) < 3 else None
+    panels = list(by_schedule.items())[:MAX_SCHEDULES]
+    across = min(4, len(panels))
+    figure, grid = style.panels(len(panels), across, 1.8, sharex=True)
+    for axes, (name, lines) in zip(grid, panels, strict=True):
+        for position, line in enumerate(lines.values()):
             axes.plot(
-                curve["epoch"], rate, color=colour, lw=1.8 if place == 0 else 0.9, zorder=-place, marker=alone
+                line["epoch"],
+                np.where(line["learning_rate"] > 0, line["learning_rate"], np.nan),
+                color=FAINT if position else SERIES[0],
+                lw=0.9 if position else 1.8,
+                zorder=-position,
+                marker="o" if len(line["epoch"]) < 3 else None,
             )
         axes.set_yscale("log")
         style.plain_log(axes.yaxis)
-        first = next(iter(lines.values()))["optimizer"][0]
-        axes.set_title(f"{name}\nblue: {first}" if len(lines) > 1 else name, loc="left", fontsize=9)
+        best_optimizer = next(iter(lines.values()))["optimizer"][0]
+        axes.set_title(f"{name}\nblue: {best_optimizer}" if len(lines) > 1 else name, loc="left", fontsize=9)
         _whole_epochs(axes)
     for axes in grid[::across]:
         axes.set_ylabel("learning rate")

@@ -1,4 +1,4 @@
-"""How pictures look and how they become bytes: one set of colours, readable fonts, always the same bytes."""
+"""The style of all figures, and figures as bytes: equal figures have equal bytes."""
 
 import io
 import re
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Placeholders no picture uses otherwise: in the page they become CSS variables, so that one drawing is right on
-# light and on dark ground. In files they are what they look like, dark grey and light grey on white.
+# Colours for nothing else: a page replaces them by CSS variables, so that one drawing fits light and dark pages.
+# In files they are dark grey, grey and light grey on white.
 INK, SOFT, FAINT = "#1a1a1b", "#5a5a5b", "#c4c4c5"
-# After Okabe and Ito, "Color universal design" (2008), the lighter ones darkened to stand out on white; lines
-# differ in dashes and end in a label too, so that none is known by colour alone.
+# After Okabe and Ito, "Color universal design" (2008), the lighter colours darkened for contrast on white. Lines
+# differ in dashes too, so that no line is identified by its colour alone.
 SERIES = ("#0072b2", "#d55e00", "#008a64", "#a8478a", "#8a6d00", "#4d4dbf")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (3, 1)))
 VARIABLES = {INK: "--ink", SOFT: "--soft", FAINT: "--faint"} | {c: f"--series-{i}" for i, c in enumerate(SERIES)}
@@ -55,8 +55,8 @@ def _settings(text: str) -> Any:
     }
 
 
-def styled(text: str = "path") -> Any:
-    """A context in which figures are to be made and saved; `text` is how SVG keeps text: "path" or "none"."""
+def context(text: str = "path") -> Any:
+    """The context for making and saving figures; `text` is matplotlib's svg.fonttype, "path" or "none"."""
     import matplotlib
 
     return matplotlib.rc_context(_settings(text))
@@ -69,11 +69,11 @@ def panels(count: int, across: int, height: float, **options: Any) -> tuple["Fig
     rows = -(-count // across)
     figure = Figure(figsize=(WIDTH, rows * height + 0.3), layout="constrained")
     grid = figure.subplots(rows, across, squeeze=False, **options).ravel().tolist()
-    for spare in grid[count:]:
-        spare.set_visible(False)
-    for place, axes in enumerate(grid[:count]):
-        last = place + across >= count
-        axes.tick_params(labelbottom=last or not options.get("sharex"))
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    for position, axes in enumerate(grid[:count]):
+        is_lowest = position + across >= count
+        axes.tick_params(labelbottom=is_lowest or not options.get("sharex"))
         axes.grid(True, axis="y")
     return figure, grid[:count]
 
@@ -89,7 +89,7 @@ def single(height: float, width: float = WIDTH) -> tuple["Figure", "Axes"]:
 
 
 def plain_log(axis: Any) -> None:
-    """A logarithmic axis with plain numbers: decades, and 2 and 5 times them where it spans less than two."""
+    """A logarithmic axis with numbers like 0.001: powers of ten; over a short range 2 and 5 times them too."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axis.get_view_interval()
@@ -112,8 +112,8 @@ def png(figure: "Figure") -> bytes:
     return out.getvalue()
 
 
-def inlined(figure: "Figure", prefix: str) -> str:
-    """The figure as an <svg> element for a page: no ground of its own, colours by CSS variables, own ids."""
+def svg_element(figure: "Figure", prefix: str) -> str:
+    """The figure as an <svg> element for a page: transparent, with CSS variables, its ids after `prefix`."""
     out = io.BytesIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = out.getvalue().decode()
@@ -129,16 +129,14 @@ def inlined(figure: "Figure", prefix: str) -> str:
 
 
 def split(table: pa.Table, key: str) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Columns as arrays for each value of `key`, in order of appearance; unknown and infinite numbers are
-    NaN.
-    """
+    """Columns as arrays, by the values of `key` in order of appearance; null and infinite numbers are NaN."""
     columns = {}
     for name in table.column_names:
         values = table.column(name).to_numpy(zero_copy_only=False)
         columns[name] = np.where(np.isfinite(values), values, np.nan) if values.dtype.kind == "f" else values
-    names, place = np.unique(columns[key].astype(str), return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    ends = np.cumsum(np.bincount(place, minlength=len(names)))
+    names, group = np.unique(columns[key].astype(str), return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group, minlength=len(names)))
     blocks = np.split(order, ends[:-1]) if len(names) else []
     by_name = {str(names[i]): {c: v[rows] for c, v in columns.items()} for i, rows in enumerate(blocks)}
     return {name: by_name[name] for name in dict.fromkeys(columns[key].tolist())}
