@@ -55,8 +55,8 @@ def _captions(comparison: Comparison) -> dict[str, str]:
         "losses": lines,
         "stages": f"Rank of the first {rank_lines} recipes at each stage; thick: the winner, dashed: those that "
         "led at some stage.",
-        "profile": f"Share of seeds that reached {target} within a multiple of the fastest recipe's training time; "
-        "further left and up is better. Grey: recipes that reach it but are not named.",
+        "profile": f"Share of seeds that reached {target} within a multiple of the fastest recipe's training "
+        "time; further left and up is better. Grey: recipes that reach it but are not named.",
         "sensitivity": f"Final {metric} against peak learning rate, mean over seeds with 95 % interval: a "
         "flat line means that a wrong rate costs little.",
         "schedules": f"{schedule_cut}The learning rate at the first step of each epoch, logarithmic; zero is not "
