@@ -13,12 +13,12 @@ import resource, sys, time
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 sys.path.insert(0, sys.argv[2])
 began = time.perf_counter()
-from orchestrator.analysis.summary import Planned, summarize
+from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import json
 imported = time.perf_counter() - began
 table = pq.read_table(sys.argv[1])
 trials = [
-    Planned(f"trial-{n:05}", f"optimizer-{n // 300 % 34}", f"schedule-{n // 3 % 100}", n % 3, 40, 0.1)
+    TrialDescription(f"trial-{n:05}", f"optimizer-{n // 300 % 34}", f"schedule-{n // 3 % 100}", n % 3, 40, 0.1)
     for n in range(10_000)
 ]
 began = time.perf_counter()
