@@ -134,7 +134,8 @@ def connected(address: Address, limits: RetryLimits = PATIENT) -> "ObjectStore":
 
     Raises AddressError where the bucket's region cannot be found out.
     """
-    return _s3(address, limits) if address.scheme == "s3" else _gcs(address, limits)
+    by_scheme: dict[str, Callable[[Address, RetryLimits], ObjectStore]] = {"s3": _s3, "gs": _gcs}
+    return by_scheme[address.scheme](address, limits)
 
 
 def nanoseconds(time: datetime) -> int:

@@ -58,7 +58,7 @@ class Store:
         """
         self.files = files
         self._compact_above = compact_above
-        self._runs = locks or file_lock.runs_in(files)
+        self._runs = locks or file_lock.locks_for(files)
         self._good = VerifiedFiles(files, self._runs.check)
         self.checkpoints = Checkpoints(files, self._good)
         try:
