@@ -18,7 +18,7 @@ TOLERANCE = 1e-12
 ONE_VALUE, EQUAL_VALUES, WITHOUT_BOUND = "one seed", "equal in every seed", "a value without bound"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Intervals:
     """The mean of each group and its confidence interval; NaN where a group has none. `n` int64, rest float64."""
 
@@ -38,7 +38,7 @@ class Intervals:
         return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Differences:
     """Paired differences of each group to one group: pairs, mean, interval, two-sided p (NaN: no test)."""
 
@@ -80,7 +80,7 @@ def intervals(
         half_width = quantile(0.5 + level / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(n)
         half_width = np.where(deviation <= TOLERANCE * np.maximum(np.abs(mean), 1.0), np.nan, half_width)
         low, high = np.clip(mean - half_width, *bounds), np.clip(mean + half_width, *bounds)
-    return Intervals(n, np.where(n > 0, mean, np.nan), low, high, deviation)
+    return Intervals(n=n, mean=np.where(n > 0, mean, np.nan), low=low, high=high, deviation=deviation)
 
 
 def paired(
@@ -105,7 +105,7 @@ def paired(
     reference_seeds, reference_values = seeds[reference_rows][order], values[reference_rows][order]
     if not len(reference_seeds):
         missing = np.full(count, np.nan)
-        return Differences(np.zeros(count, np.int64), missing, missing, missing, missing)
+        return Differences(pairs=np.zeros(count, np.int64), mean=missing, low=missing, high=missing, p=missing)
     position = np.minimum(np.searchsorted(reference_seeds, seeds), len(reference_seeds) - 1)
     in_both = reference_seeds[position] == seeds
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -116,7 +116,7 @@ def paired(
     no_spread = differences.deviation <= TOLERANCE
     p = np.where(no_spread, np.where(np.abs(differences.mean) <= TOLERANCE, 1.0, np.nan), p)
     p = np.where(differences.n > 1, p, np.nan)
-    return Differences(differences.n, differences.mean, differences.low, differences.high, p)
+    return Differences(pairs=differences.n, mean=differences.mean, low=differences.low, high=differences.high, p=p)
 
 
 def holm(p: Floats) -> Floats:
@@ -188,9 +188,9 @@ def medians(values: Floats, groups: Ints, count: int) -> Floats:
     first = np.cumsum(n) - n
     if not len(values):
         return np.full(count, np.nan)
-    last = len(values) - 1
-    lower = sorted_values[np.minimum(first + np.maximum(n - 1, 0) // 2, last)]
-    upper = sorted_values[np.minimum(first + n // 2, last)]
+    last_row = len(values) - 1
+    lower = sorted_values[np.minimum(first + np.maximum(n - 1, 0) // 2, last_row)]
+    upper = sorted_values[np.minimum(first + n // 2, last_row)]
     return np.where(n > 0, (lower + upper) / 2, np.nan)
 
 

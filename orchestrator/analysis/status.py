@@ -84,10 +84,10 @@ def recipe_key(recipe: Recipe) -> RecipeLabel:
 
 
 def _range_test_note(test: LrRangeTest) -> str:
-    others = ", ".join(f"{name} {rate:.3g}" for name, rate in test.reading.suggestions.items())
+    suggestions = ", ".join(f"{name} {rate:.3g}" for name, rate in test.reading.suggestions.items())
     return (
         f"The learning rate of {test.label} was found by a range test of {test.ramp.steps} steps: {test.answer:g} "
-        f"({test.ramp.suggestion}; the test suggests {others})"
+        f"({test.ramp.suggestion}; the test suggests {suggestions})"
     )
 
 

@@ -124,8 +124,8 @@ def _best_models(plan: Plan) -> list[str]:
     sentence = f"best models: {len(plan.to_export)} of finished trials are missing and are made"
     if not plan.rebuilt:
         return [sentence]
-    lost = f"the checkpoints of {len(plan.rebuilt)} are gone, the epochs that lead there are computed again"
-    return [f"{sentence}; {lost}"]
+    checkpoints = f"the checkpoints of {len(plan.rebuilt)} are gone, the epochs that lead there are computed again"
+    return [f"{sentence}; {checkpoints}"]
 
 
 def _range_tests(plan: Plan) -> list[str]:

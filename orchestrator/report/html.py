@@ -148,10 +148,10 @@ def folded(summary: str, body: str) -> str:
 
 def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
     """The sections with a body."""
-    drawn = [name for name in figures if name.startswith("matrix")]
+    matrix_names = [name for name in figures if name.startswith("matrix")]
     matrix_html = "\n".join(table(text_table) for text_table in matrix_tables(comparison))
     total = len(matrices(comparison))
-    cut = f" Drawn: {len(drawn)} of {total}; all are here." if total > len(drawn) else ""
+    note = f" Drawn: {len(matrix_names)} of {total}; all are here." if total > len(matrix_names) else ""
     no_sensitivity = "Every recipe was run at one peak learning rate, so nothing is known about sensitivity."
     troubles = tables.troubles(comparison)
     parts = [
@@ -164,7 +164,10 @@ def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
         (
             "matrix",
             "Which optimizer with which schedule?",
-            [*(figure(figures, name) for name in drawn), folded(f"The same as a table.{cut}", matrix_html)],
+            [
+                *(figure(figures, name) for name in matrix_names),
+                folded(f"The same as a table.{note}", matrix_html),
+            ],
         ),
         (
             "stages",

@@ -34,25 +34,25 @@ def _number(text: str) -> str:
     """A number: its marks raised, with a minus sign instead of a hyphen."""
     body = text.rstrip("*~!?")
     marks = "".join(_RAISED_MARKS[mark] for mark in text[len(body) :])
-    plain = "$-$" + escaped(body[1:]) if body[:1] == "-" and body[1:] else escaped(body)
-    return ("$\\infty$" if body == "inf" else plain) + marks
+    number = "$-$" + escaped(body[1:]) if body[:1] == "-" and body[1:] else escaped(body)
+    return ("$\\infty$" if body == "inf" else number) + marks
 
 
 def _head(text: str, numeric: bool) -> str:
     """A head in bold; a long head of a column of numbers has a line for each word."""
-    words = escaped(text).split()
-    if not numeric or len(text) < 9 or len(words) < 2:
+    head_words = escaped(text).split()
+    if not numeric or len(text) < 9 or len(head_words) < 2:
         return f"\\textbf{{{escaped(text)}}}"
-    return "\\shortstack[r]{" + "\\\\".join(f"\\textbf{{{word}}}" for word in words) + "}"
+    return "\\shortstack[r]{" + "\\\\".join(f"\\textbf{{{word}}}" for word in head_words) + "}"
 
 
 def _page_wide(table: TextTable) -> list[TextTable]:
     """The table; a matrix too wide for a page as several tables, each with the names of the rows."""
-    last = len(table.heads)
-    if table.name != "matrix" or last <= MATRIX_COLUMNS + 1:
+    width = len(table.heads)
+    if table.name != "matrix" or width <= MATRIX_COLUMNS + 1:
         return [table]
-    starts = range(1, last, MATRIX_COLUMNS)
-    column_groups = [(0, *range(start, min(start + MATRIX_COLUMNS, last))) for start in starts]
+    starts = range(1, width, MATRIX_COLUMNS)
+    column_groups = [(0, *range(start, min(start + MATRIX_COLUMNS, width))) for start in starts]
     return [
         replace(
             table,
@@ -89,7 +89,7 @@ def render(comparison: Comparison) -> str:
     """The answer as text, then every table, which may run over pages, then the notes."""
     parts = [_OPENING, escaped(" ".join([*comparison.answer, f"Cost: {tables.cost_sentence(comparison)}"]))]
     labels: set[str] = set()
-    for table in (part for whole in tables.text_tables(comparison) for part in _page_wide(whole)):
+    for table in (part for text_table in tables.text_tables(comparison) for part in _page_wide(text_table)):
         text = _longtable(table)
         if table.name in labels:
             text = text.replace(f"\\label{{tab:{table.name}}}", "", 1)

@@ -13,11 +13,11 @@ from tests.support.sweeps import small
 
 
 def test_without_a_terminal_there_is_one_plain_line_an_epoch(store: Store) -> None:
-    planned = plan.make(small(), store)
+    sweep_plan = plan.make(small(), store)
     out = io.StringIO()
-    first = planned.trials[0]
+    first = sweep_plan.trials[0]
     with Display(Console(file=out, width=60)) as display:
-        display.began(planned, planned.cursors)
+        display.began(sweep_plan, sweep_plan.cursors)
         display.started(first)
         display.epoch(first, row(first.id, 0))
         display.epoch(first, row(first.id, 1))
@@ -30,22 +30,22 @@ def test_without_a_terminal_there_is_one_plain_line_an_epoch(store: Store) -> No
 
 
 def test_a_terminal_shows_running_trials_and_the_best(store: Store) -> None:
-    planned = plan.make(small(), store)
-    first = planned.trials[0]
+    sweep_plan = plan.make(small(), store)
+    first = sweep_plan.trials[0]
     out = io.StringIO()
     with Display(Console(file=out, width=110, force_terminal=True)) as display:
-        display.began(planned, planned.cursors)
+        display.began(sweep_plan, sweep_plan.cursors)
         display.started(first)
         display.epoch(first, row(first.id, 0))
-    shown = out.getvalue()
-    assert "1/4" in shown
-    assert "best so far: 0.2500" in shown
-    assert "1/32 epochs" in shown
+    frames = out.getvalue()
+    assert "1/4" in frames
+    assert "best so far: 0.2500" in frames
+    assert "1/32 epochs" in frames
 
 
 def test_an_estimate_needs_one_epoch_and_ends_at_nothing(store: Store) -> None:
-    planned = plan.make(small(), store)
-    estimate = Estimate(planned, planned.cursors)
+    sweep_plan = plan.make(small(), store)
+    estimate = Estimate(sweep_plan, sweep_plan.cursors)
     assert estimate.left is None
     estimate.add(2.0)
     assert estimate.left is not None
@@ -58,16 +58,16 @@ def test_an_estimate_needs_one_epoch_and_ends_at_nothing(store: Store) -> None:
 def test_a_counter_without_a_terminal_says_when_it_begins_and_ends() -> None:
     out = io.StringIO()
     counter = Counter(Console(file=out), "decoding images")
-    for done in range(1, 101):
-        counter(done, 100)
+    for count in range(1, 101):
+        counter(count, 100)
     assert out.getvalue().splitlines() == ["decoding images 1/100", "decoding images 100/100"]
 
 
 def test_a_counter_in_a_terminal_shows_a_bar_and_leaves_nothing() -> None:
     out = io.StringIO()
     with counting(Console(file=out, width=80, force_terminal=True), "decoding images") as counter:
-        for done in range(1, 101):
-            counter(done, 100)
+        for count in range(1, 101):
+            counter(count, 100)
     frames = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
     assert "decoding images" in frames
     assert "━" in frames

@@ -29,37 +29,37 @@ OPTIMIZERS = {
 ONE_CYCLE = {"momentum": {"low": 0.8, "high": 0.9}}
 
 
-def planned(store: Store, **changes: Any) -> Plan:
+def plan_of(store: Store, **changes: Any) -> Plan:
     """The plan of a small sweep."""
     return plan.make(small(**{"optimizers": OPTIMIZERS, **changes}), store)
 
 
-def printed(found: Plan, width: int = 100) -> list[str]:
+def printed(sweep_plan: Plan, width: int = 100) -> list[str]:
     """The lines of its sparklines."""
     console = Console(width=width)
     with console.capture() as captured:
-        schedule_curves.render(found, console)
+        schedule_curves.render(sweep_plan, console)
     return captured.get().splitlines()
 
 
 def test_schedules_stand_once_with_a_line_for_each_table(store: Store) -> None:
     schedules = {"constant": {}, "same": {"name": "cosine", "peak": 0.1}, "one-cycle": ONE_CYCLE}
-    found = schedule_curves.of(planned(store, schedules=schedules))
-    assert [(c.name, [line.optimizers for line in c.lines]) for c in found] == [
+    plots = schedule_curves.of(plan_of(store, schedules=schedules))
+    assert [(c.name, [line.optimizers for line in c.lines]) for c in plots] == [
         ("constant", [("sgd",), ("adam",)]),
         ("same", [("sgd", "adam")]),
         ("one-cycle", [("sgd",), ("adam",)]),
     ]
-    assert found[0].lines[0].momentum is None
-    momentum = found[2].lines[1].momentum
+    assert plots[0].lines[0].momentum is None
+    momentum = plots[2].lines[1].momentum
     assert momentum is not None
-    assert momentum.shape == found[2].lines[1].rates.shape == (4, 22)
+    assert momentum.shape == plots[2].lines[1].rates.shape == (4, 22)
 
 
 def test_points_of_the_grid_stand_apart_where_they_differ(store: Store) -> None:
     grid = {"model.width": [0.0625, 0.125], "schedules.cosine.final": [0, 0.5]}
-    found = schedule_curves.of(planned(store, grid=grid, optimizers={"sgd": OPTIMIZERS["sgd"]}))
-    names = [c.name for c in found]
+    plots = schedule_curves.of(plan_of(store, grid=grid, optimizers={"sgd": OPTIMIZERS["sgd"]}))
+    names = [c.name for c in plots]
     assert names[0] == "constant"
     assert len(names) == 3
     assert "final=0.5" in names[2]
@@ -69,7 +69,7 @@ def test_points_of_the_grid_stand_apart_where_they_differ(store: Store) -> None:
 
 def test_a_sparkline_says_where_it_begins_peaks_and_ends(store: Store) -> None:
     schedules = {"one-cycle": {**ONE_CYCLE, "start_division": 10}, "step": {"every": 1}}
-    lines = printed(planned(store, schedules=schedules, optimizers={"sgd": OPTIMIZERS["sgd"]}))
+    lines = printed(plan_of(store, schedules=schedules, optimizers={"sgd": OPTIMIZERS["sgd"]}))
     assert [line.split()[0] for line in lines] == ["schedule", "one-cycle", "momentum", "step"]
     assert lines[1].split()[1:3] == ["0.001", "0.00991"]
     assert lines[2].split()[1:4] == ["0.9", "0.801", "0.9"]
@@ -86,7 +86,7 @@ def test_a_sparkline_says_where_it_begins_peaks_and_ends(store: Store) -> None:
 
 def test_sparklines_fit_a_terminal_of_80_columns(store: Store) -> None:
     schedules = {"a-name-that-is-long": {"name": "cosine"}, "step": {"every": 1}}
-    lines = printed(planned(store, schedules=schedules), 80)
+    lines = printed(plan_of(store, schedules=schedules), 80)
     assert all(len(line) <= 80 for line in lines)
     assert max(len(line.strip()) for line in lines) < 80
     assert not any("…" in line for line in lines)
@@ -107,10 +107,10 @@ def test_an_axis_is_logarithmic_where_it_has_to_be(values: Any, expected: bool) 
     assert spans_decades(values) is expected
 
 
-def figure(*found: SchedulePlot) -> Any:
+def figure(*plots: SchedulePlot) -> Any:
     """The picture of these curves."""
     with style.context("none"):
-        return drawing.schedules(found)
+        return drawing.schedules(plots)
 
 
 def curve(name: str, *tables: Any, **rest: Any) -> SchedulePlot:
@@ -139,11 +139,11 @@ def test_rates_that_differ_by_a_factor_are_one_line_and_others_are_told_apart() 
     assert len(axes.lines) == 1
     assert axes.get_ylabel() == "rate / highest rate"
     assert axes.get_title(loc="left") == "linear\nhighest: a 0.01, b 0.001"
-    drawn = figure(curve("linear", 0.01 * line, 0.001 * line**2), curve("other", line, line**3))
-    assert [len(axes.lines) for axes in drawn.axes] == [2, 2]
-    styles = {(each.get_color(), each.get_linestyle()) for each in drawn.axes[0].lines}
+    two_panels = figure(curve("linear", 0.01 * line, 0.001 * line**2), curve("other", line, line**3))
+    assert [len(axes.lines) for axes in two_panels.axes] == [2, 2]
+    styles = {(each.get_color(), each.get_linestyle()) for each in two_panels.axes[0].lines}
     assert len({colour for colour, _ in styles}) == len({dash for _, dash in styles}) == 2
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in two_panels.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_long_tables_keep_their_extremes() -> None:
@@ -177,8 +177,8 @@ def everything(folder: Path) -> Path:
         if row.lowest:
             schedules[name]["momentum"] = {}
     path = folder / "everything.yaml"
-    found = small(optimizers=OPTIMIZERS, schedules=schedules, epochs=8, seeds=[0])
-    path.write_text(json.dumps(found.document))
+    sweep = small(optimizers=OPTIMIZERS, schedules=schedules, epochs=8, seeds=[0])
+    path.write_text(json.dumps(sweep.document))
     return path
 
 

@@ -19,16 +19,16 @@ def epoch(trial: str, number: int, start: float, seconds: float = 1.0, **changes
 
 def test_two_trials_at_once_are_two_workers_and_a_worker_goes_on_with_its_trial() -> None:
     rows = [epoch("x", n, n * 1.0) for n in range(3)] + [epoch("y", n, n * 1.0 + 0.1) for n in range(3)]
-    drawn = timeline.lanes(rows)
-    assert [[s.trial_id for s in lane.spans] for lane in drawn] == [["x"] * 3, ["y"] * 3]
-    assert [(lane.host, lane.number) for lane in drawn] == [("a", 1), ("a", 2)]
+    workers = timeline.lanes(rows)
+    assert [[s.trial_id for s in lane.spans] for lane in workers] == [["x"] * 3, ["y"] * 3]
+    assert [(lane.host, lane.number) for lane in workers] == [("a", 1), ("a", 2)]
 
 
 def test_a_free_worker_takes_the_next_trial_and_every_host_has_its_own() -> None:
     rows = [epoch("x", 0, 0), epoch("y", 0, 0, 3), epoch("z", 0, 1.01), epoch("w", 0, 0, host="b")]
-    drawn = timeline.lanes(rows)
-    assert [[s.trial_id for s in lane.spans] for lane in drawn] == [["x", "z"], ["y"], ["w"]]
-    assert [lane.host for lane in drawn] == ["a", "a", "b"]
+    workers = timeline.lanes(rows)
+    assert [[s.trial_id for s in lane.spans] for lane in workers] == [["x", "z"], ["y"], ["w"]]
+    assert [lane.host for lane in workers] == ["a", "a", "b"]
 
 
 def test_what_was_taken_took_nobody_any_time() -> None:

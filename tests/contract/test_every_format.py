@@ -64,32 +64,32 @@ CASES = {
 }
 
 
-def terminal_text(found):
+def terminal_text(comparison):
     out = io.StringIO()
-    terminal.render(found, Console(file=out, width=200), full=True)
+    terminal.render(comparison, Console(file=out, width=200), full=True)
     return out.getvalue()
 
 
-def text_of(name, found):
-    return terminal_text(found) if name == "terminal" else formats.render(name, found)
+def text_of(name, comparison):
+    return terminal_text(comparison) if name == "terminal" else formats.render(name, comparison)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", ["terminal", *formats.TEXTS])
 def test_every_text_shows_every_recipe_and_figure(case, name):
-    found = CASES[case]()
-    text = text_of(name, found)
+    comparison = CASES[case]()
+    text = text_of(name, comparison)
     assert not re.search(r"\b(nan|None|null)\b", text) or name in ("json", "html")
     assert not re.search(r"(?i)\bnan\b", re.sub("loss is NaN", "", text)) or name == "html"
-    for row in found.ranking.to_pylist():
+    for row in comparison.ranking.to_pylist():
         assert row["optimizer"] in text
-        mean = row[f"final_{found.monitor}_mean"]
+        mean = row[f"final_{comparison.monitor}_mean"]
         if mean is not None:
             full = name in ("csv", "json")
             shown = number_format.number(mean) if not full else "inf" if mean == float("inf") else repr(mean)
             assert (shown if name != "latex" else shown.replace("inf", "$\\infty$")) in text
     if name not in ("csv", "json", "latex", "markdown", "html"):
-        for sentence in found.answer:
+        for sentence in comparison.answer:
             assert sentence in " ".join(text.split())
 
 
@@ -123,12 +123,12 @@ DRAWN = ("one epoch", "all diverged", "nothing planned")
     ("name", "case"), [(n, c) for n in formats.FOLDERS for c in (DRAWN if n in ("svg", "png") else CASES)]
 )
 def test_every_folder_has_its_files(name, case):
-    found = CASES[case]()
-    files = formats.files(name, found)
+    comparison = CASES[case]()
+    files = formats.files(name, comparison)
     assert all(file.endswith(f".{name}") and content for file, content in files.items())
     if name in ("csv", "parquet"):
-        assert {file.removesuffix(f".{name}") for file in files} == set(found.tables)
-    elif found.ranking.num_rows:
+        assert {file.removesuffix(f".{name}") for file in files} == set(comparison.tables)
+    elif comparison.ranking.num_rows:
         assert {f"curves.{name}", f"schedules.{name}", f"matrix.{name}"} <= set(files)
     else:
         assert files == {}

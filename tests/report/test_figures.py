@@ -45,8 +45,8 @@ def test_axes_are_labelled_with_their_units(inline):
 
 
 def test_every_recipe_is_in_the_pictures_with_its_figure(inline):
-    found = summarize(*article())
-    for row in found.ranking.to_pylist():
+    comparison = summarize(*article())
+    for row in comparison.ranking.to_pylist():
         assert row["recipe"] in inline["forest"][0]
         assert f"{row['final_val_accuracy_mean']:.3f}" in inline["forest"][0]
         assert f"{row['final_val_accuracy_mean']:.3f}" in inline["matrix"][0]
@@ -61,13 +61,13 @@ def test_colours_follow_the_page_and_identifiers_do_not_clash(inline):
     identifiers = re.findall(r'\bid="([^"]+)"', everything)
     assert len(identifiers) == len(set(identifiers))
     for name, (picture, _) in inline.items():
-        used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', picture))
-        assert used <= set(re.findall(r'\bid="([^"]+)"', picture)), name
+        references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', picture))
+        assert references <= set(re.findall(r'\bid="([^"]+)"', picture)), name
 
 
 def test_the_same_comparison_gives_the_same_bytes():
-    few = {"forest", "matrix", "curves"}
-    assert catalogue.inline(small(), few) == catalogue.inline(small(), few)
+    names = {"forest", "matrix", "curves"}
+    assert catalogue.inline(small(), names) == catalogue.inline(small(), names)
     with style.context():
         first, second = (next(catalogue.drawings(small())).make() for _ in range(2))
         assert style.png(first) == style.png(second)
@@ -88,8 +88,8 @@ def test_files_are_what_their_names_say():
 
 def test_names_are_not_taken_for_formulas():
     trials = [TrialDescription(f"t{o}", o, "$x$", 0, 2, 0.1) for o in ("$\\alpha", "b_1")]
-    found = summarize(*history([(t, [0.5, 0.6 + i / 10]) for i, t in enumerate(trials)]))
-    assert "$\\alpha + $x$" in catalogue.inline(found, {"forest"})["forest"][0]
+    comparison = summarize(*history([(t, [0.5, 0.6 + i / 10]) for i, t in enumerate(trials)]))
+    assert "$\\alpha + $x$" in catalogue.inline(comparison, {"forest"})["forest"][0]
 
 
 def test_sensitivity_is_drawn_where_there_are_several_rates():
@@ -99,15 +99,15 @@ def test_sensitivity_is_drawn_where_there_are_several_rates():
         for rate in (0.1, 0.01)
         for s in (0, 1)
     ]
-    found = summarize(*history([(t, [0.5, 0.6 + t.learning_rate + t.seed / 50]) for t in trials]))
-    assert ">peak learning rate<" in catalogue.inline(found, {"sensitivity"})["sensitivity"][0]
+    comparison = summarize(*history([(t, [0.5, 0.6 + t.learning_rate + t.seed / 50]) for t in trials]))
+    assert ">peak learning rate<" in catalogue.inline(comparison, {"sensitivity"})["sensitivity"][0]
 
 
 def test_a_matrix_too_large_to_read_is_not_drawn_and_a_large_grid_is_by_optimizer():
-    wide = {f"o + s{n}": [0.5 + n / 200] for n in range(61)}
-    drawn = catalogue.inline(summarize(*worked(wide, epochs=1)), {"matrix", "curves", "forest", "schedules"})
-    assert "matrix" not in drawn
-    assert "One panel an optimizer" in drawn["curves"][1]
-    assert "The first 30 of 61 recipes." in drawn["forest"][1]
-    assert "24 of 61 schedules." in drawn["schedules"][1]
+    finals = {f"o + s{n}": [0.5 + n / 200] for n in range(61)}
+    figures = catalogue.inline(summarize(*worked(finals, epochs=1)), {"matrix", "curves", "forest", "schedules"})
+    assert "matrix" not in figures
+    assert "One panel an optimizer" in figures["curves"][1]
+    assert "The first 30 of 61 recipes." in figures["forest"][1]
+    assert "24 of 61 schedules." in figures["schedules"][1]
     assert "matrix" in catalogue.inline(summarize(*square(4, seeds=1, epochs=2)), {"matrix"})

@@ -25,17 +25,17 @@ assert not heavy, heavy
 
 
 def test_importing_and_summarizing_start_nothing_heavy():
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 def test_unknown_formats_and_tables_are_named():
-    found = summarize(*worked({"a + x": [0.9]}))
+    comparison = summarize(*worked({"a + x": [0.9]}))
     with pytest.raises(InputError, match="did you mean 'markdown'"):
-        formats.render("markdwon", found)
+        formats.render("markdwon", comparison)
     with pytest.raises(InputError, match="unknown format 'parquet'; expected one of"):
-        formats.render("parquet", found)
+        formats.render("parquet", comparison)
     with pytest.raises(InputError, match="unknown format 'docx'; expected one of: csv, parquet, png, svg"):
-        formats.files("docx", found)
+        formats.files("docx", comparison)
     with pytest.raises(InputError, match="did you mean 'ranking'"):
-        formats.render("csv", found, table="rankings")
+        formats.render("csv", comparison, table="rankings")

@@ -39,8 +39,8 @@ def test_the_page_needs_nothing_from_outside(page):
 def test_names_cannot_break_the_page():
     bad = "<script>alert(1)</script>\"'&$title"
     trials = [TrialDescription(f"t{s}", bad, "x", s, 2, 0.1, status="stopped", reason=bad) for s in (0, 1)]
-    found = summarize(*history([(t, [0.5, 0.6 + t.seed / 10]) for t in trials]), sweep=bad, notes=[bad])
-    text = html.render(found)
+    comparison = summarize(*history([(t, [0.5, 0.6 + t.seed / 10]) for t in trials]), sweep=bad, notes=[bad])
+    text = html.render(comparison)
     read(text)
     assert text.count("<script>") == 1
     assert "alert(1)</script>" not in text
@@ -48,9 +48,9 @@ def test_names_cannot_break_the_page():
 
 
 def test_every_row_of_a_large_grid_is_in_the_page():
-    found = summarize(*square(12, seeds=1, epochs=4))
-    reader = read(html.table(tables.ranking(found)) + html.table(tables.targets(found)))
-    assert reader.column("table-ranking", 1) == found.ranking.column("recipe").to_pylist()
+    comparison = summarize(*square(12, seeds=1, epochs=4))
+    reader = read(html.table(tables.ranking(comparison)) + html.table(tables.targets(comparison)))
+    assert reader.column("table-ranking", 1) == comparison.ranking.column("recipe").to_pylist()
     assert len(reader.column("table-targets", 0)) == 144
 
 
@@ -68,22 +68,22 @@ CLICK = "document.querySelectorAll('#table-{table} th button')[{column}].click()
 def test_in_chromium_headings_sort_by_value(page, tmp_path):
     click = CLICK.format(table="ranking", column=1) + CLICK.format(table="targets", column=2) * 2
     click += CLICK.format(table="cost", column=1)
-    shown = browse(page, tmp_path, click)
-    names = shown.column("table-ranking", 1)
+    sorted_page = browse(page, tmp_path, click)
+    names = sorted_page.column("table-ranking", 1)
     assert names == sorted(names)
     assert names != read(page).column("table-ranking", 1)
-    assert shown.tables["table-ranking"][0][1][0] == "ascending"
-    epochs = shown.column("table-targets", 2)
-    assert shown.tables["table-targets"][0][2][0] == "descending"
+    assert sorted_page.tables["table-ranking"][0][1][0] == "ascending"
+    epochs = sorted_page.column("table-targets", 2)
+    assert sorted_page.tables["table-targets"][0][2][0] == "descending"
     assert epochs[0] == "never"
     assert [int(e) for e in epochs if e != "never"] == [31, 25, 11, 7, 5, 5]
-    assert shown.column("table-cost", 0)[-1] == "all"
+    assert sorted_page.column("table-cost", 0)[-1] == "all"
 
 
 def test_in_chromium_what_is_not_known_stays_last(page, tmp_path):
     for clicks, order in ((1, 1), (2, -1)):
-        shown = browse(page, tmp_path, CLICK.format(table="ranking", column=5) * clicks)
-        p = shown.column("table-ranking", 5)
+        sorted_page = browse(page, tmp_path, CLICK.format(table="ranking", column=5) * clicks)
+        p = sorted_page.column("table-ranking", 5)
         assert p[-2:] == ["", ""]
         numbers = [float(text) for text in p[:-2]]
         assert numbers == sorted(numbers)[::order]

@@ -10,11 +10,11 @@ from tests.support.histories import rows, worked
 
 
 def test_the_promised_shape():
-    found = summarize(
+    comparison = summarize(
         *worked({"adam + cosine": [0.93, 0.95, 0.94], "sgd + step": [0.6]}),
         published={("adam", "cosine", ()): {"val_accuracy": 0.95}, ("not", "here", ()): {"val_loss": 0.2}},
     )
-    document = standard.loads(json.render(found))
+    document = standard.loads(json.render(comparison))
     assert document["sweep"] == "demo"
     first, second = document["recipes"]
     assert (first["optimizer"], first["schedule"], first["n"]) == ("adam", "cosine", 3)
@@ -33,9 +33,11 @@ def test_the_promised_shape():
 
 
 def test_infinite_and_unknown_are_valid_json():
-    lost = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
+    diverged = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
     nan = float("nan")
-    text = json.render(summarize(rows(lost, [0.5, 0.1], val_loss=[1, nan], loss=[1, nan]), [lost], target=0.9))
+    text = json.render(
+        summarize(rows(diverged, [0.5, 0.1], val_loss=[1, nan], loss=[1, nan]), [diverged], target=0.9)
+    )
 
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")

@@ -27,16 +27,16 @@ def hostile():
 
 
 def test_csv_holds_every_number_in_full_and_reads_back():
-    found = summarize(*article(), published=PUBLISHED)
-    read = list(standard.DictReader(io.StringIO(csv.render(found, "targets"))))
-    for row, back in zip(found.targets.to_pylist(), read, strict=True):
-        assert float(back["epochs_median"]) == row["epochs_median"]
-        assert float(back["score"]) == row["score"]
+    comparison = summarize(*article(), published=PUBLISHED)
+    read = list(standard.DictReader(io.StringIO(csv.render(comparison, "targets"))))
+    for row, parsed in zip(comparison.targets.to_pylist(), read, strict=True):
+        assert float(parsed["epochs_median"]) == row["epochs_median"]
+        assert float(parsed["score"]) == row["score"]
     assert any(math.isinf(float(row["epochs_median"])) for row in read)
-    ranking = list(standard.DictReader(io.StringIO(csv.render(found))))
-    assert ranking[0]["recipe"] == found.ranking.to_pylist()[0]["recipe"]
+    ranking = list(standard.DictReader(io.StringIO(csv.render(comparison))))
+    assert ranking[0]["recipe"] == comparison.ranking.to_pylist()[0]["recipe"]
     assert ranking[0]["p"] == ""
-    assert set(csv.files(found)) == {f"{name}.csv" for name in found.tables}
+    assert set(csv.files(comparison)) == {f"{name}.csv" for name in comparison.tables}
 
 
 def test_csv_quotes_names():
@@ -45,21 +45,21 @@ def test_csv_quotes_names():
 
 
 def test_parquet_keeps_tables_labels_and_units():
-    found = summarize(*article(), published=PUBLISHED)
-    files = parquet.files(found)
-    assert set(files) == {f"{name}.parquet" for name in found.tables}
-    for name, table in found.tables.items():
-        back = pq.read_table(io.BytesIO(files[f"{name}.parquet"]), page_checksum_verification=True)
-        assert back.equals(table), name
-        assert back.schema.metadata[b"title"] == table.schema.metadata[b"title"]
+    comparison = summarize(*article(), published=PUBLISHED)
+    files = parquet.files(comparison)
+    assert set(files) == {f"{name}.parquet" for name in comparison.tables}
+    for name, table in comparison.tables.items():
+        parsed = pq.read_table(io.BytesIO(files[f"{name}.parquet"]), page_checksum_verification=True)
+        assert parsed.equals(table), name
+        assert parsed.schema.metadata[b"title"] == table.schema.metadata[b"title"]
     seconds = pq.read_schema(io.BytesIO(files["ranking.parquet"])).field("seconds")
     assert seconds.metadata == {b"label": b"training time a trial, mean", b"unit": b"s"}
 
 
 def test_parquet_reads_in_pandas():
     pandas = pytest.importorskip("pandas")
-    found = summarize(*article())
-    frame = pandas.read_parquet(io.BytesIO(parquet.files(found)["targets.parquet"]))
+    comparison = summarize(*article())
+    frame = pandas.read_parquet(io.BytesIO(parquet.files(comparison)["targets.parquet"]))
     assert frame["epochs_median"].isin([math.inf]).any()
 
 
@@ -92,11 +92,11 @@ def test_latex_escapes_names():
 
 
 def test_latex_writes_infinity_and_negative_numbers_as_figures():
-    lost = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
+    diverged = TrialDescription("lost", "sgd", "high", 0, 2, 1.0, status="diverged")
     nan = float("nan")
-    table = rows(lost, [0.5, 0.1], val_loss=[1, nan], loss=[1, nan])
+    table = rows(diverged, [0.5, 0.1], val_loss=[1, nan], loss=[1, nan])
     published = {("sgd", "high", ()): {"val_accuracy": 0.5}}
-    text = latex.render(summarize(table, [lost], published=published))
+    text = latex.render(summarize(table, [diverged], published=published))
     assert "$\\infty$" in text
     assert "$-$0.400" in text
 
@@ -108,8 +108,8 @@ def test_latex_compiles(make, tmp_path):
     begin = "\\documentclass{article}\\usepackage{booktabs,longtable}\\begin{document}\n"
     (tmp_path / "t.tex").write_text(begin + latex.render(make()) + "\\end{document}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout[-2000:]
 
 
 def test_an_empty_matrix_cell_is_empty():

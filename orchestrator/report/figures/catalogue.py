@@ -27,28 +27,28 @@ class Drawing(NamedTuple):
 
 def _captions(comparison: Comparison) -> dict[str, str]:
     ranked = sum(rank is not None for rank in comparison.ranking.column("rank").to_pylist())
-    first = f"The first {charts.MAX_RECIPES} of {ranked} recipes. " if ranked > charts.MAX_RECIPES else ""
+    recipe_note = f"The first {charts.MAX_RECIPES} of {ranked} recipes. " if ranked > charts.MAX_RECIPES else ""
     by_optimizer = ranked > learning_curves.MAX_PANELS
     panel = "One panel a recipe, best first"
     if by_optimizer:
         panel = "One panel an optimizer, its best schedule in front"
     optimizers = len(set(comparison.ranking.column("optimizer").to_pylist()))
     panels = min(learning_curves.MAX_PANELS, optimizers)
-    cut = f" ({panels} of {optimizers} optimizers)" if by_optimizer and panels < optimizers else ""
+    panel_note = f" ({panels} of {optimizers} optimizers)" if by_optimizer and panels < optimizers else ""
     schedules = len(set(comparison.schedules.column("schedule").to_pylist()))
-    drawn = min(learning_curves.MAX_SCHEDULES, schedules)
-    schedule_cut = f"{drawn} of {schedules} schedules. " if drawn < schedules else ""
+    schedule_panels = min(learning_curves.MAX_SCHEDULES, schedules)
+    schedule_note = f"{schedule_panels} of {schedules} schedules. " if schedule_panels < schedules else ""
     lines = (
-        f"{panel}{cut}; its number is the rank. Line: mean over seeds; band: lowest to highest seed; dots: the "
-        f"same on training data; grey: {'its other schedules' if by_optimizer else 'the other recipes'}."
+        f"{panel}{panel_note}; its number is the rank. Line: mean over seeds; band: lowest to highest seed; dots: "
+        f"the same on training data; grey: {'its other schedules' if by_optimizer else 'the other recipes'}."
     )
     metric = comparison.monitor_label
     target = f"{metric} {number(comparison.target)}"
     leaders = min(learning_curves.MAX_LEADERS, ranked)
     rank_lines = min(learning_curves.MAX_RANK_LINES, ranked)
     return {
-        "forest": f"{first}Final {metric}: mean over seeds with 95 % interval. The blue band is the winner's "
-        "interval; what is told apart is decided by the paired test, not by overlap.",
+        "forest": f"{recipe_note}Final {metric}: mean over seeds with 95 % interval. The blue band is the "
+        "winner's interval; what is told apart is decided by the paired test, not by overlap.",
         "leaders": f"The first {leaders} of {ranked} recipes. Line: mean over seeds; band: lowest to highest "
         "seed.",
         "curves": lines,
@@ -59,7 +59,7 @@ def _captions(comparison: Comparison) -> dict[str, str]:
         "time; further left and up is better. Grey: recipes that reach it but are not named.",
         "sensitivity": f"Final {metric} against peak learning rate, mean over seeds with 95 % interval: a "
         "flat line means that a wrong rate costs little.",
-        "schedules": f"{schedule_cut}The learning rate at the first step of each epoch, logarithmic; zero is not "
+        "schedules": f"{schedule_note}The learning rate at the first step of each epoch, logarithmic; zero is not "
         "drawn. Blue: the best ranked optimizer that uses the schedule; grey: the others.",
     }
 

@@ -137,8 +137,8 @@ def _highest(lines: Sequence[RateLine]) -> str:
     text = "highest: " + ", ".join(f"{_names(group)} {value}" for value, group in by_rate.items())
     if len(textwrap.wrap(text, _TITLE)) <= _TITLE_LINES:
         return text
-    known = [value for line, value in zip(lines, highest, strict=True) if not line.provisional]
-    return f"highest: {rate(min(known))} to {rate(max(known))}" if known else "highest: auto"
+    rates = [value for line, value in zip(lines, highest, strict=True) if not line.provisional]
+    return f"highest: {rate(min(rates))} to {rate(max(rates))}" if rates else "highest: auto"
 
 
 def _draw(axes: "Axes", panel: _Panel) -> None:
@@ -182,11 +182,11 @@ def _thinned(table: Table) -> tuple[npt.NDArray[np.float64], Table]:
 def caption(plots: Sequence[SchedulePlot]) -> str:
     """The caption of the figure of `schedules`."""
     total = sum(1 for plot in plots for _ in _panels(plot))
-    cut = f"The first {MAX_PANELS} of {total} panels. " if total > MAX_PANELS else ""
+    note = f"The first {MAX_PANELS} of {total} panels. " if total > MAX_PANELS else ""
     has_shares = any(len(plot.lines) > 1 for plot in plots)
     has_momentum = any(line.momentum is not None for plot in plots for line in plot.lines)
     return (
-        f"{cut}The learning rate of every step as the schedule has it, before any rule reacts; one panel a "
+        f"{note}The learning rate of every step as the schedule has it, before any rule reacts; one panel a "
         "schedule. The axis is logarithmic where a schedule spends a quarter of its time far below its highest "
         "rate; zero is not drawn there."
         + (
