@@ -134,7 +134,8 @@ def connected(address: Address, limits: RetryLimits = PATIENT) -> "ObjectStore":
 
     Raises AddressError where the bucket's region cannot be found out.
     """
-    return _s3(address, limits) if address.scheme == "s3" else _gcs(address, limits)
+    by_scheme: dict[str, Callable[[Address, RetryLimits], ObjectStore]] = {"s3": _s3, "gs": _gcs}
+    return by_scheme[address.scheme](address, limits)
 
 
 def nanoseconds(time: datetime) -> int:
@@ -148,7 +149,7 @@ def nanoseconds(time: datetime) -> int:
 
 @contextmanager
 def explained(label: str, done: str, size: str = "") -> Iterator[None]:
-    """Raise FileNotFoundError for what is not there, AddressError with a mend for all else that fails.
+    """Raise FileNotFoundError for what is not there, AddressError with a fix for all else that fails.
 
     `label` was to be `done`; `size` is what else to say of it.
     """
@@ -160,7 +161,7 @@ def explained(label: str, done: str, size: str = "") -> Iterator[None]:
         failure = _Failure.of(error)
         if isinstance(error, FileNotFoundError) and failure.code != "NoSuchBucket":
             raise FileNotFoundError(label) from None
-        raise AddressError(f"{label}: cannot be {done} ({failure}{size}); {failure.mend}") from None
+        raise AddressError(f"{label}: cannot be {done} ({failure}{size}); {failure.fix}") from None
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class _Failure:
         return cls(type(error).__name__, text, int(status[1]) if status else 0, code[1] if code else "")
 
     @property
-    def mend(self) -> str:
+    def fix(self) -> str:
         """What to do about it."""
         expired = self.status == 400 and (not self.code or "Token" in self.code)
         if self.code == "NoSuchBucket":

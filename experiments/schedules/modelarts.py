@@ -5,7 +5,7 @@ The article is "ModelArts-Lab extension experiments (1)", 2019.
 In its formulas e is the epoch from 0 and E the number of epochs. All are constant inside an epoch. Those
 proportional to the article's base rate are given as fractions of it, so that `peak` is that base: 0.1 in its
 part 1 and for one-cycle, 0.01 for sgdr. Restarts, range test and one-cycle know no E: they go on for as many
-epochs as there are. Each docstring names the fault and the settings of the general shape that mend it.
+epochs as there are. Each docstring names the fault and the settings of the general shape that correct it.
 """
 
 import numpy as np

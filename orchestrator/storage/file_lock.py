@@ -1,6 +1,6 @@
 """Who runs what in a results folder: locks that die with the process that holds them.
 
-Where there are no such locks, in an object store, `leases.Leases` keeps the same promises.
+Where there are no such locks, in an object store, `lease_lock.Leases` keeps the same promises.
 """
 
 import fcntl
@@ -57,7 +57,7 @@ class SweepLocks(Protocol):
         """Raises StoreError once this process can no longer be sure of what it holds."""
 
 
-def runs_in(files: Files, waits: LockTimes | None = None) -> SweepLocks:
+def locks_for(files: Files, waits: LockTimes | None = None) -> SweepLocks:
     """The runs in `files`, held by whatever locks there are. Raises TypeError for files of another kind."""
     if isinstance(files, LocalFiles):
         return FileLocks(files.root, waits)

@@ -287,7 +287,7 @@ class ObjectFiles:
 
     @contextmanager
     def _explained(self, name: str, done: str, size: str = "") -> Iterator[None]:
-        """Raise FileNotFoundError for what is not there, StoreError with a mend for all else."""
+        """Raise FileNotFoundError for what is not there, StoreError with a fix for all else."""
         try:
             with object_store.explained(f"{self}/{name}" if name else str(self), done, size):
                 yield

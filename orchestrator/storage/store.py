@@ -58,7 +58,7 @@ class Store:
         """
         self.files = files
         self._compact_above = compact_above
-        self._runs = locks or file_lock.runs_in(files)
+        self._runs = locks or file_lock.locks_for(files)
         self._good = VerifiedFiles(files, self._runs.check)
         self.checkpoints = Checkpoints(files, self._good)
         try:
@@ -66,8 +66,8 @@ class Store:
         except FileNotFoundError:
             return
         except (ValueError, KeyError):
-            mend = f'if this is a results folder, write {{"format": {FORMAT}}} into it'
-            raise DamagedError(f"{files}/{FORMAT_FILE}: damaged; {mend}") from None
+            fix = f'if this is a results folder, write {{"format": {FORMAT}}} into it'
+            raise DamagedError(f"{files}/{FORMAT_FILE}: damaged; {fix}") from None
         if written != FORMAT:
             raise DamagedError(
                 f"{files}: written in format {written}, this version reads format {FORMAT}; "

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.planning import checkpoint_retention, plan
 from orchestrator.storage import history
-from orchestrator.storage.file_lock import LockTimes, runs_in
+from orchestrator.storage.file_lock import LockTimes, locks_for
 from orchestrator.storage.filesystem import DamagedError, Files, HeldError, LocalFiles
 from orchestrator.storage.object_store import files_at
 from orchestrator.storage.store import Store
@@ -244,7 +244,7 @@ def test_a_model_that_was_changed_is_noticed_and_one_that_was_deleted_is_absent(
 
 
 def test_a_sweep_has_one_run_and_a_store_has_many(files: Files) -> None:
-    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
+    first, second = locks_for(files, IMPATIENT), locks_for(files, IMPATIENT)
     with first.lock("a"), second.lock("b"):
         assert (second.held("a"), first.held("b")) == (True, True)
         with pytest.raises(HeldError, match=r"sweep 'a' in .* is being run by process \d+ on "), second.lock("a"):
@@ -255,7 +255,7 @@ def test_a_sweep_has_one_run_and_a_store_has_many(files: Files) -> None:
 
 
 def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Files) -> None:
-    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
+    first, second = locks_for(files, IMPATIENT), locks_for(files, IMPATIENT)
     with first.lock("a"):
         with second.lock("b"), first.alone() as alone:
             assert not alone
@@ -268,7 +268,7 @@ def test_alone_is_who_runs_the_only_sweep_and_nobody_begins_meanwhile(files: Fil
 
 
 def test_a_run_knows_the_others_and_takes_its_turn(files: Files) -> None:
-    first, second = runs_in(files, IMPATIENT), runs_in(files, IMPATIENT)
+    first, second = locks_for(files, IMPATIENT), locks_for(files, IMPATIENT)
     with first.lock("a"):
         assert first.others() == set()
         with second.lock("b"):

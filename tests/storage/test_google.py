@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.settings import InputError
-from orchestrator.storage.file_lock import LockTimes, runs_in
+from orchestrator.storage.file_lock import LockTimes, locks_for
 from orchestrator.storage.filesystem import HeldError
 from orchestrator.storage.object_store import ConflictError, opened
 from tests.support import google
@@ -31,7 +31,7 @@ def test_objects_are_written_on_condition_and_a_sweep_is_held(
         files.update("c", b"2", version)
         with pytest.raises(ConflictError):
             files.update("c", b"3", version)
-        first, second = (runs_in(files, LockTimes(look=0.1)) for _ in range(2))
+        first, second = (locks_for(files, LockTimes(look=0.1)) for _ in range(2))
         with first.lock("s"):
             with pytest.raises(HeldError, match="is being run by process"), second.lock("s"):
                 pass
