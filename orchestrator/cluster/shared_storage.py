@@ -14,7 +14,7 @@ from experiments.environment import cache_folder
 from experiments.object_store import is_address
 from experiments.settings import InputError, last_line_of
 from orchestrator.storage.filesystem import Files
-from orchestrator.storage.object_store import files_at
+from orchestrator.storage.opening import files_at
 
 PATIENCE = 60.0
 """Seconds for a node to start a process and to answer."""

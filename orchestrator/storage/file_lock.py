@@ -1,71 +1,15 @@
-"""Who runs what in a results folder: locks that die with the process that holds them.
-
-Where there are no such locks, in an object store, `lease_lock.Leases` keeps the same promises.
-"""
+"""Locks in a results folder that die with the process that holds them."""
 
 import fcntl
 import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
-from orchestrator.storage.filesystem import Files, HeldError, LocalFiles, StoreError
-from orchestrator.storage.object_store import ObjectFiles
-
-FOLDER = "lock"
-"""What the locks lie under: a file, or the folder of the leases."""
-TURN = ".turn"
-"""The lock file of who may decide now what is shared; no sweep's name begins with a dot."""
-
-
-@dataclass(frozen=True)
-class LockTimes:
-    """How long who wants a lock waits for it, in seconds."""
-
-    look: float = 2.0
-    """Outlasts somebody's look at a lock."""
-    tidying: float = 600.0
-    """Outlasts the tidying of a results folder, and anybody's turn in it."""
-
-
-class SweepLocks(Protocol):
-    """Who runs what in one results folder, as this process sees it."""
-
-    def lock(self, sweep: str) -> AbstractContextManager[None]:
-        """Hold the sweep for this process. Raises HeldError saying who has it, and StoreError."""
-
-    def held(self, sweep: str) -> bool:
-        """Whether some process runs the sweep now."""
-
-    def others(self) -> set[str]:
-        """Within `lock`: the other sweeps that are being run in the folder."""
-
-    def turn(self) -> AbstractContextManager[None]:
-        """Within `lock`: nobody else is within this at the same time. Raises HeldError after a long wait."""
-
-    def alone(self) -> AbstractContextManager[bool]:
-        """Within `lock`: whether no other sweep is run in the folder. None can begin before the end of this.
-
-        It is this run's turn meanwhile.
-        """
-
-    def check(self) -> None:
-        """Raises StoreError once this process can no longer be sure of what it holds."""
-
-
-def locks_for(files: Files, waits: LockTimes | None = None) -> SweepLocks:
-    """The runs in `files`, held by whatever locks there are. Raises TypeError for files of another kind."""
-    if isinstance(files, LocalFiles):
-        return FileLocks(files.root, waits)
-    if isinstance(files, ObjectFiles):
-        from orchestrator.storage.lease_lock import Leases
-
-        return Leases(files, waits)
-    raise TypeError(f"no locks are known for {type(files).__name__}")
+from orchestrator.storage.filesystem import HeldError, StoreError
+from orchestrator.storage.lock import FOLDER, TURN, LockTimes
 
 
 class Lock:

@@ -20,8 +20,8 @@ from typing import Any
 from uuid import uuid4
 
 from orchestrator.storage import checksums
-from orchestrator.storage.file_lock import FOLDER, LockTimes
 from orchestrator.storage.filesystem import HeldError, StoreError
+from orchestrator.storage.lock import FOLDER, LockTimes
 from orchestrator.storage.object_store import ConflictError, ObjectFiles, Version
 
 RUNS, TURN, TIDYING, CLOCK = f"{FOLDER}/runs~", f"{FOLDER}/turn", f"{FOLDER}/tidying", f"{FOLDER}/clock"

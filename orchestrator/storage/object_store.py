@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from experiments import object_store
-from experiments.object_store import FIRST_LOOK, PATIENT, Address, AddressError, RetryLimits, is_address, parse
+from experiments.object_store import FIRST_LOOK, PATIENT, Address, AddressError, RetryLimits, parse
 from experiments.settings import InputError
-from orchestrator.storage.filesystem import Files, LocalFiles, StoreError
+from orchestrator.storage.filesystem import StoreError
 
 if TYPE_CHECKING:
     from obstore import ListResult, ObjectMeta, PutMode, UpdateVersion
@@ -57,18 +56,6 @@ class ObjectInfo:
     size: int
     modified: int
     e_tag: str
-
-
-def files_at(results: str) -> Files:
-    """The files at a local path or at an object store's address.
-
-    Raises InputError as `opened` does, and for a path that is no folder or cannot be read.
-    """
-    if is_address(results):
-        return opened(results)
-    files = LocalFiles(Path(results))
-    files.look()
-    return files
 
 
 @cache

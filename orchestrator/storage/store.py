@@ -29,12 +29,13 @@ from typing import Any
 import pyarrow as pa
 
 from experiments.files import sha256
-from orchestrator.storage import checksums, file_lock
+from orchestrator.storage import checksums, lock
 from orchestrator.storage import history as records
 from orchestrator.storage.checkpoints import CHECKPOINTS, Checkpoints
 from orchestrator.storage.filesystem import DamagedError, Files
 from orchestrator.storage.history import Histories
-from orchestrator.storage.object_store import files_at
+from orchestrator.storage.lock import SweepLocks
+from orchestrator.storage.opening import files_at, locks_for
 from orchestrator.storage.sweep_names import FORMAT_FILE, RANGE_TESTS
 from orchestrator.storage.verified_files import CorruptFile, VerifiedFiles, in_threads
 
@@ -48,9 +49,7 @@ COMPACT_ABOVE = 256
 class Store:
     """Records and checkpoints under one results folder."""
 
-    def __init__(
-        self, files: Files, locks: file_lock.SweepLocks | None = None, compact_above: int = COMPACT_ABOVE
-    ) -> None:
+    def __init__(self, files: Files, locks: SweepLocks | None = None, compact_above: int = COMPACT_ABOVE) -> None:
         """The store in `files`. Raises DamagedError when another version of this program wrote it.
 
         `locks` say who runs which sweep, by default those that suit the files. Finished histories are merged where
@@ -58,7 +57,7 @@ class Store:
         """
         self.files = files
         self._compact_above = compact_above
-        self._runs = locks or file_lock.locks_for(files)
+        self._runs = locks or locks_for(files)
         self._good = VerifiedFiles(files, self._runs.check)
         self.checkpoints = Checkpoints(files, self._good)
         try:
@@ -188,7 +187,7 @@ class Store:
 
     def sweeps(self) -> list[str]:
         """The names of the sweeps in the store."""
-        return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS, file_lock.FOLDER)]
+        return [name for name in self.files.folders() if name not in (CHECKPOINTS, RANGE_TESTS, lock.FOLDER)]
 
     def _tables(self, sweep: str, folder: str, skip: str = "") -> tuple[dict[str, pa.Table], list[CorruptFile]]:
         return self._good.each(f"{sweep}/{folder}", ".parquet", self._table, skip)

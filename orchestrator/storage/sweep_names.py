@@ -3,12 +3,12 @@
 import re
 
 from experiments.settings import InputError
-from orchestrator.storage import file_lock
+from orchestrator.storage import lock
 from orchestrator.storage.checkpoints import CHECKPOINTS
 
 FORMAT_FILE = "format.json"
 RANGE_TESTS = "range-tests"
-_TOP = frozenset((FORMAT_FILE, file_lock.FOLDER, file_lock.TURN, CHECKPOINTS, RANGE_TESTS))
+_TOP = frozenset((FORMAT_FILE, lock.FOLDER, lock.TURN, CHECKPOINTS, RANGE_TESTS))
 _PASSING = re.compile(r"(probe|shared)-[0-9a-f]{32}.*")
 
 

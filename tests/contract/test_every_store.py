@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator.planning import checkpoint_retention, plan
 from orchestrator.storage import history
-from orchestrator.storage.file_lock import LockTimes, locks_for
 from orchestrator.storage.filesystem import DamagedError, Files, HeldError, LocalFiles
-from orchestrator.storage.object_store import files_at
+from orchestrator.storage.lock import LockTimes
+from orchestrator.storage.opening import files_at, locks_for
 from orchestrator.storage.store import Store
 from tests.support import engine
 from tests.support.counting import age

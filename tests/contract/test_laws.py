@@ -6,8 +6,10 @@ Which package may import which is held by import-linter.
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.support.command import ROOT
@@ -55,3 +57,9 @@ def test_importing_every_light_module_starts_nothing_heavy() -> None:
     program += f"print(sorted(m for m in {HEAVY!r} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Late imports count as well."""
+    graph = grimp.build_graph("orchestrator", "experiments")
+    TopologicalSorter({m: graph.find_modules_directly_imported_by(m) for m in graph.modules}).prepare()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from experiments.settings import InputError
-from orchestrator.storage.file_lock import LockTimes, locks_for
 from orchestrator.storage.filesystem import HeldError
+from orchestrator.storage.lock import LockTimes
 from orchestrator.storage.object_store import ConflictError, opened
+from orchestrator.storage.opening import locks_for
 from tests.support import google
 
 

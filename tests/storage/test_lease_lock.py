@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.storage.file_lock import LockTimes
 from orchestrator.storage.filesystem import HeldError, StoreError
 from orchestrator.storage.lease_lock import Holder, Leases, LeaseTimes
+from orchestrator.storage.lock import LockTimes
 from orchestrator.storage.object_store import ConflictError, ObjectFiles, opened
 from orchestrator.storage.store import Store
 from tests.support import buckets, engine

@@ -13,7 +13,8 @@ import pytest
 from experiments.object_store import AddressError, RetryLimits, bucket_region, parse
 from experiments.settings import InputError
 from orchestrator.storage.filesystem import LocalFiles, StoreError
-from orchestrator.storage.object_store import ObjectFiles, files_at, opened
+from orchestrator.storage.object_store import ObjectFiles, opened
+from orchestrator.storage.opening import files_at
 from orchestrator.storage.store import Store
 from tests.support import buckets, engine
 from tests.support.command import command
