@@ -218,7 +218,7 @@ def watch(job: str, server_address: ServerAddress, notify: Notify) -> int:
 
 
 class _ConnectionLost(Exception):
-    """The connection broke after `shown` characters of the log."""
+    """The connection broke after `printed` characters of the log."""
 
     def __init__(self, printed: int) -> None:
         super().__init__("the connection broke")
@@ -230,7 +230,7 @@ class _UnknownJob(InputError):
 
 
 async def _follow(client: Any, job: str, printed: int, notify: Notify) -> int:
-    """Show the job's log from character `shown` on; gives the length of the log."""
+    """Show the job's log from character `printed` on; gives the length of the log."""
     position = 0
     try:
         async for text in client.tail_job_logs(job):
