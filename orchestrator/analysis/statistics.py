@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 LEVEL = 0.95
 # Values that differ by less are equal: 0.91 - 0.90 is not 0.93 - 0.92 in binary.

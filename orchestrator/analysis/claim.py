@@ -1,0 +1,202 @@
+"""What can be claimed about the best recipe: the set that contains it, its probability, and its corrected value.
+
+All values here are scores, where more is better: a loss counts with its sign turned.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.analysis.pairs import RIVALS, Pairs, compare
+from orchestrator.analysis.spread import typical_variance
+from orchestrator.analysis.statistics import Bools, Floats, Ints
+
+QUANTILES = 256
+"""Points at which an integral over a recipe's mean is taken."""
+SMALLEST_SHARE = 0.25
+"""A recipe's own part of the spread is at least this share of the mean one; estimated from pairs it may be negative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectedValue:
+    """The winner's score after correction for having been chosen, and the interval that allows for the choice."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What the seeds show. Arrays have one entry per recipe.
+
+    pairs: every recipe against those that rank first.
+    p: the smallest error probability at which the recipe leaves the confidence set; NaN for one without a test.
+    in_set: bool, the recipes that may be the best; those without a test may always be.
+    behind_at_most: float64, how far the recipe is behind the best at most, at the level of the set; NaN if not known.
+    best_probability: float64, the probability of being the best; NaN for a recipe that is not compared.
+    winner: the value of the first recipe, None where no spread is known.
+    """
+
+    pairs: Pairs
+    p: Floats
+    in_set: Bools
+    behind_at_most: Floats
+    best_probability: Floats
+    winner: CorrectedValue | None
+
+
+def claim(scores: Floats, order: Ints, compared: Bools, reliable: Bools, level: float) -> Claim:
+    """The claim from `scores`, float64 [K recipes, S seeds], NaN where a recipe lacks a seed.
+
+    order: int64 [K], the recipes, the best first. compared: bool [K], those that take part. reliable: bool [K], those
+    that may rule others out: a recipe with diverged seeds may not, as its good seeds say too little about it.
+    """
+    rivals = np.array([recipe for recipe in order if compared[recipe]][:RIVALS], np.int64)
+    pairs = compare(np.where(compared[:, None] & np.isfinite(scores), scores, np.nan), rivals)
+    p, behind_at_most = _tests(pairs, compared & reliable, level)
+    candidates = rivals[reliable[rivals]]
+    means, errors = _means_and_errors(scores, pairs, candidates)
+    best_probability = np.full(len(scores), np.nan)
+    best_probability[compared] = 0.0
+    best_probability[candidates] = probability_of_best(*shrunken(means, errors))
+    return Claim(
+        pairs=pairs,
+        p=p,
+        in_set=compared & ~(p <= 1 - level),
+        behind_at_most=behind_at_most,
+        best_probability=best_probability,
+        winner=_corrected(scores, candidates, means, errors, level),
+    )
+
+
+def _tests(pairs: Pairs, eligible: Bools, level: float) -> tuple[Floats, Floats]:
+    """The p of each recipe, and how far it is behind the best at most.
+
+    A recipe leaves the set when some rival is better in a one-sided t-test at alpha / m, where m is the number of
+    its comparisons. Only one recipe is the best, so the probability that it is left out is at most alpha, however
+    many recipes are tested (Gupta 1965, "On some multiple decision (selection and ranking) rules"; the bounds are
+    those of Hsu 1984, "Constrained simultaneous confidence intervals for multiple comparisons with the best", with
+    Bonferroni's inequality in the place of equal variances).
+    """
+    number = np.arange(len(eligible))
+    comparisons = np.maximum(eligible.sum() - eligible, 1)[:, None].astype(np.float64)
+    other = eligible[pairs.rivals][None, :] & (pairs.rivals[None, :] != number[:, None])
+    tested = other & pairs.tested
+    p = np.min(np.where(tested, pairs.above(), np.inf), axis=1, initial=np.inf)
+    bound = pairs.quantile(1 - (1 - level) / comparisons) * pairs.error - pairs.mean
+    behind = np.max(np.where(tested, bound, -np.inf), axis=1, initial=-np.inf)
+    known = tested.any(axis=1) & (tested == other).all(axis=1)
+    p = np.where(np.isfinite(p), np.minimum(p * comparisons[:, 0], 1.0), np.nan)
+    return p, np.where(known, np.maximum(behind, 0.0), np.nan)
+
+
+def _means_and_errors(scores: Floats, pairs: Pairs, candidates: Ints) -> tuple[Floats, Floats]:
+    """The mean score of each candidate, and its standard error without what all recipes have in common in a seed.
+
+    The variance of a pair is the sum of two recipes' own variances, which are solved for by least squares.
+    """
+    columns = np.flatnonzero(np.isin(pairs.rivals, candidates))
+    variance = pairs.variance[np.ix_(candidates, columns)]
+    n = np.sum(np.isfinite(scores[candidates]), axis=1)
+    count = len(candidates)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.nansum(np.where(np.isfinite(scores[candidates]), scores[candidates], 0.0), axis=1) / n
+        if count < 2 or not np.isfinite(variance).any():
+            return means, np.full(count, np.nan)
+        known = np.isfinite(variance)
+        rows = np.where(known, variance, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) * (count - 1)
+        rows = np.where(known.any(axis=1), rows, rows[known.any(axis=1)].mean())
+        own = rows / 2 if count == 2 else (rows - rows.sum() / (2 * (count - 1))) / (count - 2)
+        return means, np.sqrt(np.maximum(own, SMALLEST_SHARE * own.mean()) / n)
+
+
+def shrunken(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """The posterior means and deviations of recipes whose true means are drawn from one normal distribution.
+
+    Source: Efron and Morris, "Data analysis using Stein's estimator and its generalizations" (1975): the variance
+    between recipes is that of their means less the mean squared error, and not below 0. Without it the luckiest of
+    many equal recipes would be given a high probability of being the best.
+
+    >>> shrunken(np.array([0.0, 1.0]), np.array([0.5, 0.5]))
+    (array([0.25, 0.75]), array([0.35355339, 0.35355339]))
+    """
+    if len(means) < 2 or np.isnan(errors).any():
+        return means, errors
+    between = max(float(np.var(means, ddof=1) - np.mean(errors**2)), 0.0)
+    weight = between / (between + errors**2)
+    center = means.mean()
+    return center + weight * (means - center), np.sqrt(weight) * errors
+
+
+def probability_of_best(means: Floats, errors: Floats) -> Floats:
+    """The probability of each recipe to have the largest mean: float64, sums to 1; NaN where an error is not known.
+
+    P(i) is the integral of f_i(x) times the product of the other F_k(x), with normal densities f and distributions F.
+
+    >>> probability_of_best(np.array([1.0, 1.0, -9.0]), np.array([0.1, 0.1, 0.1])).round(3).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    if len(means) < 2:
+        return np.ones(len(means))
+    if np.isnan(errors).any():
+        return np.full(len(means), np.nan)
+    if not errors.any():
+        return np.where(means == means.max(), 1.0, 0.0) / np.sum(means == means.max())
+    largest, _ = _integrals(means, errors)
+    return largest / largest.sum()
+
+
+def _integrals(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """For each recipe the integrals of f_i and of (x - mean_i) f_i, both times the product of the other F_k."""
+    from scipy.special import ndtr, ndtri
+
+    quantiles = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
+    errors = np.maximum(errors, 1e-9 * max(float(np.max(np.abs(means))), 1e-9))
+    largest, excess = np.zeros(len(means)), np.zeros(len(means))
+    for number in range(len(means)):
+        x = means[number] + errors[number] * quantiles
+        below = ndtr((x[:, None] - means[None, :]) / errors[None, :])
+        below[:, number] = 1.0
+        product = below.prod(axis=1)
+        largest[number] = product.mean()
+        excess[number] = ((x - means[number]) * product).mean()
+    return largest, excess
+
+
+def _corrected(
+    scores: Floats, candidates: Ints, means: Floats, errors: Floats, level: float
+) -> CorrectedValue | None:
+    """The first candidate's mean less what it owes to having been chosen, and an interval that holds in spite of it.
+
+    The correction is the parametric bootstrap's: by how much the largest of the means, drawn around those that were
+    measured, exceeds its own centre on average. The lower end is simultaneous over all candidates, as any of them
+    may have been chosen (Berk et al. 2013, "Valid post-selection inference"); a choice of the largest does not make a
+    mean too small, so the upper end needs no correction.
+    """
+    if not len(candidates):
+        return None
+    values = scores[candidates]
+    n = np.sum(np.isfinite(values), axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        center = np.where(np.isfinite(values), values, 0.0).sum(axis=1) / n
+        squares = np.nan_to_num(values - center[:, None]) ** 2
+        variance = np.where(n > 1, squares.sum(axis=1) / (n - 1), np.nan)
+    has_variance = n > 1
+    if not has_variance[0]:
+        return None
+    degrees = n - 1.0
+    limit = float((degrees[has_variance].sum() - degrees[has_variance].mean()) / 2)
+    typical = typical_variance(variance[has_variance], degrees[has_variance], limit)
+    moderated, total = typical.moderate(variance[:1], degrees[:1])
+    if not moderated[0] > 0:
+        return None
+    from scipy.special import stdtrit
+
+    error, alpha = float(np.sqrt(moderated[0] / n[0])), (1 - level) / 2
+    excess = 0.0 if len(means) < 2 or np.isnan(errors).any() else float(_integrals(means, errors)[1].sum())
+    return CorrectedValue(
+        value=float(means[0]) - excess,
+        low=float(means[0] - stdtrit(total[0], 1 - alpha / len(candidates)) * error),
+        high=float(means[0] + stdtrit(total[0], 1 - alpha) * error),
+    )
