@@ -69,6 +69,7 @@ def comparison(plan: Plan, state: SweepState, target: float | None = None) -> Co
         monitor=plan.trials[0].recipe.settings.monitor,
         schedules={key: first_rates(plan, trial) for key, trial in recipes.items()},
         notes=notes,
+        equivalence=plan.sweep.equivalence,
     )
 
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from experiments import schedules
 from experiments.environment import available_cpus
 from orchestrator.analysis import status
-from orchestrator.console.text import duration, sparkline
+from orchestrator.analysis.durations import duration
+from orchestrator.console.text import sparkline
 from orchestrator.execution.events import Outcome
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
