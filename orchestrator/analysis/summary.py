@@ -66,7 +66,7 @@ def summarize(
     order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence)
     plans = seed_planner.seed_plans(arrays, order, equivalence, LEVEL)
     on_test = held_out.held_out_table(arrays, order, monitor, sign, LEVEL)
-    goal = time_to_target.median_final(arrays, monitor) if target is None else target
+    goal = time_to_target.median_final(arrays, order, monitor) if target is None else target
     stage_table, overtakes = stages.stage_tables(arrays, order, monitor, sign, LEVEL)
     targets, profile = time_to_target.target_tables(arrays, order, monitor, sign, goal)
     cost_table, totals = cost.cost_tables(arrays)

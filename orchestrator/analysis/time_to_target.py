@@ -15,9 +15,10 @@ from orchestrator.analysis.ranking import Ranking
 from orchestrator.analysis.statistics import Floats, Ints
 
 
-def median_final(arrays: TrialArrays, monitor: str) -> float | None:
-    """The median final `monitor` of all results, the default target; None without any result."""
-    final = arrays.metrics[monitor][arrays.last_rows(arrays.results)]
+def median_final(arrays: TrialArrays, ranking: Ranking, monitor: str) -> float | None:
+    """The median final `monitor` of all results that learned, the default target; None without any."""
+    results = arrays.results[ranking.learned[arrays.recipe[arrays.results]]]
+    final = arrays.metrics[monitor][arrays.last_rows(results)]
     return float(np.median(final)) if len(final) else None
 
 
