@@ -62,8 +62,8 @@ def test_the_answer_names_the_winner_its_interval_and_what_may_be_as_good():
     )
     use, certainty, price = comparison.answer
     assert re.fullmatch(
-        r"Use adam \+ cosine: final validation accuracy 0\.940 over 3 seeds; 0\.9\d\d when corrected for having been "
-        r"chosen \(95 % interval 0\.9\d\d to 0\.9\d\d\)\.",
+        r"Use adam \+ cosine: final validation accuracy 0\.940 over 3 seeds; 0\.9\d\d when corrected for having "
+        r"been chosen \(95 % interval 0\.9\d\d to 0\.9\d\d\)\.",
         use,
     )
     assert re.fullmatch(
