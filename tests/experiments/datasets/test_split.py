@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.datasets.split import apportion, split, subset
@@ -24,6 +24,7 @@ def per_class(indices, labels, classes):
     return np.bincount(labels[indices], minlength=classes)
 
 
+@settings(deadline=None, max_examples=50)
 @given(SIZES, SHARES, SEEDS)
 def test_a_split_is_stratified_disjoint_complete_and_seeded(sizes, shares, seed):
     (validation, test), (names, labels) = shares, classes_of(sizes)
@@ -47,6 +48,7 @@ def total(share, sizes, remaining):
     return int(np.clip(round(share * sizes.sum()), len(sizes), sizes.sum() - remaining))
 
 
+@settings(deadline=None, max_examples=50)
 @given(SIZES, st.floats(0.01, 0.5), st.floats(0.01, 0.49), st.floats(0.01, 0.49), SEEDS)
 def test_the_test_images_do_not_depend_on_the_share_of_validation(sizes, test, validation, other, seed):
     names, labels = classes_of(sizes)
@@ -54,6 +56,7 @@ def test_the_test_images_do_not_depend_on_the_share_of_validation(sizes, test, v
     assert one == two
 
 
+@settings(deadline=None, max_examples=50)
 @given(SIZES, SHARES, SEEDS, st.integers(0, 7))
 def test_one_more_image_moves_no_more_than_the_shares_do(sizes, shares, seed, label):
     (validation, test), (names, labels) = shares, classes_of(sizes)
