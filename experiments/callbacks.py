@@ -39,8 +39,8 @@ class Monitor(Choice):
         """Raise InputError for another name, and with the reason for a metric of the test set."""
         if value in TEST_METRICS:
             raise InputError(
-                f"{key_path}: nothing is chosen by the test set, so that it can judge the choice; expected one of: "
-                f"{', '.join(sorted(self.names))}, got {value!r}"
+                f"{key_path}: nothing is chosen by the test set, so that it can judge the choice; expected one "
+                f"of: {', '.join(sorted(self.names))}, got {value!r}"
             )
         super().check(key_path, value)
 

@@ -121,8 +121,8 @@ class Trainer:
         with the same weights, where the data has a test set; and images, the number trained.
 
         Training ends with the first batch whose loss is not finite. Then loss is not finite, and the metrics of
-        validation and test are NaN. The same holds where the epoch leaves a weight, an average or a slot that is not finite,
-        even if the loss is finite.
+        validation and test are NaN. The same holds where the epoch leaves a weight, an average or a slot that is
+        not finite, even if the loss is finite.
 
         Raises InputError for a wrong number of learning rates or of momentum.
         """

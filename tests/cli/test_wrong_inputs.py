@@ -175,7 +175,10 @@ CHANGES = [
     ("data: {name: digits, test: true}", "data.test: expected a number, got True"),
     ("data: {name: digits, test: null}", "data.test: "),
     ("data: {name: digits, test: 0.75}", "data.validation and data.test: expected fractions that leave images"),
-    ("data: {name: digits, test: 0.1, limit: 29}", "data.limit: expected at least 30 images, one of each of the 10"),
+    (
+        "data: {name: digits, test: 0.1, limit: 29}",
+        "data.limit: expected at least 30 images, one of each of the 10",
+    ),
     ("data: {name: digits, split_seed: 1.5}", "data.split_seed: input should be a valid integer"),
     ("data: {name: digits, augmentation: {shift: -1}}", "data.augmentation.shift: expected 0 pixels or more"),
     ("data: {name: digits, augmentation: {shift: 99}}", "data.augmentation.shift: expected 0 pixels or more"),

@@ -60,7 +60,9 @@ def test_nothing_is_chosen_by_the_test_set(
     assert {trial["ending"] for trial in made[0].values()} <= {"completed", "stopped"}
     if rules:
         assert "stopped" in {trial["ending"] for trial in made[0].values()}
-        assert any(trial["rates"][0] != trial["rates"][-1] for name, trial in made[0].items() if "constant" in name)
+        assert any(
+            trial["rates"][0] != trial["rates"][-1] for name, trial in made[0].items() if "constant" in name
+        )
     tested = [row for row in engine.numbers(store) if math.isfinite(row["test_accuracy"])]
     assert 0 < len(tested) < len(engine.numbers(store))
 

@@ -71,7 +71,8 @@ def test_the_names_of_the_facts_of_another_trainer() -> None:
 @pytest.mark.parametrize("trainer", [DEFAULT_TRAINER, "tests.support.fakes:VectorTrainer"])
 def test_there_is_a_fact_of_a_test_set_only_where_there_is_one(trainer: str) -> None:
     without, none, with_test = (
-        facts(trainer=trainer, data={"name": "digits", **test})["data"] for test in ({}, {"test": 0}, {"test": 0.15})
+        facts(trainer=trainer, data={"name": "digits", **test})["data"]
+        for test in ({}, {"test": 0}, {"test": 0.15})
     )
     assert without == none
     added = {"test_images": 270} if trainer == DEFAULT_TRAINER else {"test": 0.15}

@@ -95,7 +95,11 @@ class MisleadingTrainer(VectorTrainer):
         """Train, and measure so."""
         metrics = super().epoch(n, learning_rates)
         wild = (float("nan"), float("inf"), -float("inf"), -metrics["val_loss"], 1e6 * n)
-        return {**metrics, "test_loss": wild[n % 5], "test_accuracy": -metrics["val_accuracy"] if n % 3 else wild[0]}
+        return {
+            **metrics,
+            "test_loss": wild[n % 5],
+            "test_accuracy": -metrics["val_accuracy"] if n % 3 else wild[0],
+        }
 
 
 class SlowTrainer(VectorTrainer):
