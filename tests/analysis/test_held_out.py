@@ -43,9 +43,8 @@ def test_test_figures_choose_nothing():
     wild = summarize(with_tests(table, rng.uniform(-5, 5, 3)), trials)
     missing = summarize(with_tests(table, [np.nan, np.nan, np.nan]), trials)
     for name in ("ranking", "wins", "matrix", "stages", "targets", "certainty"):
-        assert wild.tables[name].equals(plain.tables[name]) and missing.tables[name].equals(plain.tables[name]), (
-            name
-        )
+        assert wild.tables[name].equals(plain.tables[name]), name
+        assert missing.tables[name].equals(plain.tables[name]), name
     assert plain.held_out.num_rows == missing.held_out.num_rows == 0
 
 
