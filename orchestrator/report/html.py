@@ -11,7 +11,7 @@ from string import Template
 
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report import tables
-from orchestrator.report.figures import catalogue
+from orchestrator.report.figures import catalogue, forest
 from orchestrator.report.marks import seeds_text
 from orchestrator.report.matrix import matrices, matrix_tables
 from orchestrator.report.number_format import between, number, probability
@@ -87,7 +87,7 @@ def _winner_tiles(comparison: Comparison) -> list[Tile]:
     metric = f"final {comparison.monitor_label} {number(first[f'{final}_mean'])} ({interval})"
     tiles = [("First in the ranking", first["recipe"], f"{metric}; seeds: {seeds_text(first)}{tie}")]
     corrected = comparison.winner_value
-    if corrected["value"] is not None:
+    if forest.has_corrected_value(comparison):
         remark = f"95 % interval {between(corrected['low'], corrected['high'])}"
         tiles.append(("Corrected for having been chosen", number(corrected["value"]), remark))
     return tiles

@@ -81,16 +81,17 @@ def _forest_caption(comparison: Comparison) -> str:
     sentences = [
         _first(forest.MAX_RECIPES, [row["recipe"] for row in rows], len(rows)).strip(),
         f"Final {comparison.monitor_label}: mean over seeds with 95 % interval.",
-        "Blue and filled: may be the best or as good as it; grey and light: ruled out as the best.",
+        "Grey: ruled out as the best, by paired tests and not by the overlap of intervals; blue: not ruled out."
+        if any(not row["in_set"] for row in drawn)
+        else "",
         "Orange crosses: not tested." if any(row["verdict"] == UNTESTED for row in drawn) else "",
         f"Hollow diamond and blue band: the winner's value and interval, {forest.CORRECTED}."
-        if comparison.winner_value["value"] is not None
+        if forest.has_corrected_value(comparison)
         else "",
         "Arrows and intervals that end at the edge go on: their numbers are at the right."
         if forest.is_cut(comparison)
         else "",
         "Hollow triangles: means on test images." if comparison.held_out.num_rows else "",
-        "Paired tests decide what is ruled out, not the overlap of intervals.",
         *(f"Not drawn: {number_of} that {text}." for text, number_of in missing if number_of),
     ]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -43,13 +43,20 @@ CORRECTED = "corrected for having been chosen"
 TEST_MARK = "on test images"
 _CORRECTED_OFFSET = 0.8
 _REACH = 3.0
-_LABEL_WIDTH = 48
+_LABEL_WIDTH = 56
 
 
 def drawn_rows(c: Comparison) -> list[Row]:
     """The rows of the ranking that have a rank and a finite final metric, the best first."""
     rows = c.ranking.to_pylist()
     return [row for row in rows if row["rank"] is not None and np.isfinite(row[f"final_{c.monitor}_mean"])]
+
+
+def has_corrected_value(c: Comparison) -> bool:
+    """Whether the winner was chosen among several, and its corrected value is known."""
+    return (
+        c.winner_value["value"] is not None and sum(rank is not None for rank in c.ranking["rank"].to_pylist()) > 1
+    )
 
 
 def limits(c: Comparison, rows: Sequence[Row]) -> tuple[float, float]:
@@ -84,13 +91,12 @@ def forest(c: Comparison) -> "Figure | None":
     rows = drawn_rows(c)[:MAX_RECIPES]
     if not rows:
         return None
-    is_corrected = c.winner_value["value"] is not None
+    is_corrected = has_corrected_value(c)
     places = [
         position + (_CORRECTED_OFFSET if is_corrected and position else 0.0) for position in range(len(rows))
     ]
     labels = [style.folded(f"{rank_text(row)}   {row['recipe']}", _LABEL_WIDTH) for row in rows]
-    line_height = 0.3 if max(label.count("\n") for label in labels) == 0 else 0.38
-    figure, axes = style.single(line_height * (places[-1] + 1) + 1.7)
+    figure, axes = style.single(style.row_height(labels) * (places[-1] + 1) + 1.7)
     shown = limits(c, rows)
     for place, row in zip(places, rows, strict=True):
         _draw_recipe(axes, place, row, f"final_{c.monitor}", shown)
@@ -106,7 +112,9 @@ def forest(c: Comparison) -> "Figure | None":
     axes.set_xlabel(f"final {c.monitor_label}: mean over seeds and 95 % interval")
     axes.grid(False, axis="y")
     handles, names = axes.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
+    unique: dict[Any, Any] = {}
+    for name, handle in zip(names, handles, strict=True):
+        unique.setdefault(name, handle)
     figure.legend(
         unique.values(),
         unique.keys(),

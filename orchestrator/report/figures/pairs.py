@@ -19,6 +19,9 @@ MAX_WINS = 12
 """Recipes in the figure of all pairs."""
 MAX_RANKS = 16
 """Recipes in the diagram of mean ranks."""
+_LABEL_WIDTH, _SIDE_LABEL_WIDTH = 56, 38
+# Heights in the diagram of mean ranks, in inches: from bar to bar, and from the axis up to the top.
+_BAR_DISTANCE, _RULER = 0.2, 0.65
 MEANINGFUL = 0.75
 """The probability to win from which on a difference matters: Bouthillier et al., "Accounting for variance in
 machine learning benchmarks" (2021)."""
@@ -30,9 +33,10 @@ def wins(c: Comparison) -> "Figure | None":
     recipes = list(dict.fromkeys(recipe for recipe, _ in pairs))[:MAX_WINS]
     if len(recipes) < 2:
         return None
-    names = [style.folded(f"{position}   {recipe}", 48) for position, recipe in enumerate(recipes, 1)]
+    names = [style.folded(f"{position}   {recipe}", _LABEL_WIDTH) for position, recipe in enumerate(recipes, 1)]
     widest = max(len(line) for name in names for line in name.split("\n"))
-    figure, axes = style.single(0.36 * len(recipes) + 1.2, min(len(recipes) * 0.62 + widest * 0.09 + 0.5, WIDTH))
+    height = (style.row_height(names) + 0.06) * len(recipes) + 1.0
+    figure, axes = style.single(height, min(len(recipes) * 0.62 + widest * 0.09 + 0.5, WIDTH))
     for y, recipe in enumerate(recipes):
         for x, rival in enumerate(recipes):
             value = pairs.get((recipe, rival))
@@ -70,19 +74,22 @@ def critical_difference(c: Comparison) -> "Figure | None":
     ranks = [float(row["mean_rank"]) for row in rows]
     critical = float(rows[0]["critical_difference"])
     bars = _levels(groups(ranks, critical), ranks)
-    lowest = 0.5 + 0.3 * (1 + max((level for *_, level in bars), default=-1))
+    names = [style.folded(row["recipe"], _SIDE_LABEL_WIDTH) for row in rows]
+    step = style.row_height(names) - 0.06
+    first_label = 0.3 + _BAR_DISTANCE * (1 + max((level for *_, level in bars), default=0)) + step / 2
     left = (len(rows) + 1) // 2
+    depth = first_label + step * left
     end = max(np.ceil(ranks[-1]), 1.0 + np.ceil(critical))
-    figure, axes = style.single(0.24 * (lowest / 0.3 + left) + 1.3)
+    figure, axes = style.single(depth + _RULER + 0.4)
+    axes.set_ylim(depth, -_RULER)
     _draw_axis(axes, end, critical)
     for first, last, level in bars:
-        y = 0.45 + 0.3 * level
-        axes.plot([ranks[first] - 0.02 * end, ranks[last] + 0.02 * end], [y, y], color=SERIES[0], lw=4.5, zorder=3)
-    for position, row in enumerate(rows):
+        y = 0.25 + _BAR_DISTANCE * level
+        axes.plot([ranks[first] - 0.01 * end, ranks[last] + 0.01 * end], [y, y], color=SERIES[0], lw=4.5, zorder=3)
+    for position, name in enumerate(names):
         is_left = position < left
-        depth = lowest + 0.36 * (position if is_left else len(rows) - 1 - position) + 0.2
-        _draw_leader(axes, ranks[position], depth, row["recipe"], is_left)
-    axes.set_ylim(lowest + 0.36 * left + 0.2, -1.25)
+        row = position if is_left else len(names) - 1 - position
+        _draw_leader(axes, ranks[position], first_label + step * row, name, is_left)
     return figure
 
 
@@ -110,19 +117,19 @@ def _draw_axis(axes: "Axes", end: float, critical: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=2))
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
     line: dict[str, Any] = {"color": INK, "lw": 1.6}
-    axes.plot([1, 1 + critical], [-0.95, -0.95], **line)
+    y = -_RULER + 0.12
+    axes.plot([1, 1 + critical], [y, y], **line)
     for x in (1, 1 + critical):
-        axes.plot([x, x], [-1.05, -0.85], **line)
-    axes.text(1 + critical, -0.95, f"  critical difference {critical:.2f}", va="center", fontsize=9)
+        axes.plot([x, x], [y - 0.06, y + 0.06], **line)
+    axes.text(1 + critical, y, f"  critical difference {critical:.2f}", va="center", fontsize=9)
 
 
-def _draw_leader(axes: "Axes", rank: float, depth: float, recipe: str, is_left: bool) -> None:
-    """A line from the axis down to `depth` and to the side, with the recipe's name and its rank at its end."""
+def _draw_leader(axes: "Axes", rank: float, depth: float, name: str, is_left: bool) -> None:
+    """A line from the axis down to `depth` and to the side, with the name and the rank at its end."""
     transform = axes.get_yaxis_transform()
     axes.plot([rank, rank], [0, depth], color=SOFT, lw=0.9)
     edge = axes.get_xlim()[0 if is_left else 1]
     axes.plot([rank, edge], [depth, depth], color=SOFT, lw=0.9)
-    name = style.folded(recipe, 36)
     axes.text(
         -0.01 if is_left else 1.01,
         depth,

@@ -3,6 +3,7 @@
 import io
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,11 @@ def folded(text: str, width: int) -> str:
     ['sgd + cosine,', 'momentum=0.9']
     """
     return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+
+
+def row_height(labels: Sequence[str]) -> float:
+    """The height in inches of rows that these labels of one or more lines stand beside."""
+    return 0.15 + 0.15 * max(label.count("\n") + 1 for label in labels)
 
 
 def svg(figure: "Figure") -> bytes:
