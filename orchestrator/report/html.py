@@ -94,9 +94,9 @@ def _winner_tiles(comparison: Comparison) -> list[Tile]:
 
 
 def _set_tiles(comparison: Comparison) -> list[Tile]:
-    """How many recipes may be the best; nothing for a recipe that is compared with no other."""
+    """How many recipes may be the best; nothing where fewer than two recipes have a seed that did not diverge."""
     ranked = [row for row in comparison.ranking.to_pylist() if row["rank"] is not None]
-    if len(ranked) < 2:
+    if sum(row["diverged"] < row["n"] for row in ranked) < 2:
         return []
     if all(row["p"] is None for row in ranked):
         remark = "no two recipes could be tested"
@@ -229,7 +229,9 @@ def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
         (
             "targets",
             f"How fast to {comparison.monitor_label} {number(comparison.target)}?",
-            [figure(figures, "profile"), table(tables.targets(comparison))],
+            [figure(figures, "profile"), table(tables.targets(comparison))]
+            if comparison.target is not None
+            else [],
         ),
         (
             "sensitivity",

@@ -43,6 +43,7 @@ def _captions(comparison: Comparison) -> dict[str, str]:
         f"the same on training data; grey: {'its other schedules' if by_optimizer else 'the other recipes'}."
     )
     metric = comparison.monitor_label
+    diverged_note = " Diverged seeds are left out." if any(comparison.ranking["diverged"].to_pylist()) else ""
     wins_note = _first(pairs.MAX_WINS, comparison.wins.column("recipe").to_pylist(), ranked)
     target = f"{metric} {number(comparison.target)}"
     leaders = min(learning_curves.MAX_LEADERS, ranked)
@@ -51,7 +52,7 @@ def _captions(comparison: Comparison) -> dict[str, str]:
         "forest": _forest_caption(comparison),
         "wins": f"{wins_note}Each number is the probability that the recipe of the row beats that of the column "
         f"on a new seed. Outlined and bold: at least {pairs.MEANINGFUL:g}, from which on a difference matters "
-        "(Bouthillier et al. 2021). Lighter is better; · not tested.",
+        f"(Bouthillier et al. 2021). Lighter is better; · not tested.{diverged_note}",
         "critical-difference": _rank_caption(comparison),
         "leaders": f"The first {leaders} of {ranked} recipes. Line: mean over seeds; band: lowest to highest "
         "seed.",

@@ -121,7 +121,14 @@ def _draw_axis(axes: "Axes", end: float, critical: float) -> None:
     axes.plot([1, 1 + critical], [y, y], **line)
     for x in (1, 1 + critical):
         axes.plot([x, x], [y - 0.06, y + 0.06], **line)
-    axes.text(1 + critical, y, f"  critical difference {critical:.2f}", va="center", fontsize=9)
+    axes.annotate(
+        f"critical difference {critical:.2f}",
+        (1 + critical, y),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+    )
 
 
 def _draw_leader(axes: "Axes", rank: float, depth: float, name: str, is_left: bool) -> None:
