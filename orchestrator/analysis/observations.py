@@ -200,7 +200,7 @@ def gather(history: pa.Table, trials: Sequence[TrialDescription]) -> TrialArrays
         ended=np.array([t.status in RESULTS for t in trials], np.bool_) & (count > 0),
         metrics=metrics,
         test={name: _test_metric(history, name)[order] for name in TEST_METRICS},
-        at_once=_at_once(started[~reused] / 1e6, seconds[~reused]),
+        at_once=min(_at_once(started[~reused] / 1e6, seconds[~reused]), max(int((count > 0).sum()), 1)),
         seconds=seconds,
         learning_rate=_floats(history, "learning_rate")[order],
         reused=reused,

@@ -124,6 +124,8 @@ def _certainty(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) ->
         return ["It is the only recipe, so there is nothing to compare it with."]
     if len(ranked) == 1:
         return ["No other recipe has a result to compare it with."]
+    if len(ranked) == len(winners):
+        return ["No recipe is behind, so nothing tells them apart."]
     if np.isfinite(ranking.claim.p).any():
         return [_confidence_set(arrays, ranking, ranked, winners)]
     lead = "its lead" if len(winners) == 1 else "their lead"
@@ -143,7 +145,7 @@ def _confidence_set(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int]
         return f"With 95 % certainty it is the best of {counted(len(ranked), 'recipe')}{probability}."
     first = f"; the first is it{probability}" if probability else ""
     if not out:
-        return f"None of the {len(ranked)} recipes can be ruled out as the best{first}."
+        return f"Any of the {len(ranked)} recipes may be the best{first}."
     names = listed([arrays.recipes[recipe].text for recipe in members])
     others = f"the other {out} are" if out > 1 else "the other one is"
     return (

@@ -64,9 +64,10 @@ def facts(plan: Plan, store: Store) -> list[str]:
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
     data = plan.root_facts.description(plan.trials[0].recipe)
+    test = f" and {data.test} test images" if data.test else ""
     return [
         f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
-        f"{settings.model.name} x {settings.model.width:g}, {data.train} + {data.validation} images "
+        f"{settings.model.name} x {settings.model.width:g}, {data.train} + {data.validation} images{test} "
         f"({', '.join(data.classes[:4])}{', …' if len(data.classes) > 4 else ''}) "
         f"at {'x'.join(map(str, data.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
