@@ -135,23 +135,26 @@ def _certainty(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) ->
 
 
 def _confidence_set(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int], winners: Sequence[int]) -> str:
-    """The recipes that may be the best, with the winner's probability, and how many are not."""
+    """The recipes that may be the best, with their probabilities, and how many are not."""
     claim = ranking.claim
     members = [recipe for recipe in ranked if claim.in_set[recipe] and np.isfinite(claim.p[recipe])]
     out = int((~claim.in_set[ranked]).sum())
-    best = claim.best_probability[winners[0]]
-    probability = "" if len(winners) > 1 or np.isnan(best) else f" (probability {_probability(best)})"
     if members == list(winners) and len(members) == 1:
-        return f"With 95 % certainty it is the best of {counted(len(ranked), 'recipe')}{probability}."
-    first = f"; the first is it{probability}" if probability else ""
+        return f"With 95 % certainty it is the best of {counted(len(ranked), 'recipe')}."
+    names = listed([_with_probability(arrays, ranking, recipe) for recipe in members])
     if not out:
-        return f"Any of the {len(ranked)} recipes may be the best{first}."
-    names = listed([arrays.recipes[recipe].text for recipe in members])
+        return f"Any of the {len(ranked)} recipes may be the best: {names}."
     others = f"the other {out} are" if out > 1 else "the other one is"
     return (
-        f"With 95 % certainty the best is one of {counted(len(members), 'recipe')}, {names}{first}; {others} "
-        "behind by more than chance explains."
+        f"With 95 % certainty the best is one of {counted(len(members), 'recipe')}: {names}; {others} behind by "
+        "more than chance explains."
     )
+
+
+def _with_probability(arrays: TrialArrays, ranking: Ranking, recipe: int) -> str:
+    """The recipe and its probability of being the best, if that is known."""
+    probability, name = ranking.claim.best_probability[recipe], arrays.recipes[recipe].text
+    return name if np.isnan(probability) else f"{name} ({_probability(probability)})"
 
 
 def _probability(value: float) -> str:
