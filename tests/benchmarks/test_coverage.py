@@ -1,8 +1,8 @@
 """How often the claims about the best recipe are true, by simulation: `pytest -m benchmark -s`.
 
-The environment variable SIMULATIONS is the number of simulated sweeps a row: 10,000 by default, half an hour in two
-processes; 300 take a minute. PROCESSES is the number of processes, 2 by default. Each simulation has its own fixed
-seed, so the table is the same every time.
+The environment variable SIMULATIONS is the number of simulated sweeps a row: 10,000 by default, half an hour in
+two processes; 300 take a minute. PROCESSES is the number of processes, 2 by default. Each simulation has its own
+fixed seed, so the table is the same every time.
 """
 
 import os
@@ -31,11 +31,11 @@ ADVERSARIAL = [Row(WIDE, n, s) for n in RECIPES for s in (3, 5)]
 WEAKER = 0.89
 """One recipe that spreads four times as much as those it borrows from is known to be left out too often."""
 EXPLANATION = """
-{simulations} simulations a row. The true means spread by 0, 0.5, 1, 2 or 4 seed deviations in turn; a column with a
-number is of that spread alone. set: how often the confidence set contains the best. interval: how often the winner's
-corrected interval contains its true mean; naive: the same of Student's interval. size: of the set, and in brackets
-of the set by paired t-tests with each pair's own spread. bias: of the winner's corrected value, and of its mean, in
-seed deviations. P: the winner's probability of being the best, on average; best: how often it is the best.
+{simulations} simulations a row. The true means spread by 0, 0.5, 1, 2 or 4 seed deviations in turn; a column with
+a number is of that spread alone. set: how often the confidence set contains the best. interval: how often the
+winner's corrected interval contains its true mean; naive: the same of Student's interval. size: of the set, and in
+brackets of the set by paired t-tests with each pair's own spread. bias: of the winner's corrected value and of its
+mean, in seed deviations. P: the winner's probability of being the best, on average; best: how often it is that.
 """
 HEADER = (
     f"{'':<32}{'set':>6}{'set 0':>7}{'interval':>10}{'0':>7}{'naive':>7}{'0':>7}"
