@@ -29,6 +29,12 @@ class Pair:
             return NONE
         return float(student.cdf(self.mean / math.sqrt(self.variance / self.n), self.degrees))
 
+    def quantile(self, share: float) -> float:
+        """By how much the mean may exceed the true one with the probability `share`."""
+        if math.isnan(self.variance):
+            return NONE
+        return float(student.ppf(share, self.degrees)) * math.sqrt(self.variance / self.n)
+
 
 def differences(recipe: list[float], rival: list[float]) -> list[float]:
     """The recipe minus the rival in each seed that both have."""
@@ -110,11 +116,8 @@ def behind_at_most(scores: Scores, rivals: list[int], eligible: list[bool], leve
     for k in range(len(scores)):
         comparisons = max(sum(may for i, may in enumerate(eligible) if i != k), 1)
         against = [pairs[k][c] for c, rival in enumerate(rivals) if rival != k and eligible[rival]]
-        bounds = [
-            float(student.ppf(1 - (1 - level) / comparisons, one.degrees)) * math.sqrt(one.variance / one.n)
-            - one.mean
-            for one in against
-        ]
+        share = 1 - (1 - level) / comparisons
+        bounds = [pair.quantile(share) - pair.mean for pair in against]
         known = bool(bounds) and not any(math.isnan(bound) for bound in bounds)
         result.append(max(0.0, *bounds) if known else NONE)
     return result
