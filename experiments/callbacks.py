@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.settings import NOT_NEGATIVE, STRICT_REDUCTION, Choice, checked
+from experiments.settings import NOT_NEGATIVE, STRICT_REDUCTION, Choice, InputError, checked
 
 History = Sequence[Mapping[str, float]]
 
@@ -28,7 +28,24 @@ DIRECTIONS: dict[str, Literal["max", "min"]] = {
 }
 METRICS = tuple(DIRECTIONS)
 """What every epoch is measured by."""
-MONITOR = Choice("metric", METRICS)
+TEST_METRICS = ("test_loss", "test_accuracy")
+"""What an epoch is measured by as well, where the data has a test set. Nothing is chosen by them."""
+
+
+class Monitor(Choice):
+    """A metric by which something is chosen: one of METRICS."""
+
+    def check(self, key_path: str, value: Any) -> None:
+        """Raise InputError for another name, and with the reason for a metric of the test set."""
+        if value in TEST_METRICS:
+            raise InputError(
+                f"{key_path}: nothing is chosen by the test set, so that it can judge the choice; expected one "
+                f"of: {', '.join(sorted(self.names))}, got {value!r}"
+            )
+        super().check(key_path, value)
+
+
+MONITOR = Monitor("metric", METRICS)
 
 
 def direction(monitor: str) -> Literal["max", "min"]:

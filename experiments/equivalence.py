@@ -19,13 +19,15 @@ def data(settings: Data, description: Description) -> dict[str, Any]:
     """Which images in which order, and how they are changed.
 
     The fingerprint holds for the images that a limit leaves, wherever they lie; how many are held out, for the
-    fraction that gave their number.
+    fraction that gave their number. Without a test set there is no fact of one.
     """
+    test = {"test_images": description.test} if description.test else {}
     return {
         "source": settings.name,
         "images": description.fingerprint,
         "image_size": settings.image_size,
         "validation_images": description.validation,
+        **test,
         "split_seed": settings.split_seed,
         "horizontal_flip": settings.augmentation.horizontal_flip,
         "shift": settings.augmentation.shift,

@@ -10,7 +10,7 @@ from experiments.datasets.decoded_cache import decoded_once
 from experiments.datasets.registry import SOURCES
 from experiments.datasets.settings import Data
 from experiments.datasets.source import ImageSource, Progress, fingerprint
-from experiments.datasets.split import require, split, subset
+from experiments.datasets.split import Split, require, sets, split, subset
 from experiments.environment import available_cpus
 from experiments.files import sha256
 
@@ -24,9 +24,10 @@ Indices = NDArray[np.int64]
 class Description:
     """A data set before it is decoded.
 
-    `train` and `validation` count images, `shape` is one image's (height, width, channels). `fingerprint` is a
-    sha256 (hex) over the names, classes and contents of the selected images, but not over their folder, times or
-    decoded size.
+    `train`, `validation` and `test` count images, `shape` is one image's (height, width, channels). `fingerprint`
+    is a sha256 (hex) over the names, classes and contents of the selected images, but not over their folder, times
+    or decoded size. `majority` is the share of the most frequent class among the validation images: the accuracy
+    of a model that always answers with it.
     """
 
     classes: tuple[str, ...]
@@ -34,6 +35,8 @@ class Description:
     validation: int
     shape: tuple[int, int, int]
     fingerprint: str
+    test: int
+    majority: float
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,13 +44,15 @@ class Dataset:
     """A decoded data set.
 
     `images` uint8 [N, H, W, C], memory-mapped read-only; `labels` int64 [N], indices into
-    `description.classes`; `train` and `validation` int64 indices into both: each index is in one of them.
+    `description.classes`; `train`, `validation` and `test` int64 indices into both: each index is in one of them.
+    `test` is empty without a test set.
     """
 
     images: NDArray[np.uint8]
     labels: Indices
     train: Indices
     validation: Indices
+    test: Indices
     description: Description
 
 
@@ -59,8 +64,7 @@ class _Selection:
     indices: list[int]
     digests: list[str]
     labels: Indices
-    train: Indices
-    validation: Indices
+    split: Split
     description: Description
 
 
@@ -98,36 +102,33 @@ def load(data: Data, cache: Path, progress: Progress | None = None, *, threads: 
     return Dataset(
         images=images,
         labels=selection.labels,
-        train=selection.train,
-        validation=selection.validation,
+        train=selection.split.train,
+        validation=selection.split.validation,
+        test=selection.split.test,
         description=description,
     )
 
 
 def _select(data: Data, cache: Path, progress: Progress | None = None) -> _Selection:
     source = SOURCES[data.name].survey(data.path, cache)
-    require(source.classes, source.labels, data.limit)
+    require(source.classes, source.labels, data.limit, data.test)
     all_names = source.names
-    selected = subset(all_names, source.labels, data.limit, data.split_seed)
+    selected = subset(all_names, source.labels, data.limit, data.split_seed, sets(data.test))
     indices = selected.tolist()
     names, labels = [all_names[index] for index in indices], source.labels[selected]
     digests = source.digests(indices, progress)
-    train, validation = split(names, labels, data.validation, data.split_seed)
+    divided = split(names, labels, data.validation, data.split_seed, data.test)
     description = Description(
         classes=source.classes,
-        train=len(train),
-        validation=len(validation),
+        train=len(divided.train),
+        validation=len(divided.validation),
         shape=(data.image_size, data.image_size, source.channels),
         fingerprint=fingerprint(names, [source.classes[label] for label in labels], digests),
+        test=len(divided.test),
+        majority=float(np.bincount(labels[divided.validation]).max() / len(divided.validation)),
     )
     return _Selection(
-        source=source,
-        indices=indices,
-        digests=digests,
-        labels=labels,
-        train=train,
-        validation=validation,
-        description=description,
+        source=source, indices=indices, digests=digests, labels=labels, split=divided, description=description
     )
 
 

@@ -11,6 +11,7 @@ from experiments.settings import Choice, InputError, Limit, checked, whole
 PIXELS = whole(1, 8192, "pixels")
 IMAGES = Limit("at least 1 images", lambda number: number >= 1)
 PART = Limit("a fraction between 0 and 1, both excluded", lambda number: 0 < number < 1)
+PART_OR_NONE = Limit("a fraction from 0, which is none, to below 1", lambda number: 0 <= number < 1)
 SHIFT = Limit("0 pixels or more, and fewer than the image has", lambda number: number >= 0)
 
 
@@ -32,6 +33,7 @@ class DataSettings:
     ] = None
     image_size: Annotated[int | None, PIXELS, "the side of an image; null is the data set's own"] = None
     validation: Annotated[float, PART, "how much is held out, stratified"] = 0.25
+    test: Annotated[float, PART_OR_NONE, "how much is put aside as a test set, by which nothing is chosen"] = 0.0
     limit: Annotated[int | None, IMAGES, "use so many images at most, before the split; null is all"] = None
     split_seed: Annotated[int, "decides which images are held out, and which are used"] = 0
     augmentation: Annotated[Mapping[str, Any] | None, "random changes to training images; null is none"] = None
@@ -43,13 +45,14 @@ class Data:
 
     `path` is a folder, its `~` expanded, or an object store's address; `image_size` is the side of a square, in
     pixels. `limit` is the largest number of images, before the split; `validation` is the fraction of them that is
-    held out. `split_seed` decides both selections.
+    held out, and `test` that of the test set. `split_seed` decides all three selections.
     """
 
     name: str
     path: str | None
     image_size: int
     validation: float = 0.25
+    test: float = 0.0
     limit: int | None = None
     split_seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -59,7 +62,7 @@ def check(key_path: str, values: Mapping[str, Any]) -> Data:
     """The settings `values` under `key_path` as Data, defaults filled in; that of `image_size` is the source's.
 
     Raises InputError for an unknown name or setting, a value of the wrong type or out of range, and a missing
-    path. Also for a path where the source takes none.
+    path. Also for a path where the source takes none, and for a split that leaves nothing to train on.
 
     >>> check("data", {"name": "digits"}).image_size
     32
@@ -68,6 +71,11 @@ def check(key_path: str, values: Mapping[str, Any]) -> Data:
     name, size = settings["name"], settings["image_size"]
     source = SOURCES[name]
     settings["path"] = _checked_path(key_path, name, settings["path"])
+    if settings["validation"] + settings["test"] >= 1:
+        raise InputError(
+            f"{key_path}.validation and {key_path}.test: expected fractions that leave images for training, their "
+            f"sum below 1, got {settings['validation']:g} and {settings['test']:g}"
+        )
     if size is None:
         size = source.image_size
     inside = f"{key_path}.augmentation"

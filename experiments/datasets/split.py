@@ -1,11 +1,13 @@
-"""The selection of images, and their split into training and validation: stratified, seeded, and stable.
+"""The selection of images, and their split into training, validation and test: stratified, seeded, and stable.
 
 The rank of an image in its class depends only on the seed and its name. So a larger `limit` adds images to a
-smaller one, and a new photo moves few others between training and validation.
+smaller one, and a new photo moves few others between the sets. The test images are taken first, so another share
+of validation leaves them as they are.
 """
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,49 +18,78 @@ from experiments.settings import InputError
 Indices = NDArray[np.int64]
 
 
-def require(classes: Sequence[str], labels: Indices, limit: int | None) -> None:
-    """Raise InputError when a class or `limit` is too small for one image of every class on either side."""
+class Split(NamedTuple):
+    """The indices of the images of each set: int64, ascending. Each image is in one of them."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+
+def sets(test: float) -> int:
+    """How many sets the images are divided into: three with a share for the `test`, else two."""
+    return 3 if test else 2
+
+
+def require(classes: Sequence[str], labels: Indices, limit: int | None, test: float = 0.0) -> None:
+    """Raise InputError when a class or `limit` is too small for one image of every class in each set."""
+    least = sets(test)
     counts = np.bincount(labels, minlength=len(classes))
-    too_small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 2]
+    too_small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < least]
     if too_small:
+        with_test = " with a test set" if test else ""
         raise InputError(
-            f"data.path: the split needs at least 2 images of every class, fewer in: {few(too_small)}. "
-            "Add images or take these away; a class is a folder, or what stands before the first dot of a "
-            "file's name"
+            f"data.path: the split{with_test} needs at least {least} images of every class, fewer in: "
+            f"{few(too_small)}. Add images or take these away; a class is a folder, or what stands before the "
+            "first dot of a file's name"
         )
-    if limit is not None and limit < 2 * len(classes):
+    if limit is not None and limit < least * len(classes):
+        others = "one for validation and one for the test" if test else "and one for validation"
         raise InputError(
-            f"data.limit: expected at least {2 * len(classes)} images, one of each of the {len(classes)} "
-            f"classes for training and one for validation, got {limit}"
+            f"data.limit: expected at least {least * len(classes)} images, one of each of the {len(classes)} "
+            f"classes for training{', ' if test else ' '}{others}, got {limit}"
         )
 
 
-def subset(names: Sequence[str], labels: Indices, limit: int | None, seed: int) -> Indices:
-    """Indices (int64, ascending) of at most `limit` images; each class keeps its share, at least 2 images."""
+def subset(names: Sequence[str], labels: Indices, limit: int | None, seed: int, minimum: int = 2) -> Indices:
+    """Indices (int64, ascending) of at most `limit` images; each class keeps its share, at least `minimum`."""
     if limit is None or limit >= len(names):
         return np.arange(len(names), dtype=np.int64)
-    return _first(names, labels, apportion(limit, np.bincount(labels), 2, 0), seed, "limit")
+    return _first(names, labels, apportion(limit, np.bincount(labels), minimum, 0), seed, "limit")
 
 
-def split(names: Sequence[str], labels: Indices, validation: float, seed: int) -> tuple[Indices, Indices]:
-    """Indices (int64, ascending) for training and for validation, which gets round(`validation` x N) images.
+def split(names: Sequence[str], labels: Indices, validation: float, seed: int, test: float = 0.0) -> Split:
+    """The sets of images; validation gets round(`validation` x N) of all N, the test round(`test` x N).
 
-    Either side has at least one image of every class, and within that every class its share to one image.
+    Every set has at least one image of every class. Within that, validation and test have of every class their
+    share of it to one image. A `test` of 0 is an empty set.
 
-    >>> train, held = split(["a.0", "a.1", "a.2", "a.3", "b.0", "b.1"], np.array([0, 0, 0, 0, 1, 1]), 0.5, 0)
-    >>> len(train), len(held)
-    (3, 3)
+    >>> labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> [len(part) for part in split(list("abcdefgh"), labels, 0.25, 0, test=0.25)]
+    [4, 2, 2]
     """
     sizes = np.bincount(labels)
-    total = min(max(round(validation * len(names)), len(sizes)), len(names) - len(sizes))
-    held = _first(names, labels, apportion(total, sizes, 1, 1), seed, "split")
-    return np.setdiff1d(np.arange(len(names), dtype=np.int64), held), held
+    everything = np.arange(len(names), dtype=np.int64)
+    tested, tests = everything[:0], np.zeros_like(sizes)
+    if test:
+        tests = apportion(_total(test, sizes, 2 * len(sizes)), sizes, 1, 2)
+        tested = _first(names, labels, tests, seed, "test")
+    others = np.setdiff1d(everything, tested)
+    held = apportion(_total(validation, sizes, len(sizes) + len(tested)), sizes, 1, tests + 1)
+    validated = others[_first([names[i] for i in others.tolist()], labels[others], held, seed, "split")]
+    return Split(np.setdiff1d(others, validated), validated, tested)
 
 
-def apportion(total: int, sizes: Indices, minimum: int, remaining: int) -> Indices:
+def _total(share: float, sizes: Indices, remaining: int) -> int:
+    """`share` of all images, at least one of every class, so that `remaining` are left."""
+    images = int(sizes.sum())
+    return min(max(round(share * images), len(sizes)), images - remaining)
+
+
+def apportion(total: int, sizes: Indices, minimum: int, remaining: int | Indices) -> Indices:
     """`total` divided over classes of `sizes` by largest remainder.
 
-    Each class gets at least `minimum`, and `remaining` of it stay out.
+    Each class gets at least `minimum`, and `remaining` of it stay out: a number, or one for each class.
 
     >>> apportion(10, np.array([50, 30, 21]), 2, 0).tolist()
     [5, 3, 2]

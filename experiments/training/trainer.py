@@ -112,17 +112,17 @@ class Trainer:
     def epoch(
         self, n: int, learning_rates: NDArray[np.float32], momentum: NDArray[np.float32] | None = None
     ) -> dict[str, float]:
-        """Train epoch `n` with `learning_rates`, float32 [steps], then validate.
+        """Train epoch `n` with `learning_rates`, float32 [steps], then validate and test.
 
         `momentum`, of the same shape, belongs to a job that cycles it, and to no other.
 
         Gives loss and accuracy, means over the epoch, each image before its batch's weight step; val_loss and
-        val_accuracy, with the averaged weights where the optimizer keeps an average; and images, the number
-        trained.
+        val_accuracy, with the averaged weights where the optimizer keeps an average; test_loss and test_accuracy
+        with the same weights, where the data has a test set; and images, the number trained.
 
-        Training ends with the first batch whose loss is not finite. Then loss is not finite and the validation
-        metrics are NaN. The same holds where the epoch leaves a weight, an average or a slot that is not finite,
-        even if the loss is finite.
+        Training ends with the first batch whose loss is not finite. Then loss is not finite, and the metrics of
+        validation and test are NaN. The same holds where the epoch leaves a weight, an average or a slot that is
+        not finite, even if the loss is finite.
 
         Raises InputError for a wrong number of learning rates or of momentum.
         """
@@ -138,12 +138,17 @@ class Trainer:
         trained = self._train(n, learning_rates, range(self.steps), momentum)
         self.losses = trained.by_step
         result: dict[str, float] = {"loss": trained.loss, "accuracy": trained.accuracy}
-        result |= {"val_loss": np.nan, "val_accuracy": np.nan, "images": trained.images}
+        held_out = {"val": self._data.validation, "test": self._data.test}
+        measured = {name: images for name, images in held_out.items() if len(images)}
+        result |= {f"{name}_{metric}": np.nan for name in measured for metric in ("loss", "accuracy")}
+        result["images"] = trained.images
         if np.isfinite(trained.loss) and not self._backend.finite(self._variables().values()):
             result["loss"] = np.nan
         if np.isfinite(result["loss"]):
             with self._averaged_weights():
-                result |= self._validate()
+                for name, images in measured.items():
+                    totals = self._evaluate(images)
+                    result |= {f"{name}_loss": totals.loss, f"{name}_accuracy": totals.accuracy}
         return result
 
     def _train(
@@ -207,14 +212,15 @@ class Trainer:
                 f"epoch {n}: expected {self.steps} {name} as float32, one a step, got {row.dtype} {row.shape}"
             )
 
-    def _validate(self) -> dict[str, float]:
+    def _evaluate(self, images: NDArray[np.int64]) -> Totals:
+        """The loss and accuracy on `images`, indices [n] into the data, with the present weights."""
         data = self._data
-        microbatches = cut(len(data.validation), len(data.validation), largest_microbatch(*data.images.shape[1:3]))
+        microbatches = cut(len(images), len(images), largest_microbatch(*data.images.shape[1:3]))
         unused = np.zeros(1, np.float32)
-        images, labels = data.validation, data.labels[data.validation]
-        gathered = chunks(microbatches, lambda positions: data.images[images[positions]], labels, unused)
-        totals = run(self._model.evaluate, gathered, microbatches)
-        return {"val_loss": totals.loss, "val_accuracy": totals.accuracy}
+        gathered = chunks(
+            microbatches, lambda positions: data.images[images[positions]], data.labels[images], unused
+        )
+        return run(self._model.evaluate, gathered, microbatches)
 
     def state(self) -> variables.State:
         """A copy of the weights, slots and counters by name, from which `restore` continues to the bit."""

@@ -14,7 +14,8 @@ from orchestrator.analysis.statistics import Bools, Floats, Ints
 QUANTILES = 256
 """Points at which an integral over a recipe's mean is taken."""
 SMALLEST_SHARE = 0.25
-"""A recipe's own part of the spread is at least this share of the mean one; estimated from pairs it may be negative."""
+"""A recipe's own part of the spread is at least this share of the mean one; estimated from pairs it may be
+negative."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +31,12 @@ class CorrectedValue:
 class Claim:
     """What the seeds show. Arrays have one entry per recipe.
 
-    pairs: every recipe against those that rank first.
-    p: the smallest error probability at which the recipe leaves the confidence set; NaN for one without a test.
-    in_set: bool, the recipes that may be the best; those without a test may always be.
-    behind_at_most: float64, how far the recipe is behind the best at most, at the level of the set; NaN if not known.
-    best_probability: float64, the probability of being the best; NaN for a recipe that is not compared.
-    winner: the value of the first recipe, None where no spread is known.
+    pairs: every recipe against those that rank first. p: the smallest error probability at which the recipe leaves
+    the confidence set; NaN for one without a test. in_set: bool, the recipes that may be the best; those without a
+    test may always be. behind_at_most: float64, how far the recipe is behind the best at most, at the level of the
+    set; NaN if not known. best_probability: float64, the probability of being the best; NaN for a recipe that is
+    not compared. winner: the value of the first recipe, None where no spread is known or one of its seeds
+    diverged.
     """
 
     pairs: Pairs
@@ -49,8 +50,9 @@ class Claim:
 def claim(scores: Floats, order: Ints, compared: Bools, reliable: Bools, level: float) -> Claim:
     """The claim from `scores`, float64 [K recipes, S seeds], NaN where a recipe lacks a seed.
 
-    order: int64 [K], the recipes, the best first. compared: bool [K], those that take part. reliable: bool [K], those
-    that may rule others out: a recipe with diverged seeds may not, as its good seeds say too little about it.
+    order: int64 [K], the recipes, the best first. compared: bool [K], those that take part. reliable: bool [K],
+    those that may rule others out: a recipe with diverged seeds may not, as its good seeds say too little about
+    it.
     """
     rivals = np.array([recipe for recipe in order if compared[recipe]][:RIVALS], np.int64)
     pairs = compare(np.where(compared[:, None] & np.isfinite(scores), scores, np.nan), rivals)
@@ -66,7 +68,7 @@ def claim(scores: Floats, order: Ints, compared: Bools, reliable: Bools, level: 
         in_set=compared & ~(p <= 1 - level),
         behind_at_most=behind_at_most,
         best_probability=best_probability,
-        winner=_corrected(scores, candidates, means, errors, level),
+        winner=_corrected(scores, candidates, means, errors, level) if reliable[rivals[:1]].all() else None,
     )
 
 
@@ -130,9 +132,10 @@ def shrunken(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
 
 
 def probability_of_best(means: Floats, errors: Floats) -> Floats:
-    """The probability of each recipe to have the largest mean: float64, sums to 1; NaN where an error is not known.
+    """The probability of each recipe to have the largest mean: float64, sums to 1; NaN without errors.
 
-    P(i) is the integral of f_i(x) times the product of the other F_k(x), with normal densities f and distributions F.
+    P(i) is the integral of f_i(x) times the product of the other F_k(x), with normal densities f and distributions
+    F.
 
     >>> probability_of_best(np.array([1.0, 1.0, -9.0]), np.array([0.1, 0.1, 0.1])).round(3).tolist()
     [0.5, 0.5, 0.0]
@@ -142,9 +145,9 @@ def probability_of_best(means: Floats, errors: Floats) -> Floats:
     if np.isnan(errors).any():
         return np.full(len(means), np.nan)
     if not errors.any():
-        return np.where(means == means.max(), 1.0, 0.0) / np.sum(means == means.max())
+        return np.asarray((means == means.max()) / np.sum(means == means.max()), np.float64)
     largest, _ = _integrals(means, errors)
-    return largest / largest.sum()
+    return np.asarray(largest / largest.sum(), np.float64)
 
 
 def _integrals(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
@@ -167,12 +170,12 @@ def _integrals(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
 def _corrected(
     scores: Floats, candidates: Ints, means: Floats, errors: Floats, level: float
 ) -> CorrectedValue | None:
-    """The first candidate's mean less what it owes to having been chosen, and an interval that holds in spite of it.
+    """The first candidate's mean less what it owes to having been chosen, and an interval that allows for it.
 
-    The correction is the parametric bootstrap's: by how much the largest of the means, drawn around those that were
-    measured, exceeds its own centre on average. The lower end is simultaneous over all candidates, as any of them
-    may have been chosen (Berk et al. 2013, "Valid post-selection inference"); a choice of the largest does not make a
-    mean too small, so the upper end needs no correction.
+    The correction is the parametric bootstrap's: by how much the largest of the means, drawn around those that
+    were measured, exceeds its own centre on average. The lower end is simultaneous over all candidates, as any of
+    them may have been chosen (Berk et al. 2013, "Valid post-selection inference"); a choice of the largest does
+    not make a mean too small, so the upper end needs no correction.
     """
     if not len(candidates):
         return None

@@ -16,6 +16,7 @@ METRICS = {
     "accuracy": "training accuracy",
     "loss": "training loss",
 }
+TEST_METRICS = ("test_accuracy", "test_loss")
 RESULTS = ("completed", "stopped", "diverged")
 STATUSES = (*RESULTS, "failed", "running", "waiting")
 
@@ -39,7 +40,8 @@ class TrialDescription:
 
     `epochs` is the planned number, `learning_rate` the peak. `settings` has the grid axes other than optimizer,
     schedule and seed, with their values. `status` is one of `STATUSES`; `reason` explains why a trial stopped,
-    diverged or failed. `cpus` and `gpus` are the cores and GPUs that the trial holds while it trains.
+    diverged or failed. `cpus` and `gpus` are the cores and GPUs that the trial holds while it trains. `validation`
+    counts the validation images and `majority` is the share of their most frequent class, None where not known.
     """
 
     id: str
@@ -54,6 +56,8 @@ class TrialDescription:
     reason: str = ""
     cpus: float = 1.0
     gpus: float = 0.0
+    validation: int = 0
+    majority: float | None = None
 
     @property
     def recipe(self) -> RecipeLabel:
@@ -72,6 +76,8 @@ class TrialArrays:
     ended: bool [T], true for a result: a trial that completed, stopped or diverged and has rows.
     metrics: float64 [N] by name. An accuracy of NaN counts as 0: a prediction that is not a number is wrong. A
     loss of NaN counts as infinite.
+    test: float64 [N] by name of TEST_METRICS, NaN for an epoch without test figures.
+    at_once: the largest number of epochs that were trained at one time; 1 without any.
     seconds, learning_rate: float64 [N]. reused: bool [N], true for an epoch that was not trained again.
     devices: the names of all devices, sorted.
     """
@@ -84,6 +90,8 @@ class TrialArrays:
     count: Ints
     ended: np.ndarray[Any, np.dtype[np.bool_]]
     metrics: Mapping[str, Floats]
+    test: Mapping[str, Floats]
+    at_once: int
     seconds: Floats
     learning_rate: Floats
     reused: np.ndarray[Any, np.dtype[np.bool_]]
@@ -112,6 +120,23 @@ class TrialArrays:
 def _floats(history: pa.Table, name: str) -> Floats:
     column = history.column(name).combine_chunks()
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _test_metric(history: pa.Table, name: str) -> Floats:
+    """The column, all NaN for a history that was recorded before there were test images."""
+    return _floats(history, name) if name in history.column_names else np.full(len(history), np.nan)
+
+
+def _at_once(started: Floats, seconds: Floats) -> int:
+    """The largest number of intervals, from `started` for `seconds`, that overlap; a touching end is no overlap.
+
+    >>> _at_once(np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.5, 1.0]))
+    2
+    """
+    times = np.concatenate([started, started + seconds])
+    change = np.repeat([1, -1], len(started))
+    running = np.cumsum(change[np.lexsort((change, times))])
+    return int(running.max(initial=1))
 
 
 def _check(trials: Sequence[TrialDescription]) -> None:
@@ -161,7 +186,9 @@ def gather(history: pa.Table, trials: Sequence[TrialDescription]) -> TrialArrays
     }
     recipes = tuple(dict.fromkeys(t.recipe for t in trials))
     positions = {recipe: position for position, recipe in enumerate(recipes)}
-    reused = np.asarray(history.column("reused").combine_chunks().to_numpy(zero_copy_only=False), np.bool_)
+    reused = np.asarray(history.column("reused").combine_chunks().to_numpy(zero_copy_only=False), np.bool_)[order]
+    seconds = np.nan_to_num(_floats(history, "seconds")[order])
+    started = np.asarray(history.column("started_at").cast(pa.int64()).fill_null(0).to_numpy(), np.float64)[order]
     devices = pc.unique(history.column("device").take(pa.array(order)))
     return TrialArrays(
         trials=tuple(trials),
@@ -172,8 +199,10 @@ def gather(history: pa.Table, trials: Sequence[TrialDescription]) -> TrialArrays
         count=count,
         ended=np.array([t.status in RESULTS for t in trials], np.bool_) & (count > 0),
         metrics=metrics,
-        seconds=np.nan_to_num(_floats(history, "seconds")[order]),
+        test={name: _test_metric(history, name)[order] for name in TEST_METRICS},
+        at_once=min(_at_once(started[~reused] / 1e6, seconds[~reused]), max(int((count > 0).sum()), 1)),
+        seconds=seconds,
         learning_rate=_floats(history, "learning_rate")[order],
-        reused=reused[order],
+        reused=reused,
         devices=tuple(sorted(d for d in devices.to_pylist() if d)),
     )

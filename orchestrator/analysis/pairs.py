@@ -8,19 +8,19 @@ from orchestrator.analysis.spread import typical_variance
 from orchestrator.analysis.statistics import TOLERANCE, Bools, Floats, Ints
 
 RIVALS = 100
-"""Recipes are compared with this many, those that rank first: the others decide nothing, and all pairs are too many."""
+"""Recipes are compared with this many, those that rank first: the others decide nothing, and all pairs are too
+many."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
     """Each recipe, a row, against each rival, a column. Arrays are [K recipes, C rivals].
 
-    rivals: int64 [C], the numbers of the recipes that are rivals.
-    n: int64, the seeds that both have.
-    mean: float64, the mean over those seeds of the recipe's value minus the rival's; NaN without a common seed.
-    variance, degrees: float64, of one seed's difference, moderated; NaN where a pair cannot be tested: it has fewer
-    than two common seeds, is a recipe and itself, or has the same difference in every seed and nothing to borrow.
-    borrowed: the degrees of freedom in `degrees` that come from the other pairs.
+    rivals: int64 [C], the numbers of the recipes that are rivals. n: int64, the seeds that both have. mean:
+    float64, the mean over those seeds of the recipe's value minus the rival's; NaN without a common seed.
+    variance, degrees: float64, of one seed's difference, moderated; NaN where a pair cannot be tested: it has
+    fewer than two common seeds, is a recipe and itself, or has the same difference in every seed and nothing to
+    borrow. borrowed: the degrees of freedom in `degrees` that come from the other pairs.
     """
 
     rivals: Ints
@@ -57,8 +57,9 @@ class Pairs:
     def wins(self) -> Floats:
         """The probability that the recipe beats the rival on a new seed: float64 [K, C], NaN without a test.
 
-        A new difference is predicted by Student's t around the mean, with variance s² (1 + 1/n). The measure is that
-        of Bouthillier et al., "Accounting for variance in machine learning benchmarks" (2021), arXiv 2103.03098.
+        A new difference is predicted by Student's t around the mean, with variance s² (1 + 1/n). The measure is
+        that of Bouthillier et al., "Accounting for variance in machine learning benchmarks" (2021), arXiv
+        2103.03098.
         """
         from scipy.special import stdtr
 

@@ -1,35 +1,47 @@
 """Question 1, which recipe wins and how sure that is, and question 2, the optimizer x schedule matrix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from orchestrator.analysis import statistics
+from orchestrator.analysis.claim import Claim, claim
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
+from orchestrator.analysis.learned import GridEdge, grid_edges, learned
 from orchestrator.analysis.observations import METRICS, TrialArrays
-from orchestrator.analysis.statistics import Differences, Floats, Intervals, Ints
+from orchestrator.analysis.pairs import Pairs
+from orchestrator.analysis.statistics import Bools, Differences, Floats, Intervals, Ints
 
 WINNER = "winner"
+EQUIVALENT = "as good as the best"
 SAME = "not distinguishable"
 DIFFERENT = "different"
+WITHHELD = "withheld"
 UNTESTED = "not tested"
+NOT_LEARNED = "did not learn"
 NO_RESULT = "no result"
+WINS_RECIPES = 20
+"""The recipes of which every pair is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
     """The order of the recipes and its statistics. Arrays have one entry per recipe, in planned order.
 
-    order: int64, the numbers of the recipes, the best first, recipes without a result last.
-    rank: int64, from 1; 0 for a recipe without a result.
-    winner: the first recipe of the order, which the others are tested against; None without any result.
+    order: int64, the numbers of the recipes, the best first, recipes without a rank last.
+    rank: int64, from 1; 0 for a recipe without a result and for one that did not learn.
+    winner: the first recipe of the order; None without any rank.
     final, best: intervals by metric, of the last and of the best epoch.
     best_epoch: intervals of the best epoch's number, from 1.
-    difference: the final metric minus the winner's, over common seeds; `p` its p-values, Holm-corrected.
-    verdict: WINNER, SAME, DIFFERENT, UNTESTED or NO_RESULT.
+    learned: bool, false for a recipe that learned nothing in any seed.
+    values: float64 [recipes, seeds], the final monitored metric; NaN for a seed that is missing or diverged.
+    claim: what can be claimed about the best recipe, from the values.
+    difference: the final metric minus the winner's, over common seeds, with 95 % intervals of this one pair.
+    edges: the recipes whose learning rate is the best and the last of those that were tried.
+    verdict: one of the eight above.
     planned, diverged: int64, the number of seeds planned and of seeds that diverged.
-    comparisons: the number of tests; `fewest` the smallest number of pairs in a test, 0 without a test.
     """
 
     order: Ints
@@ -38,13 +50,14 @@ class Ranking:
     final: dict[str, Intervals]
     best: dict[str, Intervals]
     best_epoch: Intervals
+    learned: Bools
+    values: Floats
+    claim: Claim
     difference: Differences
-    p: Floats
+    edges: tuple[GridEdge, ...]
     verdict: tuple[str, ...]
     planned: Ints
     diverged: Ints
-    comparisons: int
-    fewest: int
 
 
 def best_rows(arrays: TrialArrays, monitor: str, sign: int) -> Ints:
@@ -61,29 +74,15 @@ def best_rows(arrays: TrialArrays, monitor: str, sign: int) -> Ints:
     return np.asarray(rows[maxima[earliest]], np.int64)
 
 
-def _verdicts(rank: Ints, p: Floats, deficit: Floats, level: float) -> tuple[str, ...]:
-    result = []
-    for recipe in range(len(rank)):
-        if not rank[recipe]:
-            result.append(NO_RESULT)
-        elif rank[recipe] == 1:
-            result.append(WINNER)
-        elif np.isnan(p[recipe]):
-            result.append(UNTESTED)
-        else:
-            result.append(DIFFERENT if p[recipe] <= 1 - level and deficit[recipe] > 0 else SAME)
-    return tuple(result)
+def rank_recipes(
+    arrays: TrialArrays, monitor: str, sign: int, level: float, equivalence: float | None = None
+) -> Ranking:
+    """Rank the recipes by their mean final `monitor` over seeds, and say which of them may be the best.
 
-
-def rank_recipes(arrays: TrialArrays, monitor: str, sign: int, level: float) -> Ranking:
-    """Rank the recipes by their mean final `monitor` over seeds, and test each against the first.
-
-    A diverged trial is a result and counts with its last epoch. A recipe with a diverged seed is ranked by that
-    mean
-    but not tested: a diverged seed is itself a difference, and a t-test over successes and failures would hide it.
-    Equal means share a rank, the first rank too; among them a recipe with more seeds, then an earlier planned
-    recipe, precedes in the order. With unequal seeds a recipe may be better than the winner on their common seeds;
-    its verdict is then SAME, whatever its p.
+    A diverged trial is a result and counts with its last epoch in the mean. Recipes are compared on the seeds that
+    did not diverge, and a recipe with a diverged seed rules no other out. Equal means share a rank, the first rank
+    too; among them a recipe with more seeds, then an earlier planned recipe, precedes in the order. A recipe that
+    did not learn has no rank and is compared with none. `equivalence` is the difference that does not matter.
     """
     recipe_count, results = len(arrays.recipes), arrays.results
     groups = arrays.recipe[results]
@@ -97,20 +96,17 @@ def rank_recipes(arrays: TrialArrays, monitor: str, sign: int, level: float) -> 
     last, best = arrays.last_rows(results), best_rows(arrays, monitor, sign)
     final = by_metric(last)
     best_epochs = (best - arrays.first[results] + 1).astype(np.float64)
-    n, score = final[monitor].n, statistics.leveled(sign * final[monitor].mean)
+    has_learned = learned(arrays, monitor, sign)
+    ranked = (final[monitor].n > 0) & has_learned
+    score = statistics.leveled(np.where(ranked, sign * final[monitor].mean, np.nan))
     rank = statistics.ranks(score)
-    order = np.lexsort((np.arange(recipe_count), -n, np.where(n > 0, -score, np.inf), n == 0))
+    order = np.lexsort((np.arange(recipe_count), -final[monitor].n, np.where(ranked, -score, np.inf), ~ranked))
     diverged = np.array([t.status == "diverged" for t in arrays.trials], np.int64)
     diverged_seeds = np.bincount(arrays.recipe, diverged, recipe_count).astype(np.int64)
-    winner = int(order[0]) if recipe_count and n[order[0]] else None
-    values = arrays.metrics[monitor][last]
-    reference = -1 if winner is None else winner
-    difference = statistics.paired(values, groups, arrays.seed[results], reference, recipe_count, level=level)
-    winner_diverged = winner is not None and diverged_seeds[winner] > 0
-    untested = (diverged_seeds > 0) | (np.arange(recipe_count) == reference) | winner_diverged
-    p = np.where(untested, np.nan, difference.p)
-    tested = ~np.isnan(p)
-    adjusted = statistics.holm(p)
+    values = _values(arrays, arrays.metrics[monitor][last])
+    evidence = claim(sign * values, order, ranked, diverged_seeds == 0, level)
+    edges = grid_edges(arrays, sign * np.where(final[monitor].n > 0, final[monitor].mean, np.nan))
+    winner = int(order[0]) if recipe_count and ranked[order[0]] else None
     return Ranking(
         order=order,
         rank=rank,
@@ -118,14 +114,65 @@ def rank_recipes(arrays: TrialArrays, monitor: str, sign: int, level: float) -> 
         final=final,
         best=by_metric(best),
         best_epoch=statistics.intervals(best_epochs, groups, recipe_count, (1.0, np.inf), level),
-        difference=difference,
-        p=adjusted,
-        verdict=_verdicts(rank, adjusted, -sign * difference.mean, level),
+        learned=has_learned,
+        values=values,
+        claim=evidence,
+        difference=_differences(evidence.pairs, winner, sign, level),
+        edges=edges,
+        verdict=_verdicts(rank, final[monitor].n, has_learned, evidence, edges, equivalence, level),
         planned=np.bincount(arrays.recipe, minlength=recipe_count),
         diverged=diverged_seeds,
-        comparisons=int(tested.sum()),
-        fewest=int(difference.pairs[tested].min()) if tested.any() else 0,
     )
+
+
+def _values(arrays: TrialArrays, final: Floats) -> Floats:
+    """The `final` value of each result by recipe and seed; NaN for a diverged trial and for an infinite value."""
+    results = arrays.results
+    seeds, column = np.unique(arrays.seed[results], return_inverse=True)
+    diverged = np.array([arrays.trials[trial].status == "diverged" for trial in results], np.bool_)
+    values = np.full((len(arrays.recipes), len(seeds)), np.nan)
+    values[arrays.recipe[results], column] = np.where(diverged | ~np.isfinite(final), np.nan, final)
+    return values
+
+
+def _differences(pairs: Pairs, winner: int | None, sign: int, level: float) -> Differences:
+    """The differences to the winner in the metric's own direction."""
+    column = np.flatnonzero(pairs.rivals == -1 if winner is None else pairs.rivals == winner)
+    if not len(column):
+        missing = np.full(len(pairs.n), np.nan)
+        return Differences(pairs=np.zeros(len(pairs.n), np.int64), mean=missing, low=missing, high=missing)
+    mean = sign * pairs.mean[:, column[0]]
+    half_width = (pairs.quantile(np.array(0.5 + level / 2)) * pairs.error)[:, column[0]]
+    return Differences(pairs=pairs.n[:, column[0]], mean=mean, low=mean - half_width, high=mean + half_width)
+
+
+def _verdicts(
+    rank: Ints,
+    n: Ints,
+    has_learned: Bools,
+    evidence: Claim,
+    edges: Sequence[GridEdge],
+    equivalence: float | None,
+    level: float,
+) -> tuple[str, ...]:
+    at_edge = {edge.recipe for edge in edges}
+    result = []
+    for recipe in range(len(rank)):
+        if not n[recipe]:
+            result.append(NO_RESULT)
+        elif not has_learned[recipe]:
+            result.append(NOT_LEARNED)
+        elif rank[recipe] == 1:
+            result.append(WINNER)
+        elif equivalence is not None and evidence.behind_at_most[recipe] <= equivalence:
+            result.append(EQUIVALENT)
+        elif np.isnan(evidence.p[recipe]):
+            result.append(UNTESTED)
+        elif evidence.p[recipe] > 1 - level:
+            result.append(SAME)
+        else:
+            result.append(WITHHELD if recipe in at_edge else DIFFERENT)
+    return tuple(result)
 
 
 def best_label(metric: str, monitor: str) -> str:
@@ -166,10 +213,39 @@ def ranking_table(arrays: TrialArrays, ranking: Ranking, monitor: str) -> pa.Tab
         "difference_mean": Column(d.mean[order], f"{METRICS[monitor]} minus the winner's"),
         "difference_low": Column(d.low[order], "difference, low end"),
         "difference_high": Column(d.high[order], "difference, high end"),
-        "p": Column(ranking.p[order], "p, paired t-test, Holm-corrected"),
-        "verdict": Column([ranking.verdict[r] for r in order], "against the winner"),
+        "p": Column(ranking.claim.p[order], "the error probability at which it is not the best"),
+        "in_set": Column(ranking.claim.in_set[order], "in the confidence set for the best"),
+        "best_probability": Column(ranking.claim.best_probability[order], "probability of being the best"),
+        "behind_at_most": Column(ranking.claim.behind_at_most[order], "behind the best at most"),
+        "verdict": Column([ranking.verdict[r] for r in order], "may it be the best?"),
     }
     return table("Recipes, best first", columns)
+
+
+def winner_value(ranking: Ranking, monitor: str, sign: int) -> dict[str, float | None]:
+    """The winner's final metric, corrected for having been chosen, with its interval: value, low, high."""
+    corrected = ranking.claim.winner
+    if corrected is None:
+        return {"value": None, "low": None, "high": None}
+    ends = sorted((sign * corrected.low, sign * corrected.high))
+    value, low, high = np.clip([sign * corrected.value, *ends], *bounds(monitor)).tolist()
+    return {"value": value, "low": low, "high": high}
+
+
+def wins_table(arrays: TrialArrays, ranking: Ranking) -> pa.Table:
+    """Both orders of every pair of the first WINS_RECIPES, with the probability that `recipe` beats `rival`."""
+    pairs = ranking.claim.pairs
+    first = pairs.rivals[:WINS_RECIPES]
+    probability = pairs.wins()[first, : len(first)]
+    rows, columns = np.nonzero(np.isfinite(probability))
+    rival = [arrays.recipes[first[column]].text for column in columns]
+    cells = recipe_columns([arrays.recipes[first[row]] for row in rows])
+    cells |= {
+        "rival": Column(pa.array(rival, pa.string())),
+        "n": Column(pairs.n[first, : len(first)][rows, columns], "seeds in common"),
+        "probability": Column(probability[rows, columns], "probability that the recipe beats the rival"),
+    }
+    return table("Who beats whom on a new seed", cells)
 
 
 def matrix_table(arrays: TrialArrays, ranking: Ranking, monitor: str, sign: int) -> pa.Table:

@@ -1,22 +1,24 @@
-"""The comparison in sentences: the recipe to use, the certainty of that answer, and notes on the figures."""
+"""The answer in sentences: the recipe to use, how sure that is, and what it would cost to be surer."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
+from orchestrator.analysis.durations import estimate
 from orchestrator.analysis.observations import METRICS, TrialArrays
-from orchestrator.analysis.ranking import SAME, UNTESTED, Ranking
-from orchestrator.analysis.statistics import EQUAL_VALUES, LEVEL, Ints, least_visible
+from orchestrator.analysis.ranking import EQUIVALENT, NOT_LEARNED, UNTESTED, WITHHELD, Ranking, winner_value
+from orchestrator.analysis.seed_planner import MOST_SEEDS, SeedPlan
 
 NAMED_RECIPES = 3
 """A sentence names this many recipes, or one more; it counts the rest."""
 
 
-def _list(labels: Sequence[str]) -> str:
+def listed(labels: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`; a long list ends in a number.
 
-    >>> _list(["a", "b", "c", "d"]), _list(["a", "b", "c", "d", "e"])
+    >>> listed(["a", "b", "c", "d"]), listed(["a", "b", "c", "d", "e"])
     ('a, b, c and d', 'a, b, c and 2 more')
     """
     if len(labels) > NAMED_RECIPES + 1:
@@ -24,23 +26,45 @@ def _list(labels: Sequence[str]) -> str:
     return " and ".join([", ".join(labels[:-1]), labels[-1]]) if len(labels) > 1 else "".join(labels)
 
 
-def _count(number: int, singular: str, plural: str = "") -> str:
+def counted(number: int, singular: str, plural: str = "") -> str:
     """A number and its noun, whose plural ends in s unless `plural` is another.
 
-    >>> _count(1, "seed"), _count(2, "seed"), _count(2, "recipe was", "recipes were")
+    >>> counted(1, "seed"), counted(2, "seed"), counted(2, "recipe was", "recipes were")
     ('1 seed', '2 seeds', '2 recipes were')
     """
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def answer(arrays: TrialArrays, ranking: Ranking, monitor: str) -> tuple[str, ...]:
-    """One sentence per entry: the recipe to use, then the certainty of that, then the trials without a result."""
+def answer(
+    arrays: TrialArrays,
+    ranking: Ranking,
+    monitor: str,
+    sign: int,
+    equivalence: float | None,
+    on_test: pa.Table,
+    plans: Sequence[SeedPlan],
+) -> tuple[str, ...]:
+    """One sentence per entry: the recipe to use, how sure that is, its test figures, and the price of being
+    surer.
+    """
     unfinished = _unfinished(arrays)
+    not_learned = _not_learned(arrays, ranking)
     if ranking.winner is None:
+        if not_learned:
+            return (f"No recipe learned, so there is nothing to recommend: {unfinished or 'all trials ended'}.",)
         return (f"No trial has ended with a result: {unfinished or 'nothing was planned'}.",)
-    winners = [recipe for recipe in ranking.order if ranking.rank[recipe] == 1]
-    sentences = [_headline(arrays, ranking, monitor, winners), *_doubts(arrays, ranking, monitor, winners)]
-    sentences += _tests(arrays, ranking, monitor, len(winners))
+    winners = [int(recipe) for recipe in ranking.order if ranking.rank[recipe] == 1]
+    sentences = [
+        _headline(arrays, ranking, monitor, sign, winners),
+        *_doubts(arrays, ranking, winners),
+        *_certainty(arrays, ranking, winners),
+        *_equivalents(arrays, ranking, equivalence),
+        *not_learned,
+        *_untested(ranking),
+        *_withheld(arrays, ranking, winners),
+        *_on_test(arrays, ranking, monitor, on_test),
+        *_price(arrays, ranking, winners, plans),
+    ]
     if unfinished:
         sentences.append(f"This is provisional: {unfinished}.")
     return tuple(sentences)
@@ -50,144 +74,185 @@ def _unfinished(arrays: TrialArrays) -> str:
     """The number of trials without an end and of failed trials, as a clause; "" without any."""
     pending = sum(trial.status in ("running", "waiting") for trial in arrays.trials)
     failed = sum(trial.status == "failed" for trial in arrays.trials)
-    clauses = [_count(pending, "has not ended", "have not ended")] if pending else []
+    clauses = [counted(pending, "has not ended", "have not ended")] if pending else []
     clauses += [f"{failed} failed"] if failed else []
-    return f"of {_count(len(arrays.trials), 'trial')} {' and '.join(clauses)}" if clauses else ""
+    return f"of {counted(len(arrays.trials), 'trial')} {' and '.join(clauses)}" if clauses else ""
 
 
-def _headline(arrays: TrialArrays, ranking: Ranking, monitor: str, winners: Sequence[int]) -> str:
-    """The first sentence: the best recipe or recipes with the final metric, and with its interval if known."""
+def _headline(arrays: TrialArrays, ranking: Ranking, monitor: str, sign: int, winners: Sequence[int]) -> str:
+    """The first sentence: the best recipe or recipes with the final metric, and its corrected value if known."""
     final = ranking.final[monitor]
-    label = _list([arrays.recipes[recipe].text for recipe in winners])
-    mean, low, high = (float(values[winners[0]]) for values in (final.mean, final.low, final.high))
+    label = listed([arrays.recipes[recipe].text for recipe in winners])
     n = int(final.n[winners[0]])
-    measure = f"final {METRICS[monitor]} {mean:.3f}"
+    measure = f"final {METRICS[monitor]} {final.mean[winners[0]]:.3f}"
     if all(arrays.trials[trial].status == "diverged" for trial in arrays.results):
         return f"Every trial that ended diverged: use none as it is. {label} came furthest: {measure}."
     if len(winners) > 1:
-        seeds = _list([_count(count, "seed") for count in sorted({int(final.n[recipe]) for recipe in winners})])
+        seeds = listed([counted(count, "seed") for count in sorted({int(final.n[recipe]) for recipe in winners})])
         return f"{label} share the first place: {measure} ({seeds} each)."
-    if n > 1 and not math.isnan(low):
-        return f"Use {label}: {measure} (95 % interval {low:.3f} to {high:.3f}, {_count(n, 'seed')})."
-    return f"{label} came out first: {measure} ({_count(n, 'seed')})."
+    corrected = winner_value(ranking, monitor, sign)
+    if corrected["value"] is None:
+        return f"{label} came out first: {measure} ({counted(n, 'seed')})."
+    interval = f"95 % interval {corrected['low']:.3f} to {corrected['high']:.3f}"
+    if int((ranking.rank > 0).sum()) == 1:
+        return f"Use {label}: {measure} ({interval}, {counted(n, 'seed')})."
+    return (
+        f"Use {label}: {measure} over {counted(n, 'seed')}; {corrected['value']:.3f} when corrected for having "
+        f"been chosen ({interval})."
+    )
 
 
-def _doubts(arrays: TrialArrays, ranking: Ranking, monitor: str, winners: Sequence[int]) -> list[str]:
-    """Reasons to doubt the first sentence: diverged seeds, and seeds that are all equal."""
-    final = ranking.final[monitor]
+def _doubts(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> list[str]:
+    """Reasons to doubt the first sentence: diverged seeds, equal seeds, a rival that leads on common seeds."""
     result = []
+    n = np.bincount(arrays.recipe[arrays.results], minlength=len(arrays.recipes))
     for recipe in winners:
-        diverged, n = ranking.diverged[recipe], final.n[recipe]
-        if 0 < diverged < n and len(winners) == 1:
-            result.append(f"But {diverged} of its {n} seeds diverged.")
-        elif 0 < diverged < n:
-            result.append(f"But {diverged} of {n} seeds of {arrays.recipes[recipe].text} diverged.")
-    if len(winners) == 1 and final.reasons[winners[0]] == EQUAL_VALUES:
-        n = final.n[winners[0]]
-        seeds = "Both" if n == 2 else f"All {n}"
-        result.append(f"{seeds} seeds gave this same figure, which does not show that there is no spread.")
+        diverged = ranking.diverged[recipe]
+        if 0 < diverged < n[recipe] and len(winners) == 1:
+            result.append(f"But {diverged} of its {n[recipe]} seeds diverged.")
+        elif 0 < diverged < n[recipe]:
+            result.append(f"But {diverged} of {n[recipe]} seeds of {arrays.recipes[recipe].text} diverged.")
+    if len(winners) == 1 and not ranking.claim.in_set[winners[0]]:
+        result.append("But another recipe is better on the seeds that both have; give all recipes the same seeds.")
     return result
 
 
-def _tests(arrays: TrialArrays, ranking: Ranking, monitor: str, winners: int) -> list[str]:
-    """The results of the tests of all recipes against the winner, or the reason why there is no test."""
-    candidates = [recipe for recipe in ranking.order if ranking.rank[recipe]]
+def _certainty(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> list[str]:
+    """Which recipes may be the best, or the reason why that is not known."""
+    ranked = [int(recipe) for recipe in ranking.order if ranking.rank[recipe]]
     if len(arrays.recipes) == 1:
         return ["It is the only recipe, so there is nothing to compare it with."]
-    if len(candidates) == 1:
-        return ["No other recipe has a result yet."]
-    if len(candidates) == winners:
-        return ["No other recipe has a result, so nothing tells them apart."]
-    lead, subject, winner = ("Its lead", "It is", "it") if winners == 1 else ("Their lead", "They are", "them")
-    if ranking.final[monitor].n[ranking.winner] == 1:
-        return [f"With one seed nothing is known about spread, so {lead.lower()} may be chance."]
-    same = [arrays.recipes[recipe].text for recipe in candidates if ranking.verdict[recipe] == SAME]
-    untested = [recipe for recipe in candidates if ranking.verdict[recipe] == UNTESTED]
-    different = len(candidates) - winners - len(same) - len(untested)
+    if len(ranked) == 1:
+        return ["No other recipe has a result to compare it with."]
+    if len(ranked) == len(winners):
+        return ["No recipe is behind, so nothing tells them apart."]
+    if np.isfinite(ranking.claim.p).any():
+        return [_confidence_set(arrays, ranking, ranked, winners)]
+    lead = "its lead" if len(winners) == 1 else "their lead"
+    if max(np.isfinite(ranking.values[recipe]).sum() for recipe in ranked) > 1:
+        return [f"No two recipes can be compared seed by seed, so {lead} may be chance."]
+    return [f"With one seed nothing is known about spread, so {lead} may be chance."]
+
+
+def _confidence_set(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int], winners: Sequence[int]) -> str:
+    """The recipes that may be the best, with the winner's probability, and how many are not."""
+    claim = ranking.claim
+    members = [recipe for recipe in ranked if claim.in_set[recipe] and np.isfinite(claim.p[recipe])]
+    out = int((~claim.in_set[ranked]).sum())
+    best = claim.best_probability[winners[0]]
+    probability = "" if len(winners) > 1 or np.isnan(best) else f" (probability {_probability(best)})"
+    if members == list(winners) and len(members) == 1:
+        return f"With 95 % certainty it is the best of {counted(len(ranked), 'recipe')}{probability}."
+    first = f"; the first is it{probability}" if probability else ""
+    if not out:
+        return f"Any of the {len(ranked)} recipes may be the best{first}."
+    names = listed([arrays.recipes[recipe].text for recipe in members])
+    others = f"the other {out} are" if out > 1 else "the other one is"
+    return (
+        f"With 95 % certainty the best is one of {counted(len(members), 'recipe')}, {names}{first}; {others} "
+        "behind by more than chance explains."
+    )
+
+
+def _probability(value: float) -> str:
+    """A probability with two digits, never 0 or 1.
+
+    >>> _probability(0.618), _probability(0.9999), _probability(0.0001)
+    ('0.62', 'over 0.99', 'under 0.01')
+    """
+    if value > 0.994:
+        return "over 0.99"
+    return "under 0.01" if value < 0.006 else f"{value:.2f}"
+
+
+def _equivalents(arrays: TrialArrays, ranking: Ranking, equivalence: float | None) -> list[str]:
+    names = [arrays.recipes[r].text for r in ranking.order if ranking.verdict[r] == EQUIVALENT]
+    if not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [
+        f"{listed(names)} {verb} as good as the best: behind it by at most {equivalence:g}, with 95 % certainty."
+    ]
+
+
+def _not_learned(arrays: TrialArrays, ranking: Ranking) -> list[str]:
+    recipes = [recipe for recipe, verdict in enumerate(ranking.verdict) if verdict == NOT_LEARNED]
+    if not recipes:
+        return []
+    majorities = {t.majority for t, r in zip(arrays.trials, arrays.recipe, strict=True) if r in recipes}
+    known = [share for share in majorities if share is not None]
+    majority = f"the majority class ({known[0]:.3f})" if len(known) == 1 else "the majority class"
+    names = listed([arrays.recipes[recipe].text for recipe in recipes])
+    return [
+        f"{names} did not learn: no seed is better than {majority} or than its own first epoch. "
+        f"{'It is' if len(recipes) == 1 else 'They are'} in the cost, and in no comparison."
+    ]
+
+
+def _untested(ranking: Ranking) -> list[str]:
+    untested = [recipe for recipe, verdict in enumerate(ranking.verdict) if verdict == UNTESTED]
+    if not untested or not np.isfinite(ranking.claim.p).any():
+        return []
+    diverged = sum(bool(ranking.diverged[recipe]) for recipe in untested)
+    number = "" if diverged == len(untested) else f", {diverged}"
+    cause = f"{number} because seeds diverged" if diverged else ""
+    return [f"{counted(len(untested), 'recipe was', 'recipes were')} not tested{cause}."]
+
+
+def _withheld(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> list[str]:
     result = []
-    if same:
-        result.append(f"{lead} over {_list(same)} may be chance (paired test over seeds, Holm-corrected).")
-    if different and (same or untested):
-        result.append(f"{subject} better than {_count(different, 'other recipe')} by more than chance explains.")
-    elif different:
-        recipes = "the other recipe" if different == 1 else f"all {different} other recipes"
-        result.append(f"{subject} better than {recipes} by more than chance explains.")
-    if untested:
-        diverged = sum(bool(ranking.diverged[recipe]) for recipe in untested)
-        number = "" if diverged == len(untested) else f", {diverged}"
-        cause = f"{number} because seeds diverged" if diverged else ""
-        recipes = _count(len(untested), "recipe was", "recipes were")
-        result.append(f"{recipes} not tested against {winner}{cause}.")
+    for edge in ranking.edges:
+        name, rate = arrays.recipes[edge.recipe].text, f"{edge.learning_rate:.3g}"
+        beyond = "larger" if edge.end == "largest" else "smaller"
+        if edge.recipe in winners:
+            result.append(
+                f"{name} has the {edge.end} learning rate tried, {rate}: a {beyond} one may be better still."
+            )
+        elif ranking.verdict[edge.recipe] == WITHHELD:
+            result.append(
+                f"No verdict on {name}: its best learning rate, {rate}, is the {edge.end} tried, and a {beyond} "
+                "one may be better."
+            )
     return result
 
 
-def notes(arrays: TrialArrays, ranking: Ranking, monitor: str, further: Sequence[str]) -> tuple[str, ...]:
-    """Explanations of the figures and of their limits, as far as they apply to this comparison, then `further`."""
-    final = ranking.final[monitor]
-    seeds: Ints = final.n[final.n > 0]
-    table: list[tuple[bool | np.bool_, str]] = [
-        (
-            True,
-            "Final is the last epoch, best the epoch with the best monitored value; the best of many epochs "
-            "overstates what another run would reach.",
-        ),
-        (
-            (seeds > 1).any(),
-            "Intervals are 95 % t-intervals of the mean over seeds, clipped to what the metric can be. They cover "
-            "the variation between seeds on this data, not the variation between data sets.",
-        ),
-        (
-            (seeds == 1).any(),
-            f"{'Every recipe has' if (seeds == 1).all() else 'Some recipes have'} one seed: nothing is known "
-            "about spread there, so no interval is given.",
-        ),
-        (
-            EQUAL_VALUES in final.reasons,
-            "Where every seed of a recipe gave the same figure no interval is given: an accuracy is a count of "
-            "images, so a few seeds may agree by chance.",
-        ),
-        (
-            len(set(seeds.tolist())) > 1,
-            "Recipes have different numbers of seeds; each is tested on the seeds it shares with the winner.",
-        ),
-        (ranking.comparisons > 0, _least_difference(ranking)),
-        (
-            (seeds > 1).any() and UNTESTED in ranking.verdict,
-            "? means not tested: a seed diverged, fewer than two seeds are shared with the winner, or the "
-            "difference is the same in every seed, which leaves no measure of chance.",
-        ),
-        (
-            len(seeds) > 1,
-            "The winner was chosen for its figure, so that figure is a little too good; a new seed would show by "
-            "how much.",
-        ),
-        (
-            ranking.diverged.any(),
-            "A diverged trial counts with its last epoch, the one it diverged in; a loss that is not a number "
-            "counts as infinite, such an accuracy as 0. Recipes with diverged seeds are ranked by that, but not "
-            "tested.",
-        ),
-        (
-            any(trial.status in ("failed", "running", "waiting") for trial in arrays.trials),
-            "Trials that failed or have not ended are in the cost and in the list of trials, nowhere else.",
-        ),
-        (
-            arrays.reused.any(),
-            "Epochs taken were known from a trial with the same beginning and were not trained again; a trial's "
-            "seconds count them as if it had trained them itself.",
-        ),
-    ]
-    return (*(note for applies, note in table if applies), *further)
-
-
-def _least_difference(ranking: Ranking) -> str:
-    """The note on the smallest difference that the tests can show; "" without a test."""
-    if not ranking.comparisons:
-        return ""
-    factor = least_visible(ranking.fewest, ranking.comparisons, LEVEL)
-    return (
-        "~ means: cannot be told apart from the winner, not: equally good. With "
-        f"{_count(ranking.fewest, 'seed')} and {_count(ranking.comparisons, 'comparison')} the first recipe to be "
-        f"told apart has to fall behind by more than {factor:.1f} times the standard deviation of its "
-        "seed-by-seed differences. More seeds show smaller differences."
+def _on_test(arrays: TrialArrays, ranking: Ranking, monitor: str, on_test: pa.Table) -> list[str]:
+    """The winner's test figures and the optimism of its validation figures."""
+    rows = [row for row in on_test.to_pylist() if row["recipe"] == arrays.recipes[ranking.winner or 0].text]
+    if not rows:
+        return []
+    row = rows[0]
+    interval = (
+        "" if row["test_low"] is None else f" (95 % interval {row['test_low']:.3f} to {row['test_high']:.3f})"
     )
+    change, word = abs(row["optimism_mean"]), "worse" if row["optimism_mean"] >= 0 else "better"
+    difference = "the same as" if change < 0.0005 else f"{change:.3f} {word} than"
+    name = "it" if int((ranking.rank == 1).sum()) == 1 else row["recipe"]
+    return [
+        f"On test images, which chose nothing, {name} reaches {row['test_mean']:.3f}{interval}: {difference} on "
+        "validation images."
+    ]
+
+
+def _price(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int], plans: Sequence[SeedPlan]) -> list[str]:
+    """The price of settling the first open question."""
+    if not plans:
+        alone = len(winners) == 1 and int(ranking.claim.in_set.sum()) == 1
+        settled = alone and np.isfinite(ranking.claim.p).any()
+        return ["No further seed is needed to know the first place."] if settled else []
+    plan = plans[0]
+    names = [arrays.recipes[recipe].text for recipe in plan.recipes]
+    goal = {
+        "tell apart": f"To tell {names[0]} from {names[-1]}",
+        "show as good": f"To show that {names[-1]} is as good as {names[0]}",
+        "see the spread": "To see how sure that is",
+    }[plan.goal]
+    if math.isinf(plan.more):
+        return [f"{goal}: more than {MOST_SEEDS:,} seeds, so far as their difference and spread are known."]
+    room = f"{plan.gpus:g} GPU" if plan.gpus else f"{plan.cores:g} core"
+    about = "" if plan.goal == "see the spread" else "about "
+    return [
+        f"{goal}: {about}{counted(int(plan.more), 'more seed')} of these {counted(len(names), 'recipe')}, "
+        f"{round(plan.epochs):,} epochs at most, {estimate(plan.seconds)} on {room}"
+        f"{'' if room.startswith('1 ') else 's'}."
+    ]

@@ -1,7 +1,7 @@
 """Variances from few seeds, each of which borrows strength from the others.
 
-The variance of three numbers is nearly worthless: its own sampling error is as large as itself. The recipes of a sweep
-spread alike, so each variance is drawn towards what is typical of all.
+The variance of three numbers is nearly worthless: its own sampling error is as large as itself. The recipes of a
+sweep spread alike, so each variance is drawn towards what is typical of all.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,23 @@ import numpy as np
 from orchestrator.analysis.statistics import Floats
 
 FLOOR = 0.01
-"""The smallest variance that counts in the estimate of what is typical, as a share of the median: accuracies are counts
-of images, so a few differences agree by chance."""
+"""The smallest variance that counts in the estimate of what is typical, as a share of the median: accuracies are
+counts of images, so a few differences agree by chance."""
 CERTAIN = 1e6
 """Degrees of freedom that stand for infinitely many."""
 
 
 @dataclass(frozen=True)
 class TypicalVariance:
-    """A variance that is typical of many, and the degrees of freedom that it is worth; 0 where nothing is typical."""
+    """A variance that is typical of many, and the degrees of freedom that it is worth; 0 where nothing is
+    typical.
+    """
 
     variance: float
     degrees: float
 
     def moderate(self, variances: Floats, degrees: Floats) -> tuple[Floats, Floats]:
-        """Sample `variances` of `degrees` of freedom drawn towards this one but never lowered, and their new degrees.
+        """Sample `variances` of `degrees` of freedom drawn towards this one, never lowered, and their new degrees.
 
         The moderated variance is (d0 s0² + d s²) / (d0 + d), with d0 + d degrees of freedom (Smyth 2004, "Linear
         models and empirical Bayes methods for assessing differential expression in microarray experiments"). Where

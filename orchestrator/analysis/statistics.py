@@ -41,13 +41,12 @@ class Intervals:
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """Paired differences of each group to one group: pairs, mean, interval, two-sided p (NaN: no test)."""
+    """Differences of each group to one group over `pairs` common seeds: mean and interval, NaN where not known."""
 
     pairs: Ints
     mean: Floats
     low: Floats
     high: Floats
-    p: Floats
 
 
 def quantile(share: float, degrees: Ints) -> Floats:
@@ -82,70 +81,6 @@ def intervals(
         half_width = np.where(deviation <= TOLERANCE * np.maximum(np.abs(mean), 1.0), np.nan, half_width)
         low, high = np.clip(mean - half_width, *bounds), np.clip(mean + half_width, *bounds)
     return Intervals(n=n, mean=np.where(n > 0, mean, np.nan), low=low, high=high, deviation=deviation)
-
-
-def paired(
-    values: Floats, groups: Ints, seeds: Ints, reference: int, count: int, *, level: float = LEVEL
-) -> Differences:
-    """Each group minus group `reference`, over the seeds of both; `values`, `groups`, `seeds` per trial.
-
-    A group has a seed at most once. p is the paired t-test's, with one exception. Equal differences other than
-    zero have no spread, so the test has no measure of chance: p is NaN and not 0. (Accuracies are counts of
-    images, so two seeds do this by chance.) p is 1 for groups that are equal in every seed. p is NaN for fewer
-    than two common seeds and for an infinite value.
-
-    >>> seeds = np.array([0, 1, 2, 0, 1, 2])
-    >>> change = paired(np.array([0.9, 0.8, 0.7, 0.8, 0.6, 0.4]), np.array([0, 0, 0, 1, 1, 1]), seeds, 0, 2)
-    >>> round(float(change.mean[1]), 3), round(float(change.p[1]), 4)
-    (-0.2, 0.0742)
-    """
-    from scipy.special import stdtr
-
-    reference_rows = groups == reference
-    order = np.argsort(seeds[reference_rows])
-    reference_seeds, reference_values = seeds[reference_rows][order], values[reference_rows][order]
-    if not len(reference_seeds):
-        missing = np.full(count, np.nan)
-        return Differences(pairs=np.zeros(count, np.int64), mean=missing, low=missing, high=missing, p=missing)
-    position = np.minimum(np.searchsorted(reference_seeds, seeds), len(reference_seeds) - 1)
-    in_both = reference_seeds[position] == seeds
-    with np.errstate(invalid="ignore", divide="ignore"):
-        change = values[in_both] - reference_values[position][in_both]
-        differences = intervals(change, groups[in_both], count, (-np.inf, np.inf), level)
-        t = np.abs(differences.mean) / (differences.deviation / np.sqrt(differences.n))
-        p = 2 * stdtr(np.maximum(differences.n - 1, 1).astype(np.float64), -t)
-    no_spread = differences.deviation <= TOLERANCE
-    p = np.where(no_spread, np.where(np.abs(differences.mean) <= TOLERANCE, 1.0, np.nan), p)
-    p = np.where(differences.n > 1, p, np.nan)
-    return Differences(pairs=differences.n, mean=differences.mean, low=differences.low, high=differences.high, p=p)
-
-
-def holm(p: Floats) -> Floats:
-    """p-values corrected for the number of tests; NaN (no test) stays and does not count.
-
-    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
-
-    >>> holm(np.array([0.01, 0.04, np.nan, 0.03])).tolist()
-    [0.03, 0.06, nan, 0.06]
-    """
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    adjusted = np.full(len(p), np.nan)
-    steps = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * steps), 1.0) if len(order) else []
-    return adjusted
-
-
-def least_visible(pairs: int, comparisons: int, level: float = LEVEL) -> float:
-    """The smallest significant mean difference of the corrected paired test, in its standard deviations.
-
-    Formula: t(1 - alpha / 2m; n - 1) / sqrt(n), the strictest step of Holm, which the smallest p has to pass.
-
-    >>> round(least_visible(3, 1), 2), round(least_visible(3, 11), 2), round(least_visible(10, 11), 2)
-    (2.48, 8.53, 1.19)
-    """
-    share = 1 - (1 - level) / (2 * comparisons)
-    return float(quantile(share, np.array([pairs - 1]))[0] / np.sqrt(pairs))
 
 
 def ranks(scores: Floats) -> Ints:

@@ -30,7 +30,7 @@ def _description(trial: Trial, plan: Plan, state: SweepState) -> TrialDescriptio
     status = plan.cursors[trial.id].ending
     if status is None:
         status = "running" if trial.id in state.running else "failed" if trial.id in state.failures else "waiting"
-    settings = trial.recipe.settings
+    settings, description = trial.recipe.settings, plan.root_facts.description(trial.recipe)
     return TrialDescription(
         id=trial.id,
         optimizer=trial.recipe.optimizer_label,
@@ -43,6 +43,8 @@ def _description(trial: Trial, plan: Plan, state: SweepState) -> TrialDescriptio
         reason=state.failures.get(trial.id, "") if status == "failed" else "",
         cpus=settings.resources.cpus_per_trial,
         gpus=settings.resources.gpus_per_trial,
+        validation=description.validation,
+        majority=description.majority,
     )
 
 
@@ -69,6 +71,7 @@ def comparison(plan: Plan, state: SweepState, target: float | None = None) -> Co
         monitor=plan.trials[0].recipe.settings.monitor,
         schedules={key: first_rates(plan, trial) for key, trial in recipes.items()},
         notes=notes,
+        equivalence=plan.sweep.equivalence,
     )
 
 

@@ -7,7 +7,19 @@ from typing import Any
 import pyarrow as pa
 
 from experiments import callbacks, settings
-from orchestrator.analysis import cost, learning_curves, ranking, sentences, stages, time_to_target
+from orchestrator.analysis import (
+    cost,
+    held_out,
+    learning_curves,
+    ranking,
+    robust_means,
+    seed_planner,
+    seed_ranks,
+    sentences,
+    stages,
+    time_to_target,
+)
+from orchestrator.analysis import notes as explanations
 from orchestrator.analysis.comparison import Comparison, bounds
 from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialDescription, gather
 from orchestrator.analysis.statistics import LEVEL
@@ -25,6 +37,7 @@ def summarize(
     monitor: str = "val_accuracy",
     schedules: Mapping[Any, Sequence[float]] | None = None,
     notes: Sequence[str] = (),
+    equivalence: float | None = None,
 ) -> Comparison:
     """Compare the recipes of `trials` by their rows in `history`, a table of the history columns.
 
@@ -33,6 +46,7 @@ def summarize(
     target: a value of `monitor`, by default the median of all finals.
     schedules: the learning rate at the first step of each epoch, by RecipeLabel or an equal tuple.
     notes: sentences that follow the comparison's notes.
+    equivalence: the difference of `monitor` that does not matter; None for none.
 
     Rows of trials that are not planned are left out. `ranking.rank_recipes` and the notes of the comparison have
     the rules for diverged, failed and unfinished trials, ties and unequal numbers of seeds.
@@ -49,8 +63,10 @@ def summarize(
     direction = callbacks.direction(monitor)
     sign = 1 if direction == "max" else -1
     arrays = gather(history, trials)
-    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL)
-    goal = time_to_target.median_final(arrays, monitor) if target is None else target
+    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence)
+    plans = seed_planner.seed_plans(arrays, order, equivalence, LEVEL)
+    on_test = held_out.held_out_table(arrays, order, monitor, sign, LEVEL)
+    goal = time_to_target.median_final(arrays, order, monitor) if target is None else target
     stage_table, overtakes = stages.stage_tables(arrays, order, monitor, sign, LEVEL)
     targets, profile = time_to_target.target_tables(arrays, order, monitor, sign, goal)
     cost_table, totals = cost.cost_tables(arrays)
@@ -61,9 +77,16 @@ def summarize(
         level=LEVEL,
         target=goal,
         target_given=target is not None,
-        answer=sentences.answer(arrays, order, monitor),
-        notes=sentences.notes(arrays, order, monitor, notes),
+        answer=sentences.answer(arrays, order, monitor, sign, equivalence, on_test, plans),
+        notes=explanations.notes(arrays, order, monitor, on_test, notes),
+        equivalence=equivalence,
+        winner_value=ranking.winner_value(order, monitor, sign),
         ranking=ranking.ranking_table(arrays, order, monitor),
+        wins=ranking.wins_table(arrays, order),
+        held_out=on_test,
+        robust_means=robust_means.robust_mean_table(arrays, order, monitor, LEVEL),
+        seed_ranks=seed_ranks.seed_rank_table(arrays, order, sign, LEVEL),
+        certainty=seed_planner.seed_plan_table(arrays, plans),
         matrix=ranking.matrix_table(arrays, order, monitor, sign),
         stages=stage_table,
         overtakes=overtakes,

@@ -9,16 +9,16 @@ import pyarrow as pa
 from experiments import settings as checks
 from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
+from orchestrator.analysis.learned import family
 from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialArrays
 from orchestrator.analysis.ranking import Ranking
 from orchestrator.analysis.statistics import Floats, Ints
 
-RATE_AXES = ("learning_rate", "peak")
 
-
-def median_final(arrays: TrialArrays, monitor: str) -> float | None:
-    """The median final `monitor` of all results, the default target; None without any result."""
-    final = arrays.metrics[monitor][arrays.last_rows(arrays.results)]
+def median_final(arrays: TrialArrays, ranking: Ranking, monitor: str) -> float | None:
+    """The median final `monitor` of all results that learned, the default target; None without any."""
+    results = arrays.results[ranking.learned[arrays.recipe[arrays.results]]]
+    final = arrays.metrics[monitor][arrays.last_rows(results)]
     return float(np.median(final)) if len(final) else None
 
 
@@ -115,15 +115,13 @@ def sensitivity_table(arrays: TrialArrays, monitor: str, level: float) -> pa.Tab
     keys: dict[tuple[RecipeLabel, float], int] = {}
     groups = []
     for trial in (arrays.trials[number] for number in results):
-        settings = tuple((k, v) for k, v in trial.recipe.settings if k.rsplit(".", 1)[-1] not in RATE_AXES)
-        family = RecipeLabel(trial.optimizer, trial.schedule, settings)
-        groups.append(keys.setdefault((family, float(trial.learning_rate)), len(keys)))
+        groups.append(keys.setdefault((family(trial.recipe), float(trial.learning_rate)), len(keys)))
     intervals = statistics.intervals(final, np.array(groups, np.int64), len(keys), bounds(monitor), level)
     rates: dict[RecipeLabel, list[float]] = {}
-    for family, rate in keys:
-        rates.setdefault(family, []).append(rate)
+    for label, rate in keys:
+        rates.setdefault(label, []).append(rate)
     groups_shown = [
-        keys[family, rate] for family, by_rate in rates.items() if len(by_rate) > 1 for rate in sorted(by_rate)
+        keys[label, rate] for label, by_rate in rates.items() if len(by_rate) > 1 for rate in sorted(by_rate)
     ]
     pairs = list(keys)
     columns = recipe_columns([pairs[g][0] for g in groups_shown])

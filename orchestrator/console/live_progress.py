@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.console.text import duration, sparkline
+from orchestrator.analysis.durations import duration
+from orchestrator.console.text import sparkline
 from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan
 from orchestrator.report.number_format import rate

@@ -11,7 +11,8 @@ from rich.text import Text
 from experiments import schedules
 from experiments.environment import available_cpus
 from orchestrator.analysis import status
-from orchestrator.console.text import duration, sparkline
+from orchestrator.analysis.durations import duration
+from orchestrator.console.text import sparkline
 from orchestrator.execution.events import Outcome
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.plan import Plan
@@ -63,9 +64,10 @@ def facts(plan: Plan, store: Store) -> list[str]:
     epochs, sweep = plan.epochs, plan.sweep
     settings = plan.trials[0].recipe.settings
     data = plan.root_facts.description(plan.trials[0].recipe)
+    test = f" and {data.test} test images" if data.test else ""
     return [
         f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
-        f"{settings.model.name} x {settings.model.width:g}, {data.train} + {data.validation} images "
+        f"{settings.model.name} x {settings.model.width:g}, {data.train} + {data.validation} images{test} "
         f"({', '.join(data.classes[:4])}{', …' if len(data.classes) > 4 else ''}) "
         f"at {'x'.join(map(str, data.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"

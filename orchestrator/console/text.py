@@ -1,4 +1,4 @@
-"""Sparklines and durations: values as short texts in a terminal."""
+"""Sparklines: values as short texts in a terminal."""
 
 import math
 from collections.abc import Sequence
@@ -26,17 +26,3 @@ def sparkline(
     span = (max(finite) if high is None else high) - bottom
     levels = [0.0 if span <= 0 else min(max((value - bottom) / span, 0.0), 1.0) for value in finite]
     return "".join(_BLOCKS[int(level * (len(_BLOCKS) - 1) + 0.5)] for level in levels)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units: `8 s`, `3 min 20 s`, `5 h 12 min`.
-
-    >>> duration(200)
-    '3 min 20 s'
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.console.text import duration
+from orchestrator.analysis.durations import duration
 from orchestrator.storage.history import Row
 
 SHADES = ("█", "▒")

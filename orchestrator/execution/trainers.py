@@ -32,6 +32,8 @@ class Trainer(Protocol):
     ) -> Mapping[str, float]:
         """Train epoch `n` with these rates, float32 [steps]; loss, accuracy, val_loss, val_accuracy, images.
 
+        Where the data has a test set, also test_loss and test_accuracy.
+
         `momentum`, of the same form, is passed where the schedule cycles it. A trainer without this parameter
         cannot train such schedules.
         """

@@ -180,6 +180,7 @@ class TrialRun:
             "host": socket.gethostname(),
             "device": self.trainer.device,
             "started_at": started_at,
+            **_test_metrics(metrics),
         }
         self._require_right_to_write()
         self.rows.append(row)
@@ -190,13 +191,15 @@ class TrialRun:
 
     def _compare(self, number: int, metrics: Mapping[str, float]) -> None:
         """A known epoch was recomputed: note it where the metrics are not those on record."""
-        recorded = self.cursor.history[number]
-        if any(float(metrics[m]) != recorded[m] for m in callbacks.METRICS):
-            row = self.rows[number]
+        row = self.rows[number]
+        recomputed = {m: float(metrics[m]) for m in callbacks.METRICS} | _test_metrics(metrics)
+        differing = [m for m, value in recomputed.items() if not _same(value, row[m])]
+        if differing:
+            name = "val_loss" if differing[0] in callbacks.METRICS else differing[0]
             self.notes.append(
                 f"epoch {number}, computed again on {socket.gethostname()} ({self.trainer.device}), gave "
-                f"val_loss {metrics['val_loss']:.9g}; recorded on {row['host']} ({row['device']}): "
-                f"{recorded['val_loss']:.9g}. Another machine or library computes other numbers"
+                f"{name} {_digits(recomputed[name])}; recorded on {row['host']} ({row['device']}): "
+                f"{_digits(row[name])}. Another machine or library computes other numbers"
             )
 
     def _require_right_to_write(self) -> None:
@@ -230,3 +233,19 @@ class TrialRun:
             record = self.rows[self.cursor.keys.index(best)]
             self._require_right_to_write()
             self.store.write_model(self.context.sweep, self.trial.id, path.read_bytes(), record)
+
+
+def _test_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The metrics of the test set; None where the trainer gives none."""
+    return {m: None if metrics.get(m) is None else float(metrics[m]) for m in callbacks.TEST_METRICS}
+
+
+def _same(recomputed: float | None, recorded: float | None) -> bool:
+    """Whether both are the same number, both no number, or both absent."""
+    if recomputed is None or recorded is None:
+        return recomputed is recorded
+    return recomputed == recorded or (math.isnan(recomputed) and math.isnan(recorded))
+
+
+def _digits(metric: float | None) -> str:
+    return "none" if metric is None else f"{metric:.9g}"

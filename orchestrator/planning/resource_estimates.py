@@ -49,7 +49,7 @@ def epoch_work(plan: Plan) -> Mapping[str, float]:
 def _recipe_work(recipe: Recipe, description: Description) -> float:
     model = recipe.settings.model
     per_image = sum(layer.outputs * layer.multiply_adds for layer in layers(model, description.shape))
-    return float(per_image * (3 * description.train + description.validation))
+    return float(per_image * (3 * description.train + description.validation + description.test))
 
 
 FLOAT = 4
@@ -99,7 +99,7 @@ def cache(plan: Plan) -> int:
 
 
 def _images(description: Description) -> int:
-    return (description.train + description.validation) * prod(description.shape)
+    return (description.train + description.validation + description.test) * prod(description.shape)
 
 
 def _parameters(plan: Plan, recipe: Recipe) -> int:

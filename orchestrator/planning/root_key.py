@@ -99,6 +99,9 @@ class RootFacts:
     def _as_written(self, recipe: Recipe) -> dict[str, Any]:
         settings = recipe.settings
         data = {key: value for key, value in asdict(settings.data).items() if key != "path"}
+        if not data["test"]:
+            # No key of a sweep without a test set has a fact of one.
+            del data["test"]
         return {
             "data": {**data, "images": self.description(recipe).fingerprint},
             "model": asdict(settings.model),

@@ -13,7 +13,19 @@ from typing import Any
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.observations import METRICS
 
-_WHOLE_TABLES = ("targets", "profile", "sensitivity", "overtakes", "cost", "troubles")
+_WHOLE_TABLES = (
+    "wins",
+    "held_out",
+    "robust_means",
+    "seed_ranks",
+    "certainty",
+    "targets",
+    "profile",
+    "sensitivity",
+    "overtakes",
+    "cost",
+    "troubles",
+)
 _RANKING_KEYS = (
     "rank",
     "recipe",
@@ -25,6 +37,9 @@ _RANKING_KEYS = (
     "seconds",
     "pairs",
     "p",
+    "in_set",
+    "best_probability",
+    "behind_at_most",
     "verdict",
     "no_interval",
 )
@@ -87,6 +102,8 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "monitor": comparison.monitor,
         "direction": comparison.direction,
         "level": comparison.level,
+        "equivalence": comparison.equivalence,
+        "winner_value": dict(comparison.winner_value),
         "target": {"value": comparison.target, "given": comparison.target_given},
         "published_elsewhere": {k: v for k, v in published.items() if k not in measured},
         "totals": comparison.totals.to_pylist()[0],

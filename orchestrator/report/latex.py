@@ -16,7 +16,14 @@ _ESCAPES = {
     ">": "$>$",
     "|": "$|$",
 } | {letter: "\\" + letter for letter in "&%$#_{}"}
-_RAISED_MARKS = {"~": r"$^{\sim}$", "*": r"$^{*}$", "!": r"$^{!}$", "?": r"$^{?}$"}
+_RAISED_MARKS = {
+    "~": r"$^{\sim}$",
+    "*": r"$^{*}$",
+    "!": r"$^{!}$",
+    "?": r"$^{?}$",
+    "=": r"$^{=}$",
+    "^": r"$^{\wedge}$",
+}
 _OPENING = r"""% Compile with \usepackage{booktabs,longtable}; to stand alone, put it between
 % \documentclass{article}\usepackage{booktabs,longtable}\begin{document} and \end{document}."""
 
@@ -32,7 +39,7 @@ def escaped(text: str) -> str:
 
 def _number(text: str) -> str:
     """A number: its marks raised, with a minus sign instead of a hyphen."""
-    body = text.rstrip("*~!?")
+    body = text.rstrip("*~!?=^")
     marks = "".join(_RAISED_MARKS[mark] for mark in text[len(body) :])
     number = "$-$" + escaped(body[1:]) if body[:1] == "-" and body[1:] else escaped(body)
     return ("$\\infty$" if body == "inf" else number) + marks

@@ -1,9 +1,36 @@
 """The marks of a recipe in a report: its verdict, its rank, its seeds."""
 
+from orchestrator.analysis.comparison import Comparison
 from orchestrator.report.text_table import Row
 
-MARKS = {"winner": "*", "not distinguishable": "~", "different": "", "not tested": "?", "no result": ""}
-LEGEND = "* the winner; ~ cannot be told apart from it; ? not tested against it; ! a seed diverged"
+MARKS = {
+    "winner": "*",
+    "as good as the best": "=",
+    "not distinguishable": "~",
+    "different": "",
+    "withheld": "^",
+    "not tested": "?",
+    "did not learn": "x",
+    "no result": "",
+}
+"""The mark of each verdict."""
+_MEANINGS = {
+    "*": "first",
+    "=": "as good as the best",
+    "~": "may be the best",
+    "": "no mark: not the best",
+    "^": "best rate at the edge of its grid",
+    "?": "not tested",
+    "x": "did not learn",
+    "!": "a seed diverged",
+}
+
+
+def legend(comparison: Comparison) -> str:
+    """What the marks mean that stand in a comparison, in one line."""
+    verdicts, diverged = (comparison.ranking.column(name).to_pylist() for name in ("verdict", "diverged"))
+    used = {MARKS[verdict] for verdict in verdicts if verdict != "no result"} | ({"!"} if any(diverged) else set())
+    return "; ".join(f"{mark} {meaning}".strip() for mark, meaning in _MEANINGS.items() if mark in used)
 
 
 def rank_text(row: Row) -> str:

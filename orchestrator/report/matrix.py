@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.analysis.comparison import Comparison
-from orchestrator.report.marks import LEGEND, MARKS
+from orchestrator.report.marks import MARKS, legend
 from orchestrator.report.number_format import number
 from orchestrator.report.text_table import Cell, Row, TextTable
 
@@ -77,10 +77,10 @@ def _matrix(title: str, rows: Sequence[Row]) -> Matrix:
 
 def matrix_tables(comparison: Comparison) -> tuple[TextTable, ...]:
     """The matrices as tables of texts, with an empty cell for a pair that is not in the sweep."""
-    return tuple(_text_table(matrix) for matrix in matrices(comparison))
+    return tuple(_text_table(matrix, legend(comparison)) for matrix in matrices(comparison))
 
 
-def _text_table(matrix: Matrix) -> TextTable:
+def _text_table(matrix: Matrix, note: str) -> TextTable:
     def cell(row: str, column: str) -> Cell:
         return Cell(*(matrix.cell(row, column) or ("", None)))
 
@@ -90,5 +90,5 @@ def _text_table(matrix: Matrix) -> TextTable:
         heads=(matrix.row_kind, *matrix.columns),
         numeric=(False, *(True for _ in matrix.columns)),
         rows=tuple((Cell(row, row), *(cell(row, column) for column in matrix.columns)) for row in matrix.rows),
-        note=LEGEND,
+        note=note,
     )

@@ -55,6 +55,22 @@ def chance(p: float | None) -> str:
     return "<0.001" if p is not None and p < 0.0005 else number(p)
 
 
+def probability(value: float | None) -> str:
+    """A probability with two digits, never 0 or 1; "" for None.
+
+    >>> probability(0.618), probability(0.9999), probability(0.0001)
+    ('0.62', '>0.99', '<0.01')
+    """
+    if value is None:
+        return ""
+    return ">0.99" if value > 0.994 else "<0.01" if value < 0.006 else f"{value:.2f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign and three digits; "" for None."""
+    return "" if value is None else f"{value:+.3f}"
+
+
 def between(low: float | None, high: float | None) -> str:
     """An interval; "" for None."""
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

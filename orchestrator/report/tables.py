@@ -1,13 +1,16 @@
 """The tables of a comparison as texts for people, one function per question, and the cost as a sentence."""
 
+import math
 from collections.abc import Callable
 
 from orchestrator.analysis.comparison import Comparison
+from orchestrator.analysis.durations import estimate
+from orchestrator.analysis.held_out import TEST_METRIC
 from orchestrator.analysis.observations import METRICS
 from orchestrator.analysis.statistics import EQUAL_VALUES
-from orchestrator.report.marks import LEGEND, rank_text, seeds_text
+from orchestrator.report.marks import legend, rank_text, seeds_text
 from orchestrator.report.matrix import matrix_tables
-from orchestrator.report.number_format import amount, between, chance, hours, number, rate
+from orchestrator.report.number_format import amount, between, chance, hours, number, probability, rate, signed
 from orchestrator.report.text_table import Cell, Column, Row, TextTable, labels, numbers, text_table
 
 _SHORT_LABELS = {"val_accuracy": "val. accuracy", "val_loss": "val. loss", "accuracy": "accuracy", "loss": "loss"}
@@ -35,7 +38,9 @@ def ranking(comparison: Comparison) -> TextTable:
             labels("recipe", "recipe"),
             numbers(f"final {_SHORT_LABELS[monitor]}", f"final_{monitor}_mean", number),
             Column("95 % interval", True, interval),
+            numbers("P(best)", "best_probability", probability),
             Column("behind winner", True, behind),
+            numbers("at most", "behind_at_most", number),
             numbers("p", "p", chance),
             numbers(f"final {_SHORT_LABELS[other]}", f"final_{other}_mean", number),
             numbers(f"best {_SHORT_LABELS[monitor]}", f"best_{monitor}_mean", number),
@@ -44,8 +49,9 @@ def ranking(comparison: Comparison) -> TextTable:
             numbers("seconds", "seconds", amount),
             Column("seeds", True, lambda row: Cell(seeds_text(row), row["n"])),
         ],
-        f"{LEGEND}. p: paired t-test against the winner over common seeds, Holm-corrected; its: in the best "
-        "epoch; seconds: training time of one trial.",
+        f"{legend(comparison)}. P(best): the probability of being the best; at most: behind the best by no more "
+        "than this (95 %); p: with 0.05 or less it is not the best (one-sided paired tests, corrected for their "
+        "number); its: in the best epoch; seconds: training time of one trial.",
     )
 
 
@@ -55,6 +61,131 @@ def _behind(comparison: Comparison, row: Row) -> float | None:
     if change is None or row["verdict"] == "winner":
         return None
     return float(-change if comparison.direction == "max" else change)
+
+
+def wins(comparison: Comparison) -> TextTable:
+    """The probability that the recipe of a row beats the recipe of a column on a new seed."""
+    rows: dict[str, dict[str, float]] = {}
+    for row in comparison.wins.to_pylist():
+        rows.setdefault(row["recipe"], {})[row["rival"]] = row["probability"]
+    order = {recipe: str(position) for position, recipe in enumerate(rows, 1)}
+    return TextTable(
+        name="wins",
+        title="Who beats whom on a new seed: probability that the row beats the column",
+        heads=("#", "recipe", *order.values()),
+        numeric=(True, False, *(True for _ in order)),
+        rows=tuple(
+            (
+                Cell(order[recipe], float(order[recipe])),
+                Cell(recipe, recipe),
+                *(Cell(probability(rivals.get(rival)), rivals.get(rival)) for rival in order),
+            )
+            for recipe, rivals in rows.items()
+        ),
+        note="From 0.75 on, a recipe beats the other often enough to matter (Bouthillier et al. 2021).",
+    )
+
+
+def held_out(comparison: Comparison) -> TextTable:
+    """The figures on test images of the recipes that may be the best."""
+
+    def interval(row: Row) -> Cell:
+        return Cell(between(row["test_low"], row["test_high"]), row["test_low"])
+
+    def optimism(row: Row) -> Cell:
+        return Cell(between(row["optimism_low"], row["optimism_high"]), row["optimism_low"])
+
+    metric = TEST_METRIC[comparison.monitor].replace("_", " ")
+    return text_table(
+        "held_out",
+        comparison.held_out,
+        [
+            labels("recipe", "recipe"),
+            numbers(_SHORT_LABELS[comparison.monitor], "final_mean", number),
+            numbers(metric, "test_mean", number),
+            Column("95 % interval", True, interval),
+            numbers("optimism", "optimism_mean", signed),
+            Column("its interval", True, optimism),
+            numbers("seeds", "n", str),
+        ],
+        "Optimism: how much better the monitored figure is than that on test images. Only recipes that may be the "
+        "best are shown: to choose by test images would use them up.",
+    )
+
+
+def robust_means(comparison: Comparison) -> TextTable:
+    """Interquartile means over seeds."""
+
+    def interval(row: Row) -> Cell:
+        return Cell(between(row["iqm_low"], row["iqm_high"]), row["iqm_low"])
+
+    return text_table(
+        "robust_means",
+        comparison.robust_means,
+        [
+            labels("recipe", "recipe"),
+            numbers("IQM", "iqm", number),
+            Column("95 % interval", True, interval),
+            numbers("seeds", "n", str),
+        ],
+        "IQM: the mean of the middle half of the seeds; the interval is of a bootstrap within each recipe.",
+    )
+
+
+def seed_ranks(comparison: Comparison) -> TextTable:
+    """Mean ranks over seeds, with the critical difference in the note."""
+    rows = comparison.seed_ranks.to_pylist()
+    note = ""
+    if rows:
+        note = (
+            f"Mean ranks that differ by less than {rows[0]['critical_difference']:.2f} are not told apart "
+            f"(Nemenyi, Demšar 2006); that any differ: p {chance(rows[0]['friedman_p'])} (Friedman)."
+        )
+    return text_table(
+        "seed_ranks",
+        comparison.seed_ranks,
+        [
+            labels("recipe", "recipe"),
+            numbers("mean rank", "mean_rank", lambda value: number(value, 2)),
+            numbers("seeds", "n", str),
+        ],
+        note,
+    )
+
+
+def certainty(comparison: Comparison) -> TextTable:
+    """How many more seeds would settle what is open, and what they would cost."""
+    goals = {"tell apart": "tell it from the first", "show as good": "show it is as good as the first"}
+    first = next(iter(comparison.ranking.to_pylist()), {"recipe": ""})["recipe"]
+
+    def goal(row: Row) -> Cell:
+        text = goals.get(row["goal"], f"see the spread of {row['recipes']} recipes")
+        return Cell(text, row["goal"])
+
+    def seeds(row: Row) -> Cell:
+        return Cell("over 1,000" if row["more"] == math.inf else amount(row["more"]), row["more"])
+
+    def unless_endless(write: Callable[[float], str], key: str) -> Callable[[Row], Cell]:
+        return lambda row: Cell("" if row["more"] == math.inf else write(row[key]), row[key])
+
+    def room(row: Row) -> Cell:
+        kind, number_of = ("GPUs", row["gpus"]) if row["gpus"] else ("cores", row["cores"])
+        return Cell("" if row["more"] == math.inf else f"{number_of:g} {kind}", number_of)
+
+    return text_table(
+        "certainty",
+        comparison.certainty,
+        [
+            labels("recipe", "recipe"),
+            Column("to", False, goal),
+            Column("more seeds", True, seeds),
+            Column("epochs", True, unless_endless(amount, "epochs")),
+            Column("time", True, unless_endless(estimate, "seconds")),
+            Column("on", True, room),
+        ],
+        f"Seeds of {first} and of the recipe in the row. With 80 % probability they settle it, if difference "
+        "and spread stay as they are. Epochs are at most: common beginnings are trained once.",
+    )
 
 
 def stages(comparison: Comparison) -> TextTable:
@@ -151,7 +282,7 @@ def published(comparison: Comparison) -> TextTable:
             numbers("published", "published", number),
             numbers("measured", "measured_mean", number),
             Column("95 % interval", True, interval),
-            numbers("difference", "difference", lambda value: "" if value is None else f"{value:+.3f}"),
+            numbers("difference", "difference", signed),
             Column("inside", False, lambda row: Cell(answers[row["inside"]], answers[row["inside"]])),
             numbers("seeds", "n", str),
         ],
@@ -210,6 +341,11 @@ def troubles(comparison: Comparison) -> TextTable:
 
 
 AFTER_MATRIX: tuple[Callable[[Comparison], TextTable], ...] = (
+    wins,
+    held_out,
+    robust_means,
+    seed_ranks,
+    certainty,
     stages,
     overtakes,
     targets,

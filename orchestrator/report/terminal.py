@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report import tables
 from orchestrator.report.figures import colour_scale
-from orchestrator.report.marks import LEGEND
+from orchestrator.report.marks import legend
 from orchestrator.report.matrix import Matrix, MatrixCell, matrices
 from orchestrator.report.text_table import TextTable
 
@@ -28,7 +28,15 @@ _HEADS = {
     "seconds": "time, s",
 }
 # Every other format has these columns; 80 columns of a terminal hold no more than the others.
-_OMITTED = ("behind winner", "p")
+_OMITTED = (
+    "behind winner",
+    "at most",
+    "p",
+    "best val. accuracy",
+    "best val. loss",
+    "its val. loss",
+    "its val. accuracy",
+)
 
 
 def render(comparison: Comparison, console: Console, full: bool = False) -> None:
@@ -37,17 +45,17 @@ def render(comparison: Comparison, console: Console, full: bool = False) -> None
     for position, sentence in enumerate(comparison.answer):
         console.print(Text(sentence, style="" if position else "bold green"))
     console.print()
-    _print_table(console, _narrow(tables.ranking(comparison)), full)
+    _print_table(console, _narrow(tables.ranking(comparison), legend(comparison)), full)
     for matrix in matrices(comparison):
-        _print_matrix(console, matrix)
-    for make in tables.AFTER_MATRIX if full else (tables.troubles,):
+        _print_matrix(console, matrix, legend(comparison))
+    for make in tables.AFTER_MATRIX if full else (tables.held_out, tables.certainty, tables.troubles):
         _print_table(console, make(comparison), full)
     console.print(Text(f"Cost: {tables.cost_sentence(comparison)}"))
     for note in comparison.notes:
         console.print(Text(f"- {note}", style="dim"))
 
 
-def _narrow(ranking: TextTable) -> TextTable:
+def _narrow(ranking: TextTable, note: str) -> TextTable:
     """The ranking with fewer columns, shorter heads and shorter texts."""
     columns = [position for position, head in enumerate(ranking.heads) if head not in _OMITTED]
     rows = tuple(
@@ -59,7 +67,7 @@ def _narrow(ranking: TextTable) -> TextTable:
         heads=tuple(_HEADS.get(ranking.heads[i], ranking.heads[i]) for i in columns),
         numeric=tuple(ranking.numeric[i] for i in columns),
         rows=rows,
-        note=LEGEND,
+        note=note,
     )
 
 
@@ -107,7 +115,7 @@ def _column_width(head: str) -> int:
     return max(min(len(head), NUMBER_WIDTH), 7)
 
 
-def _print_matrix(console: Console, matrix: Matrix) -> None:
+def _print_matrix(console: Console, matrix: Matrix, note: str) -> None:
     console.print(Text(matrix.title, style="bold underline"))
     label_width = min(max(len(name) for name in (*matrix.rows, "optimizer")), LABEL_WIDTH)
     for block in _blocks(matrix.columns, console.width - label_width - 1):
@@ -119,7 +127,7 @@ def _print_matrix(console: Console, matrix: Matrix) -> None:
             table.add_row(Text(row), *(_cell(matrix.cell(row, head)) for head in block))
         console.print(table)
         console.print()
-    console.print(Text(f"{LEGEND}; . not in the sweep; - no result", style="dim"))
+    console.print(Text(f"{note}; . not in the sweep; - no result", style="dim"))
     console.print()
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.callbacks import METRICS
+from experiments.callbacks import METRICS, Monitor
 from experiments.models import vgg
-from experiments.settings import REQUIRED, Choice, InWords, Setting, whole
+from experiments.settings import NOT_NEGATIVE, REQUIRED, Choice, InWords, Setting, whole
 
 CHECKPOINT_POLICIES = ("needed", "all")
 
@@ -46,7 +46,11 @@ _ROWS = (
     Key("range_test", "mapping", {}, None, "what `auto` in the place of a learning rate stands for"),
     Key("early_stopping", "mapping", None, None, "when training ends early; null is never", True),
     Key("reduce_on_plateau", "mapping", None, None, "when the learning rate is reduced; null is never", True),
-    Key("monitor", str, "val_accuracy", Choice("value", METRICS), "what the best epoch is chosen by", True),
+    Key("monitor", str, "val_accuracy", Monitor("value", METRICS), "what the best epoch is chosen by", True),
+    Key(
+        "equivalence", float, None, NOT_NEGATIVE,
+        "the difference of the monitored metric that does not matter to the comparison; null is none",
+    ),
     Key("precision", str, "float32", Choice("value", vgg.PRECISIONS), "in which numbers the layers compute", True),
     Key("deterministic", bool, True, None, "whether the same trial gives the same bits again", True),
     Key("resources", "mapping", {}, None, "what one trial occupies", True),

@@ -76,6 +76,7 @@ class Sweep:
     axes: Mapping[str, tuple[Any, ...]]
     trainer: str
     retries: int
+    equivalence: float | None
     results: str
     checkpoints: str
     save_best: bool
@@ -141,6 +142,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         axes=axes,
         trainer=_trainer(value_of(document, "trainer")),
         retries=_whole("retries", value_of(document, "retries")),
+        equivalence=_equivalence(value_of(document, "equivalence")),
         results=_results(value_of(document, "results")),
         checkpoints=_one_of("checkpoints", value_of(document, "checkpoints")),
         save_best=KEYS["save_best"].checked("save_best", value_of(document, "save_best")),
@@ -287,6 +289,14 @@ def _whole(key: str, value: Any) -> int:
     number: int = converted(key, value, int)
     require(key, number)
     return number
+
+
+def _equivalence(value: Any) -> float | None:
+    if value is None:
+        return None
+    margin: float = converted("equivalence", value, float)
+    require("equivalence", margin)
+    return margin
 
 
 def _one_of(key: str, value: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.callbacks import METRICS
+from experiments.callbacks import METRICS, TEST_METRICS
+from orchestrator.storage import checksums
 
 HISTORY = pa.schema(
     [
@@ -30,9 +31,16 @@ HISTORY = pa.schema(
         ("host", pa.string()),
         ("device", pa.string()),
         ("started_at", pa.timestamp("us", tz="UTC")),
+        ("test_loss", pa.float64()),
+        ("test_accuracy", pa.float64()),
     ]
 )
-"""One row per trial and epoch. Units: loss in nats, accuracies 0 to 1, seconds of training and validation."""
+"""One row per trial and epoch. Units: loss in nats, accuracies 0 to 1, seconds of training and evaluation.
+
+The metrics of the test set are null where there is none.
+"""
+_WITHOUT_TEST = pa.schema([field for field in HISTORY if field.name not in TEST_METRICS])
+"""The columns of files that were written before there was a test set."""
 
 Row = Mapping[str, Any]
 
@@ -40,6 +48,20 @@ Row = Mapping[str, Any]
 def table(rows: Sequence[Row]) -> pa.Table:
     """Rows as a table with the history's columns."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=HISTORY)
+
+
+def read(content: bytes) -> pa.Table:
+    """The history in a file's `content`; one without the columns of the test set has null there.
+
+    Raises ValueError for content that is damaged or has other columns, pyarrow's errors for no Parquet.
+    """
+    rows = checksums.read_table(content)
+    if rows.schema.equals(_WITHOUT_TEST):
+        for name in TEST_METRICS:
+            rows = rows.append_column(HISTORY.field(name), pa.nulls(len(rows), pa.float64()))
+    if not rows.schema.equals(HISTORY):
+        raise ValueError("its columns are not those expected")
+    return rows
 
 
 def for_trial(row: Row, sweep: str, trial_id: str, optimizer: str, schedule: str, seed: int) -> dict[str, Any]:

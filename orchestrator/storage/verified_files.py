@@ -148,7 +148,7 @@ class _Kept:
 
 def _history(content: bytes) -> pa.Table:
     try:
-        return checksums.read_table(content, history.HISTORY)
+        return history.read(content)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error).splitlines()[0][:120]) from None
 

@@ -1,4 +1,4 @@
-"""Sparklines and durations."""
+"""Sparklines."""
 
 import pytest
 
@@ -16,10 +16,3 @@ def test_a_sparkline_shows_finite_values(values: list[float], expected: str) -> 
 def test_a_sparkline_is_never_wider_than_its_width() -> None:
     line = text.sparkline([float(i) for i in range(100)], width=10)
     assert (len(line), line[0], line[-1]) == (10, "▁", "█")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(0.2, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (18720, "5 h 12 min")]
-)
-def test_a_duration_has_its_two_largest_units(seconds: float, expected: str) -> None:
-    assert text.duration(seconds) == expected

@@ -59,21 +59,34 @@ def data_of(source, **settings):
     return datasets.check("data", {**source, **settings})
 
 
-def test_description_and_data_agree(source, cache):
-    description = datasets.describe(data_of(source), cache)
-    loaded = datasets.load(data_of(source), cache)
+@pytest.mark.parametrize("test", [0, 0.2])
+def test_description_and_data_agree(source, cache, test):
+    description = datasets.describe(data_of(source, test=test), cache)
+    loaded = datasets.load(data_of(source, test=test), cache)
     assert loaded.description == description
-    count = description.train + description.validation
+    count = description.train + description.validation + description.test
     assert loaded.images.shape == (count, *description.shape)
     assert loaded.images.dtype == np.uint8
     assert isinstance(loaded.images, np.memmap)
     assert not loaded.images.flags.writeable
     assert loaded.labels.shape == (count,)
-    assert loaded.labels.dtype == loaded.train.dtype == loaded.validation.dtype == np.int64
-    assert sorted([*loaded.train, *loaded.validation]) == list(range(count))
-    assert description.validation == round(0.25 * count)
+    parts = (loaded.train, loaded.validation, loaded.test)
+    assert {part.dtype for part in (loaded.labels, *parts)} == {np.dtype(np.int64)}
+    assert sorted(np.concatenate(parts).tolist()) == list(range(count))
+    assert (description.validation, description.test) == (round(0.25 * count), round(test * count))
     everyone = set(range(len(description.classes)))
-    assert set(loaded.labels[loaded.train]) == set(loaded.labels[loaded.validation]) == everyone
+    for part in parts if test else parts[:2]:
+        assert set(loaded.labels[part].tolist()) == everyone
+    counts = np.bincount(loaded.labels[loaded.validation])
+    assert description.majority == counts.max() / counts.sum()
+
+
+def test_a_test_set_takes_images_of_the_same_data(source, cache):
+    without, with_test = (datasets.load(data_of(source, test=test), cache) for test in (0, 0.2))
+    assert without.description.fingerprint == with_test.description.fingerprint
+    assert (without.images == with_test.images).all()
+    other = datasets.load(data_of(source, test=0.2, validation=0.4), cache)
+    assert other.test.tolist() == with_test.test.tolist()
 
 
 def test_the_same_from_another_cache_and_at_another_size(source, tmp_path, cache):
@@ -109,6 +122,10 @@ def test_a_limit_that_leaves_a_class_out_is_refused(source, cache):
     with pytest.raises(InputError, match=rf"data\.limit: expected at least {2 * classes} .*got {2 * classes - 1}"):
         datasets.describe(data_of(source, limit=2 * classes - 1), cache)
     assert datasets.describe(data_of(source, limit=2 * classes), cache).train == classes
+    with pytest.raises(InputError, match=rf"expected at least {3 * classes} .*and one for the test, got"):
+        datasets.describe(data_of(source, limit=3 * classes - 1, test=0.1), cache)
+    divided = datasets.describe(data_of(source, limit=3 * classes, test=0.1), cache)
+    assert (divided.train, divided.validation, divided.test) == (classes, classes, classes)
 
 
 def test_default_size_suits_a_vgg(source):

@@ -487,7 +487,18 @@ def _best(keys: Sequence[str], rows: Mapping[str, Mapping[str, Any]], monitor: s
 
 def _measured(row: Mapping[str, Any]) -> str:
     """What was measured in an epoch, to the bit."""
-    return repr([row[name] for name in ("epoch", *callbacks.METRICS, "learning_rate", "learning_rate_end")])
+    return repr(
+        [
+            row[name]
+            for name in (
+                "epoch",
+                *callbacks.METRICS,
+                *callbacks.TEST_METRICS,
+                "learning_rate",
+                "learning_rate_end",
+            )
+        ]
+    )
 
 
 def _shown(numbers: Sequence[Mapping[str, Any]], name: str = "calm") -> str:

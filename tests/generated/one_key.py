@@ -26,6 +26,7 @@ from orchestrator.storage.history import Row
 from orchestrator.storage.store import Store
 
 Document = Mapping[str, Any]
+MEASURED = (*callbacks.METRICS, *callbacks.TEST_METRICS)
 State = Mapping[str, NDArray[Any]]
 
 
@@ -148,7 +149,7 @@ class Process:
         )
 
     def _epoch(self, job: int, row: Row, folder: Path) -> Epoch:
-        metrics = {name: row[name] for name in callbacks.METRICS}
+        metrics = {name: row[name] for name in MEASURED}
         return Epoch(row["epoch_key"], job, row["epoch"], self._name, self._turns, metrics, folder)
 
 
@@ -165,7 +166,7 @@ def trained(
 
 def difference(one: Epoch, other: Epoch) -> str | None:
     """The first value in which two epochs differ, in words; None where all bits are the same."""
-    for name in callbacks.METRICS:
+    for name in MEASURED:
         a, b = one.metrics[name], other.metrics[name]
         if np.float64(a).tobytes() != np.float64(b).tobytes():
             return f"{name}: {a!r} and {b!r}"

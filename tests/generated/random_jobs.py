@@ -150,6 +150,7 @@ def data_settings(draw: st.DrawFn) -> Document:
         # Of large images a full batch is computed in parts.
         "image_size": draw(st.sampled_from((32, 32, 32, LARGE))),
         "validation": draw(st.sampled_from((0.25, 0.4))),
+        "test": draw(st.sampled_from((0, 0, 0.2))),
     }
     if draw(st.booleans()):
         given["augmentation"] = draw(st.sampled_from(({"horizontal_flip": True}, {"shift": 3}, {})))
@@ -317,6 +318,7 @@ TWINS: Mapping[str, Callable[[Document], Document]] = {
     "another initializer": _another("model.initializer", ("glorot_uniform", "he_normal", "he_uniform")),
     "another split": _another("data.split_seed", (0, 1)),
     "another share": _another("data.validation", (0.25, 0.4)),
+    "another test set": _another("data.test", (0, 0.1, 0.3)),
     "another shift": _another("data.augmentation", ({"shift": 1}, {"horizontal_flip": True})),
     "another seed": _set("seeds", [7]),
     "bfloat16": _set("precision", "mixed_bfloat16"),

@@ -15,8 +15,8 @@ from experiments.settings import settings_of
 from orchestrator.spec.yaml_document import Document
 
 Change = Callable[[st.DataObject, Document], Document | None]
-IMAGES = 1797
-"""Of the digits."""
+IMAGES, DIGITS = 1797, 10
+"""Images and classes of the digits."""
 LABEL = "one"
 
 
@@ -27,6 +27,7 @@ def recipes(draw: st.DrawFn) -> Document:
     for key, values in {
         "limit": st.integers(40, 400),
         "validation": st.sampled_from((0.2, 0.25, 0.5)),
+        "test": st.sampled_from((0, 0.1, 0.2)),
         "split_seed": st.integers(0, 3),
         "augmentation": st.sampled_from(({}, {"horizontal_flip": True}, {"shift": 2})),
     }.items():
@@ -112,11 +113,15 @@ def _used(document: Document) -> int:
 
 
 def _held_out(document: Document, fraction: float) -> int:
-    return round(fraction * _used(document))
+    return max(round(fraction * _used(document)), DIGITS) if fraction else 0
 
 
 def _trained(document: Document) -> int:
-    return _used(document) - _held_out(document, document["data"].get("validation", 0.25))
+    data = document["data"]
+    held, tested = (
+        _held_out(document, data.get(key, default)) for key, default in (("validation", 0.25), ("test", 0))
+    )
+    return _used(document) - held - tested
 
 
 # The same computation, written in another way.
@@ -172,12 +177,17 @@ def _no_limit(draw: st.DataObject, document: Document) -> Document | None:
 
 
 def _nearly_the_same_share(draw: st.DataObject, document: Document) -> Document | None:
-    share = document["data"].get("validation", 0.25)
+    key = draw.draw(st.sampled_from(("validation", "test")))
+    share = document["data"].get(key, 0.25 if key == "validation" else 0)
     other = share + draw.draw(st.sampled_from((-0.002, 0.0001, 0.002)))
+    alike = share and _held_out(document, other) == _held_out(document, share)
+    return changed(document, f"data.{key}", other) if alike else None
+
+
+def _no_test_set(draw: st.DataObject, document: Document) -> Document | None:
+    ways = (..., 0, 0.0)
     return (
-        changed(document, "data.validation", other)
-        if _held_out(document, other) == _held_out(document, share)
-        else None
+        None if document["data"].get("test") else changed(document, "data.test", draw.draw(st.sampled_from(ways)))
     )
 
 
@@ -232,8 +242,8 @@ def _other_labels(_: st.DataObject, document: Document) -> Document:
 
 SAME: tuple[Change, ...] = (
     _without_decay, _adam_and_adamw, _defaults_said, _whole_numbers, _all_images, _no_limit,
-    _nearly_the_same_share, _no_augmentation, _nearly_the_same_width, _replaced_momentum, _loss_as_it_is,
-    _nothing_to_exclude, _what_is_around,
+    _nearly_the_same_share, _no_test_set, _no_augmentation, _nearly_the_same_width, _replaced_momentum,
+    _loss_as_it_is, _nothing_to_exclude, _what_is_around,
 )  # fmt: skip
 LAST: Change = _other_labels
 """May follow the others, which know the labels."""
@@ -299,6 +309,7 @@ def _replaced_class(draw: st.DataObject, document: Document) -> Document | None:
 
 OTHER_ROOT: tuple[Change, ...] = (
     _another_value("data.split_seed", 4, 5),
+    _another_value("data.test", 0.3, 0.35),
     _another_value("data.augmentation", {"shift": 1}, {"shift": 3}),
     _another_value("data.image_size", 33, 64),
     _another_value("model.name", "vgg11", "vgg13", "vgg11-lrn"),

@@ -153,7 +153,8 @@ def data(draw: st.DrawFn) -> Document:
     more: dict[str, tuple[Any, ...]] = {
         "image_size": (32, 33),
         "validation": (0.25, 0.5),
-        "limit": (20, 100, 10_000),
+        "test": (0, 0.2),
+        "limit": (30, 100, 10_000),
         "split_seed": (0, 7),
         "augmentation": ({}, {"horizontal_flip": True}, {"shift": 2}),
     }

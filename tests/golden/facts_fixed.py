@@ -8,7 +8,7 @@ and the names that are patched here, and nothing else in this folder.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ from tests.support.silent import Silent
 PROCESSOR, ACCELERATOR = "golden processor", "golden GPU"
 VERSIONS = {"keras": "1.0", "numpy": "2.0", "pillow": "3.0", "tensorflow": "4.0"}
 VERSIONS_OF_JAX = {"keras": "1.0", "numpy": "2.0", "pillow": "3.0", "jax": "5.0", "jaxlib": "6.0"}
-DIGITS = datasets.Description(tuple("0123456789"), 1348, 449, (32, 32, 1), "d" * 64)
-PHOTOS = datasets.Description(("cat", "dog"), 18750, 6250, (224, 224, 3), "e" * 64)
+DIGITS = datasets.Description(tuple("0123456789"), 1348, 449, (32, 32, 1), "d" * 64, 0, 0.1)
+PHOTOS = datasets.Description(("cat", "dog"), 18750, 6250, (224, 224, 3), "e" * 64, 0, 0.5)
 COMPACT_ABOVE = 3
 TIMINGS = ("seconds", "images_per_second", "started_at", "host", "reused")
 """The columns of a history that depend on when, where and in which order it was trained."""
@@ -81,11 +81,18 @@ def fixed(machine: Machine = GOLDEN) -> Iterator[None]:
 @contextlib.contextmanager
 def _data_by_hand() -> Iterator[None]:
     def describe(data: datasets.Data, *_: Any) -> datasets.Description:
-        return PHOTOS if data.name == "images" else DIGITS
+        whole = PHOTOS if data.name == "images" else DIGITS
+        return _with_test(whole, data) if data.test else whole
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "describe", describe)
         yield
+
+
+def _with_test(whole: datasets.Description, data: datasets.Data) -> datasets.Description:
+    images = whole.train + whole.validation
+    held, test = round(data.validation * images), round(data.test * images)
+    return replace(whole, train=images - held - test, validation=held, test=test)
 
 
 @contextlib.contextmanager
@@ -109,14 +116,31 @@ def loaded(file: Path, **changes: Any) -> Sweep:
     return sweep.load(file, {name.replace("__", "."): value for name, value in changes.items()})
 
 
-def keys_of(source: Path | Mapping[str, Any], empty: Path, machine: Machine = GOLDEN) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Overridden:
+    """A sweep file, with settings changed by their dotted keys."""
+
+    file: Path
+    overrides: Mapping[str, Any]
+
+
+Source = Path | Overridden | Mapping[str, Any]
+"""A sweep file, or the document of a sweep."""
+
+
+def _checked(source: Source) -> Sweep:
+    if isinstance(source, Overridden):
+        return sweep.load(source.file, source.overrides)
+    return sweep.load(source) if isinstance(source, Path) else sweep.from_document(dict(source))
+
+
+def keys_of(source: Source, empty: Path, machine: Machine = GOLDEN) -> dict[str, Any]:
     """The sweep's keys as JSON: `facts` by root key, and by trial its root and three of its epochs.
 
     An epoch has its number, its key, and the learning rates (and momentum) of its first and last step.
     """
     with fixed(machine), _data_by_hand(), hashed_facts() as facts:
-        checked = sweep.load(source) if isinstance(source, Path) else sweep.from_document(dict(source))
-        made = plan.make(checked, Store.at(str(empty)))
+        made = plan.make(_checked(source), Store.at(str(empty)))
     trials = {}
     for trial in made.trials:
         cursor = made.cursors[trial.id]

@@ -1,7 +1,7 @@
 """The sweeps whose keys are written down: those that are shipped, and small ones for what they leave out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,36 @@ def small(**changes: Any) -> dict[str, Any]:
 
 PHOTOS = {"name": "images", "path": "photos", "image_size": 224}
 LAYERS = {"name": "vgg16", "head": "classic", "dropout": 0.25, "initializer": "he_uniform"}
-SOURCES: Mapping[str, tuple[Path | Mapping[str, Any], facts.Machine]] = {
-    **{name: (SHIPPED / f"{name}.yaml", facts.GOLDEN) for name in ("quickstart", "modelarts", "full-grid")},
+WITHOUT_TEST: Mapping[str, Mapping[str, Any]] = {
+    "quickstart": {"data.test": 0},
+    "modelarts": {"data.test": 0, "data.validation": 0.25},
+    "full-grid": {"data.test": 0},
+}
+"""The shipped sweeps, and how each was before it had a test set."""
+
+
+def _shipped() -> Iterator[tuple[str, tuple[facts.Source, facts.Machine]]]:
+    for name, overrides in WITHOUT_TEST.items():
+        file = SHIPPED / f"{name}.yaml"
+        yield name, (facts.Overridden(file, overrides), facts.GOLDEN)
+        yield f"{name} with a test set", (file, facts.GOLDEN)
+
+
+SOURCES: Mapping[str, tuple[facts.Source, facts.Machine]] = {
+    **dict(_shipped()),
     "own trainer": (
         small(
             trainer="tests.golden.plain_trainer:PlainTrainer",
             resources={"hardware": "any", "cpus_per_trial": 2},
             schedules={"one-cycle": {"momentum": {"low": 0.8, "high": 0.9}}},
+        ),
+        facts.GOLDEN,
+    ),
+    "own trainer with a test set": (
+        small(
+            trainer="tests.golden.plain_trainer:PlainTrainer",
+            resources={"hardware": "any", "cpus_per_trial": 2},
+            data={"name": "digits", "image_size": 32, "test": 0.15},
         ),
         facts.GOLDEN,
     ),

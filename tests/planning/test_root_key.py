@@ -68,6 +68,17 @@ def test_the_names_of_the_facts_of_another_trainer() -> None:
     json.dumps(of, allow_nan=False)
 
 
+@pytest.mark.parametrize("trainer", [DEFAULT_TRAINER, "tests.support.fakes:VectorTrainer"])
+def test_there_is_a_fact_of_a_test_set_only_where_there_is_one(trainer: str) -> None:
+    without, none, with_test = (
+        facts(trainer=trainer, data={"name": "digits", **test})["data"]
+        for test in ({}, {"test": 0}, {"test": 0.15})
+    )
+    assert without == none
+    added = {"test_images": 270} if trainer == DEFAULT_TRAINER else {"test": 0.15}
+    assert with_test == without | added
+
+
 def test_what_settings_mean_to_another_trainer_nobody_knows(store: Store) -> None:
     ways: list[dict[str, Any]] = [{"deterministic": True}, {"deterministic": False}, {"batch_size": "full"}]
     ways += [{"batch_size": 1348}, {"model": {"width": 0.06250001}}]

@@ -16,6 +16,7 @@ CASES: dict[str, Job] = {
     "cycled": replace(job({"class": "SGD", "momentum": 0.9, "nesterov": True}), cycles_momentum=True),
     "adam": job({"class": "Adam"}),
     "momentum": job({"class": "SGD", "momentum": 0.9}),
+    "test set": job({"class": "Adam", "use_ema": True}, test=0.25),
     "half": job({"class": "Adam", "use_ema": True}, precision="mixed_float16"),
     # Three steps an epoch: after two epochs the accumulation and the average are both under way.
     "everything": job(

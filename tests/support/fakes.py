@@ -88,6 +88,20 @@ class MomentumTrainer(VectorTrainer):
         return super().epoch(n, learning_rates if momentum is None else learning_rates * (1 - momentum))
 
 
+class MisleadingTrainer(VectorTrainer):
+    """Its metrics of the test set are best where the others are worst, without bound, or no numbers."""
+
+    def epoch(self, n: int, learning_rates: npt.NDArray[np.float32]) -> dict[str, float]:
+        """Train, and measure so."""
+        metrics = super().epoch(n, learning_rates)
+        wild = (float("nan"), float("inf"), -float("inf"), -metrics["val_loss"], 1e6 * n)
+        return {
+            **metrics,
+            "test_loss": wild[n % 5],
+            "test_accuracy": -metrics["val_accuracy"] if n % 3 else wild[0],
+        }
+
+
 class SlowTrainer(VectorTrainer):
     """A VectorTrainer whose epochs take a tenth of a second, so that all workers get a share."""
 

@@ -45,12 +45,16 @@ def job(
     folder: Path | None = None,
     precision: str = "float32",
     augmentation: Mapping[str, Any] | None = None,
+    test: float = 0,
     **model: Any,
 ) -> Job:
-    """12 photos to train on and 4 to validate on, unless there is another `folder`; a very narrow VGG-11."""
+    """12 photos to train on and 4 to validate on, unless there is another `folder` or a share for the `test`.
+
+    The model is a very narrow VGG-11.
+    """
     data = {"name": "images", "path": str(folder or photos()), "image_size": 32, "augmentation": augmentation}
     return Job(
-        data=datasets.check("data", data),
+        data=datasets.check("data", {**data, "test": test}),
         model=vgg.check("model", {"name": "vgg11", "width": 0.0625, "initializer": "he_uniform", **model}),
         optimizer=optimizers.check("optimizer", optimizer),
         batch_size=batch_size,

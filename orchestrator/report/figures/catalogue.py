@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report.figures import comparison as charts
 from orchestrator.report.figures import learning_curves, style
-from orchestrator.report.marks import LEGEND
+from orchestrator.report.marks import legend
 from orchestrator.report.matrix import matrices
 from orchestrator.report.number_format import number
 
@@ -80,7 +80,7 @@ def drawings(comparison: Comparison) -> Iterator[Drawing]:
     yield Drawing("forest", captions["forest"], partial(charts.forest, comparison))
     for position, matrix in enumerate(matrices(comparison)[:MAX_MATRICES]):
         name = f"matrix-{position + 1}" if position else "matrix"
-        caption = f"{matrix.title}. Lighter is better. {LEGEND}; · not in the sweep."
+        caption = f"{matrix.title}. Lighter is better. {legend(comparison)}; · not in the sweep."
         yield Drawing(name, caption, partial(charts.heat_map, matrix))
     for name, function in functions.items():
         yield Drawing(name, captions[name], partial(function, comparison))

@@ -68,6 +68,12 @@ def decoded_files(cache):
         ({"name": "digits", "limit": 0}, r"data\.limit: expected at least 1"),
         ({"name": "digits", "validation": 0}, r"data\.validation: .*got 0"),
         ({"name": "digits", "validation": 1.0}, r"data\.validation: .*got 1\.0"),
+        ({"name": "digits", "test": 1}, r"data\.test: expected a fraction from 0, .*got 1\.0"),
+        ({"name": "digits", "test": -0.1}, r"data\.test: .*got -0\.1"),
+        (
+            {"name": "digits", "validation": 0.4, "test": 0.6},
+            r"data\.validation and data\.test: .*sum below 1, got 0\.4 and 0\.6",
+        ),
         (
             {"name": "digits", "path": "photos"},
             r"data\.path: digits takes no path.*'photos'.*data\.name=images",
@@ -93,13 +99,14 @@ def test_a_wrong_setting_is_named(given, message):
 
 def test_every_setting_arrives():
     augmentation = {"horizontal_flip": True, "shift": 2}
-    given = {"image_size": 16, "validation": 0.5, "limit": 40, "split_seed": 7, "augmentation": augmentation}
-    data = datasets.check("data", {"name": "digits", **given})
+    given = {"image_size": 16, "validation": 0.5, "test": 0.1, "limit": 40, "split_seed": 7}
+    data = datasets.check("data", {"name": "digits", **given, "augmentation": augmentation})
     assert data == datasets.Data(
         name="digits",
         path=None,
         image_size=16,
         validation=0.5,
+        test=0.1,
         limit=40,
         split_seed=7,
         augmentation=Augmentation(horizontal_flip=True, shift=2),
@@ -202,6 +209,16 @@ def test_a_folder_that_cannot_be_used_is_found_before_anything_is_written(make, 
     with pytest.raises(InputError, match=message):
         datasets.describe(images(tmp_path / "place"), cache)
     assert not cache.exists()
+
+
+def test_a_test_set_needs_one_image_more_of_every_class(tmp_path, cache):
+    root = photos(tmp_path / "photos", ["cat/0.jpg", "cat/1.jpg", "cat/2.jpg", "dog/0.jpg", "dog/1.jpg"])
+    assert datasets.describe(images(root), cache).test == 0
+    with pytest.raises(InputError, match=r"with a test set needs at least 3 .*fewer in: dog \(2\)"):
+        datasets.describe(images(root, test=0.1), cache)
+    photos(root, ["dog/2.jpg"])
+    divided = datasets.describe(images(root, test=0.1), cache)
+    assert (divided.train, divided.validation, divided.test, divided.majority) == (2, 2, 2, 0.5)
 
 
 def test_a_class_called_train_is_a_class(tmp_path, cache):

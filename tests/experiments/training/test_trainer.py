@@ -38,7 +38,7 @@ def plain(case: Job, state: dict[str, Any]) -> Any:
     return network
 
 
-def images(case: Job, which: Literal["train", "validation"]) -> tuple[Any, Any]:
+def images(case: Job, which: Literal["train", "validation", "test"]) -> tuple[Any, Any]:
     """Images in 0..1 and their labels, as a plain script would hold them."""
     data = trainer()._datasets.get(case.data, lambda: pytest.fail("it is loaded by reset"))
     indices = getattr(data, which)
@@ -398,6 +398,44 @@ def test_what_is_saved_is_what_was_validated(tmp_path: Path, optimizer: dict[str
     kernel = state[named(state, "logits/kernel")]
     averaged = not np.array_equal(opened.get_layer("logits").kernel.numpy(), kernel)
     assert averaged == ("use_ema" in optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [SGD, {**SGD, "use_ema": True, "ema_momentum": 0.5}])
+def test_the_test_set_is_measured_as_keras_does_with_the_weights_that_were_validated(
+    tmp_path: Path, optimizer: dict[str, Any]
+) -> None:
+    import keras
+
+    warm, case = trainer(), job(optimizer, test=0.25)
+    warm.reset(case)
+    metrics = warm.epoch(0, rates(0.3))
+    warm.save(tmp_path / "model.keras")
+    opened = keras.models.load_model(tmp_path / "model.keras")
+    opened.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    for which, name in (("validation", "val"), ("test", "test")):
+        loss, accuracy = opened.evaluate(*images(case, which), verbose=0)
+        assert metrics[f"{name}_loss"] == pytest.approx(loss, rel=1e-5)
+        assert metrics[f"{name}_accuracy"] == pytest.approx(accuracy)
+    assert (len(images(case, "train")[0]), len(images(case, "test")[0]), metrics["images"]) == (8, 4, 8)
+
+
+def test_an_epoch_without_a_test_set_has_no_metrics_of_one_and_one_that_diverged_has_none_in_them() -> None:
+    warm = trainer()
+    warm.reset(job(SGD))
+    assert set(warm.epoch(0, rates(0.01))) == {"loss", "accuracy", "val_loss", "val_accuracy", "images"}
+    warm.reset(job(SGD, batch_size=3, test=0.25))
+    metrics = warm.epoch(0, np.full(warm.steps, 1e30, np.float32))
+    assert all(math.isnan(metrics[name]) for name in ("val_loss", "val_accuracy", "test_loss", "test_accuracy"))
+
+
+@on_tensorflow
+def test_one_trace_measures_validation_and_test() -> None:
+    warm = trainer()
+    for test in (0, 0.25, 0.4):
+        warm.reset(job(SGD, test=test))
+        warm.epoch(0, rates(0.01))
+    model: Any = warm._model
+    assert model._evaluate.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
