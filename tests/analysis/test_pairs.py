@@ -4,7 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.analysis import pairs
@@ -13,6 +13,7 @@ from orchestrator.analysis.statistics import Floats
 from tests.analysis import looped_pairs
 from tests.support.score_matrices import IN_A_UNIT, scores
 
+EXAMPLES = settings(deadline=None, derandomize=True)
 SHIFTS = st.integers(-8 * IN_A_UNIT, 8 * IN_A_UNIT).map(lambda shift: shift / IN_A_UNIT)
 
 
@@ -111,6 +112,7 @@ def test_too_few_recipes_or_seeds_are_not_tested(shape: tuple[int, int]) -> None
     assert of.borrowed == 0
 
 
+@EXAMPLES
 @given(scores(), st.data())
 def test_arrays_agree_with_loops(values: Floats, data: st.DataObject) -> None:
     rivals = data.draw(st.permutations(range(len(values))))[: data.draw(st.integers(1, len(values)))]
@@ -123,6 +125,7 @@ def test_arrays_agree_with_loops(values: Floats, data: st.DataObject) -> None:
     np.testing.assert_allclose(of.above(), looped, rtol=1e-6, atol=1e-12)
 
 
+@EXAMPLES
 @given(scores(), SHIFTS, st.data())
 def test_what_is_common_to_all_changes_nothing(values: Floats, shift: float, data: st.DataObject) -> None:
     of_seed = data.draw(st.lists(SHIFTS, min_size=values.shape[1], max_size=values.shape[1]))
@@ -131,6 +134,7 @@ def test_what_is_common_to_all_changes_nothing(values: Floats, shift: float, dat
     assert_equal(all_pairs(values + np.array(of_seed)), expected)
 
 
+@EXAMPLES
 @given(scores(), st.floats(0.01, 100))
 def test_another_unit_changes_no_probability(values: Floats, factor: float) -> None:
     expected = fields(all_pairs(values))
@@ -138,6 +142,7 @@ def test_another_unit_changes_no_probability(values: Floats, factor: float) -> N
     assert_equal(all_pairs(factor * values), expected)
 
 
+@EXAMPLES
 @given(scores(), st.data())
 def test_another_order_of_recipes_is_another_order_of_pairs(values: Floats, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(values))))
@@ -145,6 +150,7 @@ def test_another_order_of_recipes_is_another_order_of_pairs(values: Floats, data
     assert_equal(all_pairs(values[order]), expected)
 
 
+@EXAMPLES
 @given(scores())
 def test_a_rival_s_gain_is_the_recipe_s_loss(values: Floats) -> None:
     of = all_pairs(values)
