@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.analysis.pairs import RIVALS, Pairs, compare
 from orchestrator.analysis.spread import typical_variance
-from orchestrator.analysis.statistics import Bools, Floats, Ints
+from orchestrator.analysis.statistics import TOLERANCE, Bools, Floats, Ints
 
 QUANTILES = 256
 """Points at which an integral over a recipe's mean is taken."""
@@ -185,6 +185,8 @@ def _corrected(
         center = np.where(np.isfinite(values), values, 0.0).sum(axis=1) / n
         squares = np.nan_to_num(values - center[:, None]) ** 2
         variance = np.where(n > 1, squares.sum(axis=1) / (n - 1), np.nan)
+    # Equal values whose mean is rounded have no spread.
+    variance[variance <= (TOLERANCE * np.maximum(np.abs(center), 1.0)) ** 2] = 0.0
     has_variance = n > 1
     if not has_variance[0]:
         return None
