@@ -60,7 +60,7 @@ def claim(scores: Floats, order: Ints, compared: Bools, reliable: Bools, level: 
     candidates = rivals[reliable[rivals]]
     means, errors = _means_and_errors(scores, pairs, candidates)
     best_probability = np.full(len(scores), np.nan)
-    best_probability[compared] = 0.0
+    best_probability[compared & reliable] = 0.0
     best_probability[candidates] = probability_of_best(*shrunken(means, errors))
     return Claim(
         pairs=pairs,

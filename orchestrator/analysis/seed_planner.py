@@ -74,8 +74,10 @@ def seed_plans(arrays: TrialArrays, ranking: Ranking, margin: float | None, leve
         return ()
     members = [int(r) for r in ranking.order if claim.in_set[r] and r != winner]
     if not np.isfinite(claim.p).any():
-        alone = [winner, *members]
-        return (_plan(arrays, "see the spread", alone, float(FIRST_SEEDS - 1)),) if members else ()
+        most = int(np.isfinite(ranking.values[[winner, *members]]).sum(axis=1).max())
+        if not members or most != 1:
+            return ()
+        return (_plan(arrays, "see the spread", [winner, *members], float(FIRST_SEEDS - most)),)
     pairs = claim.pairs
     column = int(np.flatnonzero(pairs.rivals == winner)[0])
     comparisons = max(int(np.isfinite(claim.p).sum()) - 1, 1)

@@ -51,7 +51,8 @@ def answer(
     not_learned = _not_learned(arrays, ranking)
     if ranking.winner is None:
         if not_learned:
-            return (f"No recipe learned, so there is nothing to recommend: {unfinished or 'all trials ended'}.",)
+            so_far = f" so far: {unfinished}" if unfinished else ""
+            return (f"No recipe learned, so none can be recommended{so_far}.", *not_learned)
         return (f"No trial has ended with a result: {unfinished or 'nothing was planned'}.",)
     winners = [int(recipe) for recipe in ranking.order if ranking.rank[recipe] == 1]
     sentences = [
@@ -120,18 +121,24 @@ def _doubts(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> li
 def _certainty(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> list[str]:
     """Which recipes may be the best, or the reason why that is not known."""
     ranked = [int(recipe) for recipe in ranking.order if ranking.rank[recipe]]
-    if len(arrays.recipes) == 1:
-        return ["It is the only recipe, so there is nothing to compare it with."]
-    if len(ranked) == 1:
-        return ["No other recipe has a result to compare it with."]
-    if len(ranked) == len(winners):
-        return ["No recipe is behind, so nothing tells them apart."]
-    if np.isfinite(ranking.claim.p).any():
+    if len(ranked) > 1 and np.isfinite(ranking.claim.p).any() and len(ranked) > len(winners):
         return [_confidence_set(arrays, ranking, ranked, winners)]
+    return [_without_tests(arrays, ranking, ranked, winners)]
+
+
+def _without_tests(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int], winners: Sequence[int]) -> str:
+    """Why there is no confidence set."""
     lead = "its lead" if len(winners) == 1 else "their lead"
-    if max(np.isfinite(ranking.values[recipe]).sum() for recipe in ranked) > 1:
-        return [f"No two recipes can be compared seed by seed, so {lead} may be chance."]
-    return [f"With one seed nothing is known about spread, so {lead} may be chance."]
+    seeds = max(int(np.isfinite(ranking.values[recipe]).sum()) for recipe in ranked)
+    reasons = (
+        (len(arrays.recipes) == 1, "It is the only recipe, so there is nothing to compare it with."),
+        (len(ranked) == 1, "No other recipe has a result to compare it with."),
+        (seeds == 0, "No seed ended without diverging, so nothing tells them apart."),
+        (len(ranked) == len(winners), "No recipe is behind, so nothing tells them apart."),
+        (seeds > 1, f"No two recipes can be compared seed by seed, so {lead} may be chance."),
+    )
+    one_seed = f"With one seed nothing is known about spread, so {lead} may be chance."
+    return next((reason for applies, reason in reasons if applies), one_seed)
 
 
 def _confidence_set(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int], winners: Sequence[int]) -> str:
