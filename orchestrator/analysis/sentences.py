@@ -9,7 +9,8 @@ import pyarrow as pa
 from orchestrator.analysis.durations import estimate
 from orchestrator.analysis.observations import METRICS, TrialArrays
 from orchestrator.analysis.ranking import EQUIVALENT, NOT_LEARNED, UNTESTED, WITHHELD, Ranking, winner_value
-from orchestrator.analysis.seed_planner import MOST_SEEDS, SeedPlan
+from orchestrator.analysis.seed_planner import SeedPlan
+from orchestrator.statistics.power import MOST_SEEDS
 
 NAMED_RECIPES = 3
 """A sentence names this many recipes, or one more; it counts the rest."""

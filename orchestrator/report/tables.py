@@ -7,11 +7,11 @@ from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.durations import estimate
 from orchestrator.analysis.held_out import TEST_METRIC
 from orchestrator.analysis.observations import METRICS
-from orchestrator.analysis.statistics import EQUAL_VALUES
 from orchestrator.report.marks import legend, rank_text, seeds_text
 from orchestrator.report.matrix import matrix_tables
 from orchestrator.report.number_format import amount, between, chance, hours, number, probability, rate, signed
 from orchestrator.report.text_table import Cell, Column, Row, TextTable, labels, numbers, text_table
+from orchestrator.statistics.descriptive import EQUAL_VALUES
 
 _SHORT_LABELS = {"val_accuracy": "val. accuracy", "val_loss": "val. loss", "accuracy": "accuracy", "loss": "loss"}
 _WITHOUT_INTERVAL = {EQUAL_VALUES: "none: equal"}
