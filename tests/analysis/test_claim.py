@@ -139,6 +139,7 @@ def test_what_holds_for_any_scores(values: Floats, data: st.DataObject) -> None:
         winner = best_first(values, reliable)[0]
         mean = float(np.nanmean(values[winner]))
         assert of.winner.low < mean < of.winner.high
+        assert mean - of.winner.low >= (of.winner.high - mean) * (1 - 1e-9)
         assert of.winner.value <= mean + 1e-12
 
 
@@ -391,6 +392,7 @@ def test_the_effect_of_a_seed_on_all_recipes_lends_the_winner_no_certainty() -> 
     assert of.winner is not None
     assert of.winner.low < low
     assert high < of.winner.high < winner.mean() + 1.4 * (high - winner.mean())
+    assert winner.mean() - of.winner.low == pytest.approx(of.winner.high - winner.mean())
     assert of.pairs.degrees[0, 1] > 10
 
 
