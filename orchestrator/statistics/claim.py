@@ -199,7 +199,9 @@ def _corrected(
     were measured, exceeds its own centre on average. It is at most what the luckiest of as many recipes gains that
     spread as the first one does (the expected largest of normal values, Blom 1958). The lower end is simultaneous
     over all candidates, as any of them may have been chosen (Berk et al. 2013, "Valid post-selection inference");
-    a choice of the largest does not make a mean too small, so the upper end needs no correction.
+    a choice of the largest does not make a mean too small, so the upper end needs no correction. What all recipes
+    have in common in a seed lends the upper end no degrees of freedom: correlated variances count as few
+    independent ones. The lower end is no nearer to the mean than the upper one.
     """
     if not len(candidates):
         return None
@@ -211,14 +213,25 @@ def _corrected(
         return None
     from scipy.special import ndtri, stdtrit
 
+    known, count, own_degrees = n > 1, len(candidates), float(n[0] - 1)
+    correlation = _correlation(variance[known], (errors**2 * n)[known])
+    independent = (total[0] - own_degrees) * (1 - correlation**2) / (1 + (count - 1) * correlation**2)
     error, alpha = float(np.sqrt(moderated[0] / n[0])), (1 - level) / 2
-    excess, count = 0.0, len(means)
+    alone = float(stdtrit(own_degrees + independent, 1 - alpha))
+    of_all = float(stdtrit(total[0], 1 - alpha / count))
+    excess = 0.0
     if count > 1 and not np.isnan(errors).any():
         luckiest = float(ndtri((count - 0.375) / (count + 0.25)) * errors[0])
         excess = min(float(_integrals(means, errors)[1].sum()), luckiest)
-    low = float(means[0] - stdtrit(total[0], 1 - alpha / len(candidates)) * error)
-    return CorrectedValue(
-        value=max(float(means[0]) - excess, low),
-        low=low,
-        high=float(means[0] + stdtrit(total[0], 1 - alpha) * error),
-    )
+    low = float(means[0]) - max(alone, of_all) * error
+    return CorrectedValue(value=max(float(means[0]) - excess, low), low=low, high=float(means[0]) + alone * error)
+
+
+def _correlation(variance: Floats, without_common: Floats) -> float:
+    """The correlation of two recipes over the seeds: the share of the variance that they have in common, 0 to 1.
+
+    1, the most careful, where it is not known.
+    """
+    if np.isnan(without_common).any() or not variance.mean() > 0:
+        return 1.0
+    return float(np.clip(1 - without_common.mean() / variance.mean(), 0.0, 1.0))

@@ -20,7 +20,7 @@ NORMAL, HEAVY, UNEQUAL, TIES, DIVERGING = "normal", "heavy tails", "unequal", "t
 WIDE = "wide best"
 SPREADS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """The standard deviation of the true means; 0 is the least favourable to a set that shall contain the best."""
-SEED_EFFECT = 1.0
+SEED_EFFECTS = (0.0, 1.0, 5.0)
 """The standard deviation of what all recipes have in common in a seed."""
 DIVERGES = 0.05
 WIDTH = 4.0
@@ -46,12 +46,14 @@ class Drawn:
     """One simulated sweep. Recipe 0 is the best or one of the equally good.
 
     scores: float64 [K recipes, S seeds], NaN for a diverged seed. means: the true means, float64 [K].
-    spread: the standard deviation that the true means were drawn with.
+    spread: the standard deviation that the true means were drawn with. common: by how much these seeds raise all
+    recipes, on average.
     """
 
     scores: Floats
     means: Floats
     spread: float
+    common: float
 
     @property
     def reliable(self) -> Bools:
@@ -68,6 +70,8 @@ def draw(row: Row, number: int) -> Drawn:
     """Simulation `number` of a row: always the same, in whatever process."""
     random = np.random.default_rng([*row.kind.encode(), row.recipes, row.seeds, number])
     shape, spread = (row.recipes, row.seeds), SPREADS[number % len(SPREADS)]
+    effects = SEED_EFFECTS[number // len(SPREADS) % len(SEED_EFFECTS)] * random.standard_normal(row.seeds)
+    common = float(effects.mean())
     means = np.sort(spread * random.standard_normal(row.recipes))[::-1]
     noise = random.standard_normal(shape)
     if row.kind == HEAVY:
@@ -76,13 +80,13 @@ def draw(row: Row, number: int) -> Drawn:
         noise *= np.exp(random.uniform(math.log(0.5), math.log(4), row.recipes))[:, None]
     elif row.kind == WIDE:
         noise[0] *= WIDTH
-    scores = means[:, None] + SEED_EFFECT * random.standard_normal(row.seeds) + noise
+    scores = means[:, None] + effects + noise
     if row.kind == TIES:
         center = ACCURACY * IMAGES
-        return Drawn(np.round(center + scores) / IMAGES, (center + means) / IMAGES, spread)
+        return Drawn(np.round(center + scores) / IMAGES, (center + means) / IMAGES, spread, common / IMAGES)
     if row.kind == DIVERGING:
         scores[random.random(shape) < DIVERGES] = np.nan
-    return Drawn(scores, means, spread)
+    return Drawn(scores, means, spread, common)
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,12 @@ def measure(row: Row, number: int) -> Measured:
         probability, best = float(result.best_probability[winner]), float(winner == np.flatnonzero(reliable)[0])
         low, high = naive_interval(scores[winner])
         naive_covered = float(low <= means[winner] <= high)
-        naive_bias = float(observed[winner] - means[winner]) / unit
+        # The effect of the seeds is no bias, only noise in its measurement.
+        truth = float(means[winner] + drawn.common)
+        naive_bias = (float(observed[winner]) - truth) / unit
         if result.winner is not None:
             covered = float(result.winner.low <= means[winner] <= result.winner.high)
-            bias = float(result.winner.value - means[winner]) / unit
+            bias = (result.winner.value - truth) / unit
     return Measured(
         spread=drawn.spread,
         contained=float(result.in_set[np.flatnonzero(compared)[0]]),

@@ -32,10 +32,11 @@ WEAKER = 0.89
 """One recipe that spreads four times as much as those it borrows from is known to be left out too often."""
 EXPLANATION = """
 {simulations} simulations a row. The true means spread by 0, 0.5, 1, 2 or 4 seed deviations in turn; a column with
-a number is of that spread alone. set: how often the confidence set contains the best. interval: how often the
-winner's corrected interval contains its true mean; naive: the same of Student's interval. size: of the set, and in
-brackets of the set by paired t-tests with each pair's own spread. bias: of the winner's corrected value and of its
-mean, in seed deviations. P: the winner's probability of being the best, on average; best: how often it is that.
+a number is of that spread alone. A seed moves all recipes by 0, 1 or 5 deviations in turn. set: how often the
+confidence set contains the best. interval: how often the winner's corrected interval contains its true mean;
+naive: the same of Student's interval. size: of the set, and in brackets of the set by paired t-tests with each
+pair's own spread. bias: of the winner's corrected value and of its mean, in seed deviations. P: the winner's
+probability of being the best, on average; best: how often it is that.
 """
 HEADER = (
     f"{'':<32}{'set':>6}{'set 0':>7}{'interval':>10}{'0':>7}{'naive':>7}{'0':>7}"

@@ -139,6 +139,7 @@ def test_what_holds_for_any_scores(values: Floats, data: st.DataObject) -> None:
         winner = best_first(values, reliable)[0]
         mean = float(np.nanmean(values[winner]))
         assert of.winner.low < mean < of.winner.high
+        assert mean - of.winner.low >= (of.winner.high - mean) * (1 - 1e-9)
         assert of.winner.value <= mean + 1e-12
 
 
@@ -375,7 +376,7 @@ def test_the_winner_s_value_is_lowered_by_what_the_choice_adds() -> None:
 def test_the_winner_s_interval_by_its_formula() -> None:
     from scipy.stats import t
 
-    values = recipes(1.0, 0.5, 0.0, seeds=5, number=2)
+    values = recipes(1.0, 0.5, 0.0, seeds=5, number=4)
     of = claimed(values)
     winner = int(best_first(values, np.ones(3, np.bool_))[0])
     sampled = [float(row.var(ddof=1)) for row in values]
@@ -383,6 +384,36 @@ def test_the_winner_s_interval_by_its_formula() -> None:
     variance0, degrees0 = looped_pairs.typical([(variance, 4) for variance in sampled], 4.0)
     variance = max(sampled[winner], (degrees0 * variance0 + 4 * sampled[winner]) / (degrees0 + 4))
     error = np.sqrt(variance / 5)
+    _, errors = module._means_and_errors(values, of.pairs, np.arange(3))
+    correlation = 1 - float((errors**2 * 5).mean()) / float(np.mean(sampled))
+    assert 0.1 < correlation < 0.9
+    alone = t.ppf(0.975, 4 + degrees0 * (1 - correlation**2) / (1 + 2 * correlation**2))
+    chosen = t.ppf(1 - 0.025 / 3, 4 + degrees0)
     assert of.winner is not None
-    assert of.winner.low == pytest.approx(values[winner].mean() - t.ppf(1 - 0.025 / 3, degrees0 + 4) * error)
-    assert of.winner.high == pytest.approx(values[winner].mean() + t.ppf(0.975, degrees0 + 4) * error)
+    assert of.winner.low == pytest.approx(values[winner].mean() - max(alone, chosen) * error)
+    assert of.winner.high == pytest.approx(values[winner].mean() + alone * error)
+
+
+def test_the_effect_of_a_seed_on_all_recipes_lends_the_winner_no_certainty() -> None:
+    from scipy import stats
+
+    values = recipes(*[0.0] * 20, seeds=3) + 1e6 * np.array([0.0, 0.7, 1.0])
+    of = claimed(values)
+    winner = values[best_first(values, np.ones(20, np.bool_))[0]]
+    low, high = stats.t.interval(LEVEL, 2, winner.mean(), stats.sem(winner))
+    assert of.winner is not None
+    assert of.winner.low < low
+    assert high < of.winner.high < winner.mean() + 1.4 * (high - winner.mean())
+    assert winner.mean() - of.winner.low == pytest.approx(of.winner.high - winner.mean())
+    assert of.pairs.degrees[0, 1] > 10
+
+
+def test_the_luckiest_of_equal_recipes_is_not_called_the_best() -> None:
+    raw, shown = [], []
+    for number in range(100):
+        values = recipes(*[0.0] * 20, seeds=3, number=number)
+        of = claimed(values)
+        shown.append(of.best_probability.max())
+        raw.append(probability_of_best(*module._means_and_errors(values, of.pairs, np.arange(20))).max())
+    # The true probability of each is 0.05.
+    assert np.mean(shown) < 0.15 < np.mean(raw)
