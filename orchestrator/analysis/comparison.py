@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.analysis.observations import METRICS, RecipeLabel
-from orchestrator.analysis.statistics import Intervals
+from orchestrator.statistics.descriptive import Intervals
 
 
 class Column(NamedTuple):

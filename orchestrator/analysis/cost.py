@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from orchestrator.analysis.comparison import Column, recipe_columns, table
 from orchestrator.analysis.observations import STATUSES, TrialArrays
-from orchestrator.analysis.statistics import Ints
+from orchestrator.statistics.descriptive import Ints
 
 _WORST_FIRST = ("failed", "diverged", "stopped", "running", "waiting", "completed")
 

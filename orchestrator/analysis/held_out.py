@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
 from orchestrator.analysis.observations import METRICS, TrialArrays
 from orchestrator.analysis.ranking import Ranking
+from orchestrator.statistics import descriptive
 
 TEST_METRIC = {
     "val_accuracy": "test_accuracy",
@@ -29,9 +29,9 @@ def held_out_table(arrays: TrialArrays, ranking: Ranking, monitor: str, sign: in
     test, monitored = arrays.test[metric][last], arrays.metrics[monitor][last]
     measured = np.isfinite(test) & np.isfinite(monitored)
     groups, count = arrays.recipe[results][measured], len(arrays.recipes)
-    on_test = statistics.intervals(test[measured], groups, count, bounds(metric), level)
-    optimism = statistics.intervals(sign * (monitored - test)[measured], groups, count, (-np.inf, np.inf), level)
-    validated = statistics.intervals(monitored[measured], groups, count, bounds(monitor), level)
+    on_test = descriptive.intervals(test[measured], groups, count, bounds(metric), level)
+    optimism = descriptive.intervals(sign * (monitored - test)[measured], groups, count, (-np.inf, np.inf), level)
+    validated = descriptive.intervals(monitored[measured], groups, count, bounds(monitor), level)
     rows = np.array([r for r in ranking.order if ranking.claim.in_set[r] and on_test.n[r]], np.int64)
     label = metric.replace("_", " ")
     columns = recipe_columns([arrays.recipes[r] for r in rows])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.analysis.observations import RecipeLabel, TrialArrays
-from orchestrator.analysis.statistics import Bools, Floats, leveled
+from orchestrator.statistics.descriptive import Bools, Floats, leveled
 
 LEVEL = 0.95
 RATE_AXES = ("learning_rate", "peak")

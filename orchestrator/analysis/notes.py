@@ -8,7 +8,7 @@ import pyarrow as pa
 from orchestrator.analysis.observations import TrialArrays
 from orchestrator.analysis.ranking import UNTESTED, Ranking
 from orchestrator.analysis.robust_means import FEWEST_SEEDS
-from orchestrator.analysis.statistics import EQUAL_VALUES, Ints
+from orchestrator.statistics.descriptive import EQUAL_VALUES, Ints
 
 
 def notes(

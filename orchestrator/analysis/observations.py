@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.statistics import Floats, Ints
+from orchestrator.statistics.descriptive import Floats, Ints
 
 METRICS = {
     "val_accuracy": "validation accuracy",

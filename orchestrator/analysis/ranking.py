@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.analysis import statistics
-from orchestrator.analysis.claim import Claim, claim
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
 from orchestrator.analysis.learned import GridEdge, grid_edges, learned
 from orchestrator.analysis.observations import METRICS, TrialArrays
-from orchestrator.analysis.pairs import Pairs
-from orchestrator.analysis.statistics import Bools, Differences, Floats, Intervals, Ints
+from orchestrator.statistics import descriptive
+from orchestrator.statistics.claim import Claim, claim
+from orchestrator.statistics.descriptive import Bools, Differences, Floats, Intervals, Ints
+from orchestrator.statistics.pairs import Pairs
 
 WINNER = "winner"
 EQUIVALENT = "as good as the best"
@@ -89,7 +89,7 @@ def rank_recipes(
 
     def by_metric(rows: Ints) -> dict[str, Intervals]:
         return {
-            metric: statistics.intervals(values[rows], groups, recipe_count, bounds(metric), level)
+            metric: descriptive.intervals(values[rows], groups, recipe_count, bounds(metric), level)
             for metric, values in arrays.metrics.items()
         }
 
@@ -98,8 +98,8 @@ def rank_recipes(
     best_epochs = (best - arrays.first[results] + 1).astype(np.float64)
     has_learned = learned(arrays, monitor, sign)
     ranked = (final[monitor].n > 0) & has_learned
-    score = statistics.leveled(np.where(ranked, sign * final[monitor].mean, np.nan))
-    rank = statistics.ranks(score)
+    score = descriptive.leveled(np.where(ranked, sign * final[monitor].mean, np.nan))
+    rank = descriptive.ranks(score)
     order = np.lexsort((np.arange(recipe_count), -final[monitor].n, np.where(ranked, -score, np.inf), ~ranked))
     diverged = np.array([t.status == "diverged" for t in arrays.trials], np.int64)
     diverged_seeds = np.bincount(arrays.recipe, diverged, recipe_count).astype(np.int64)
@@ -113,7 +113,7 @@ def rank_recipes(
         winner=winner,
         final=final,
         best=by_metric(best),
-        best_epoch=statistics.intervals(best_epochs, groups, recipe_count, (1.0, np.inf), level),
+        best_epoch=descriptive.intervals(best_epochs, groups, recipe_count, (1.0, np.inf), level),
         learned=has_learned,
         values=values,
         claim=evidence,
@@ -256,7 +256,7 @@ def matrix_table(arrays: TrialArrays, ranking: Ranking, monitor: str, sign: int)
     above it: otherwise one recipe at chance would give all others the same shade.
     """
     final = ranking.final[monitor]
-    score = statistics.leveled(np.where(np.isfinite(final.mean), sign * final.mean, np.nan))
+    score = descriptive.leveled(np.where(np.isfinite(final.mean), sign * final.mean, np.nan))
     shade = np.where(np.isnan(score) & (final.n > 0), 0.0, score)
     if np.isfinite(score).any():
         maximum, median = np.nanmax(score), np.nanmedian(score)

@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from orchestrator.analysis.comparison import Column, recipe_columns, table
 from orchestrator.analysis.observations import METRICS, TrialArrays
-from orchestrator.analysis.pairs import RIVALS
 from orchestrator.analysis.ranking import Ranking
-from orchestrator.analysis.statistics import Floats
+from orchestrator.statistics.descriptive import Floats
+from orchestrator.statistics.pairs import RIVALS
 
 FEWEST_SEEDS = 5
 """With fewer seeds the middle half is one or two of them."""

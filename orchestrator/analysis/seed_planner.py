@@ -9,10 +9,8 @@ import pyarrow as pa
 from orchestrator.analysis.comparison import Column, recipe_columns, table
 from orchestrator.analysis.observations import TrialArrays
 from orchestrator.analysis.ranking import Ranking
+from orchestrator.statistics.power import needed_seeds
 
-POWER = 0.8
-"""The probability with which that many seeds settle the question, if difference and spread stay as they are."""
-MOST_SEEDS = 1_000
 FIRST_SEEDS = 3
 """The seeds of each recipe from which a spread is estimated, where recipes have one."""
 
@@ -23,9 +21,10 @@ Goal = Literal["tell apart", "show as good", "see the spread"]
 class SeedPlan:
     """What it takes to reach a goal.
 
-    recipes: the recipes that need more seeds. more: how many more seeds each of them needs; infinite where
-    MOST_SEEDS are not enough. trials, epochs: of all those seeds. seconds: with as many trials at a time as the
-    sweep had; `cores` and `gpus` are what those trials held together.
+    recipes: the recipes that need more seeds.
+    more: how many more seeds each of them needs; infinite where MOST_SEEDS are not enough.
+    trials, epochs: of all those seeds.
+    seconds: with as many trials at a time as the sweep had; `cores` and `gpus` are what they held together.
     """
 
     goal: Goal
@@ -36,31 +35,6 @@ class SeedPlan:
     seconds: float
     cores: float
     gpus: float
-
-
-def needed_seeds(effect: float, variance: float, borrowed: float, comparisons: int, level: float) -> float:
-    """The fewest seeds with which a one-sided t-test at alpha / `comparisons` sees `effect`, with power POWER.
-
-    `effect` is a mean difference, `variance` that of one seed's difference. `borrowed` degrees of freedom come
-    from other pairs. Infinite for more than MOST_SEEDS.
-
-    >>> needed_seeds(1.0, 1.0, 0.0, 1, 0.95)
-    8
-    """
-    from scipy.special import nctdtr, stdtrit
-
-    def power(n: int) -> float:
-        degrees = n - 1 + borrowed
-        critical = stdtrit(degrees, 1 - (1 - level) / comparisons)
-        return float(1 - nctdtr(degrees, effect * np.sqrt(n / variance), critical))
-
-    if not effect > 0 or power(MOST_SEEDS) < POWER:
-        return np.inf
-    fewest, enough = 1, MOST_SEEDS
-    while enough - fewest > 1:
-        middle = (fewest + enough) // 2
-        fewest, enough = (fewest, middle) if power(middle) >= POWER else (middle, enough)
-    return enough
 
 
 def seed_plans(arrays: TrialArrays, ranking: Ranking, margin: float | None, level: float) -> tuple[SeedPlan, ...]:
@@ -74,8 +48,10 @@ def seed_plans(arrays: TrialArrays, ranking: Ranking, margin: float | None, leve
         return ()
     members = [int(r) for r in ranking.order if claim.in_set[r] and r != winner]
     if not np.isfinite(claim.p).any():
-        alone = [winner, *members]
-        return (_plan(arrays, "see the spread", alone, float(FIRST_SEEDS - 1)),) if members else ()
+        most = int(np.isfinite(ranking.values[[winner, *members]]).sum(axis=1).max())
+        if not members or most != 1:
+            return ()
+        return (_plan(arrays, "see the spread", [winner, *members], float(FIRST_SEEDS - most)),)
     pairs = claim.pairs
     column = int(np.flatnonzero(pairs.rivals == winner)[0])
     comparisons = max(int(np.isfinite(claim.p).sum()) - 1, 1)

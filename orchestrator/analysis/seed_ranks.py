@@ -7,7 +7,7 @@ from orchestrator.analysis.comparison import Column, recipe_columns, table
 from orchestrator.analysis.observations import TrialArrays
 from orchestrator.analysis.ranking import Ranking
 from orchestrator.analysis.robust_means import FEWEST_SEEDS
-from orchestrator.analysis.statistics import Floats
+from orchestrator.statistics.descriptive import Floats
 
 MOST_RECIPES = 30
 """The critical difference grows with the number of recipes, and a diagram of more cannot be read."""

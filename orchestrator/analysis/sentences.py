@@ -9,7 +9,8 @@ import pyarrow as pa
 from orchestrator.analysis.durations import estimate
 from orchestrator.analysis.observations import METRICS, TrialArrays
 from orchestrator.analysis.ranking import EQUIVALENT, NOT_LEARNED, UNTESTED, WITHHELD, Ranking, winner_value
-from orchestrator.analysis.seed_planner import MOST_SEEDS, SeedPlan
+from orchestrator.analysis.seed_planner import SeedPlan
+from orchestrator.statistics.power import MOST_SEEDS
 
 NAMED_RECIPES = 3
 """A sentence names this many recipes, or one more; it counts the rest."""
@@ -51,7 +52,8 @@ def answer(
     not_learned = _not_learned(arrays, ranking)
     if ranking.winner is None:
         if not_learned:
-            return (f"No recipe learned, so there is nothing to recommend: {unfinished or 'all trials ended'}.",)
+            so_far = f" so far: {unfinished}" if unfinished else ""
+            return (f"No recipe learned, so none can be recommended{so_far}.", *not_learned)
         return (f"No trial has ended with a result: {unfinished or 'nothing was planned'}.",)
     winners = [int(recipe) for recipe in ranking.order if ranking.rank[recipe] == 1]
     sentences = [
@@ -120,38 +122,47 @@ def _doubts(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> li
 def _certainty(arrays: TrialArrays, ranking: Ranking, winners: Sequence[int]) -> list[str]:
     """Which recipes may be the best, or the reason why that is not known."""
     ranked = [int(recipe) for recipe in ranking.order if ranking.rank[recipe]]
-    if len(arrays.recipes) == 1:
-        return ["It is the only recipe, so there is nothing to compare it with."]
-    if len(ranked) == 1:
-        return ["No other recipe has a result to compare it with."]
-    if len(ranked) == len(winners):
-        return ["No recipe is behind, so nothing tells them apart."]
-    if np.isfinite(ranking.claim.p).any():
+    if len(ranked) > 1 and np.isfinite(ranking.claim.p).any() and len(ranked) > len(winners):
         return [_confidence_set(arrays, ranking, ranked, winners)]
+    return [_without_tests(arrays, ranking, ranked, winners)]
+
+
+def _without_tests(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int], winners: Sequence[int]) -> str:
+    """Why there is no confidence set."""
     lead = "its lead" if len(winners) == 1 else "their lead"
-    if max(np.isfinite(ranking.values[recipe]).sum() for recipe in ranked) > 1:
-        return [f"No two recipes can be compared seed by seed, so {lead} may be chance."]
-    return [f"With one seed nothing is known about spread, so {lead} may be chance."]
+    seeds = max(int(np.isfinite(ranking.values[recipe]).sum()) for recipe in ranked)
+    reasons = (
+        (len(arrays.recipes) == 1, "It is the only recipe, so there is nothing to compare it with."),
+        (len(ranked) == 1, "No other recipe has a result to compare it with."),
+        (seeds == 0, "No seed ended without diverging, so nothing tells them apart."),
+        (len(ranked) == len(winners), "No recipe is behind, so nothing tells them apart."),
+        (seeds > 1, f"No two recipes can be compared seed by seed, so {lead} may be chance."),
+    )
+    one_seed = f"With one seed nothing is known about spread, so {lead} may be chance."
+    return next((reason for applies, reason in reasons if applies), one_seed)
 
 
 def _confidence_set(arrays: TrialArrays, ranking: Ranking, ranked: Sequence[int], winners: Sequence[int]) -> str:
-    """The recipes that may be the best, with the winner's probability, and how many are not."""
+    """The recipes that may be the best, with their probabilities, and how many are not."""
     claim = ranking.claim
     members = [recipe for recipe in ranked if claim.in_set[recipe] and np.isfinite(claim.p[recipe])]
     out = int((~claim.in_set[ranked]).sum())
-    best = claim.best_probability[winners[0]]
-    probability = "" if len(winners) > 1 or np.isnan(best) else f" (probability {_probability(best)})"
     if members == list(winners) and len(members) == 1:
-        return f"With 95 % certainty it is the best of {counted(len(ranked), 'recipe')}{probability}."
-    first = f"; the first is it{probability}" if probability else ""
+        return f"With 95 % certainty it is the best of {counted(len(ranked), 'recipe')}."
+    names = listed([_with_probability(arrays, ranking, recipe) for recipe in members])
     if not out:
-        return f"Any of the {len(ranked)} recipes may be the best{first}."
-    names = listed([arrays.recipes[recipe].text for recipe in members])
+        return f"Any of the {len(ranked)} recipes may be the best: {names}."
     others = f"the other {out} are" if out > 1 else "the other one is"
     return (
-        f"With 95 % certainty the best is one of {counted(len(members), 'recipe')}, {names}{first}; {others} "
-        "behind by more than chance explains."
+        f"With 95 % certainty the best is one of {counted(len(members), 'recipe')}: {names}; {others} behind by "
+        "more than chance explains."
     )
+
+
+def _with_probability(arrays: TrialArrays, ranking: Ranking, recipe: int) -> str:
+    """The recipe and its probability of being the best, if that is known."""
+    probability, name = ranking.claim.best_probability[recipe], arrays.recipes[recipe].text
+    return name if np.isnan(probability) else f"{name} ({_probability(probability)})"
 
 
 def _probability(value: float) -> str:

@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
 from orchestrator.analysis.observations import METRICS, TrialArrays
 from orchestrator.analysis.ranking import Ranking
-from orchestrator.analysis.statistics import Floats, Ints
+from orchestrator.statistics import descriptive
+from orchestrator.statistics.descriptive import Floats, Ints
 
 SHARES = {"25%": 0.25, "50%": 0.5, "75%": 0.75, "100%": 1.0}
 # The number of pairs grows with the square of the recipes, and low ranks decide nothing.
@@ -35,11 +35,11 @@ def stage_tables(
         reached = np.maximum(np.ceil(planned_epochs * share - 1e-9), 1).astype(np.int64)
         rows = arrays.row(results, np.maximum(reached, arrays.count[results]) if share == 1.0 else reached)
         intervals = {
-            metric: statistics.intervals(values[rows], groups, recipe_count, bounds(metric), level)
+            metric: descriptive.intervals(values[rows], groups, recipe_count, bounds(metric), level)
             for metric, values in arrays.metrics.items()
         }
-        score = statistics.leveled(sign * intervals[monitor].mean)
-        rank = statistics.ranks(score)
+        score = descriptive.leveled(sign * intervals[monitor].mean)
+        rank = descriptive.ranks(score)
         with np.errstate(invalid="ignore", divide="ignore"):
             trained = np.bincount(groups, np.minimum(reached, arrays.count[results]), recipe_count)
             epoch = trained / intervals[monitor].n

@@ -22,7 +22,7 @@ from orchestrator.analysis import (
 from orchestrator.analysis import notes as explanations
 from orchestrator.analysis.comparison import Comparison, bounds
 from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialDescription, gather
-from orchestrator.analysis.statistics import LEVEL
+from orchestrator.statistics.descriptive import LEVEL
 
 __all__ = ["Comparison", "RecipeLabel", "TrialDescription", "summarize"]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from experiments import settings as checks
-from orchestrator.analysis import statistics
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
 from orchestrator.analysis.learned import family
 from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialArrays
 from orchestrator.analysis.ranking import Ranking
-from orchestrator.analysis.statistics import Floats, Ints
+from orchestrator.statistics import descriptive
+from orchestrator.statistics.descriptive import Floats, Ints
 
 
 def median_final(arrays: TrialArrays, ranking: Ranking, monitor: str) -> float | None:
@@ -56,10 +56,10 @@ def target_tables(
     for name, values in measures.items():
         slowest = np.full(count, -np.inf)
         np.maximum.at(slowest, groups, values)
-        times[f"{name}_median"] = statistics.medians(values, groups, count)
+        times[f"{name}_median"] = descriptive.medians(values, groups, count)
         times[f"{name}_slowest"] = np.where(n > 0, slowest, np.nan)
-    ratio = {name: statistics.ratios(v, arrays.seed[arrays.results]) for name, v in measures.items()}
-    score = statistics.profile_scores(ratio["seconds"], groups, count)
+    ratio = {name: descriptive.ratios(v, arrays.seed[arrays.results]) for name, v in measures.items()}
+    score = descriptive.profile_scores(ratio["seconds"], groups, count)
     order = np.lexsort((np.arange(count), times["seconds_median"], times["epochs_median"], -reached, n == 0))
     columns = recipe_columns([arrays.recipes[r] for r in order])
     columns |= {
@@ -116,7 +116,7 @@ def sensitivity_table(arrays: TrialArrays, monitor: str, level: float) -> pa.Tab
     groups = []
     for trial in (arrays.trials[number] for number in results):
         groups.append(keys.setdefault((family(trial.recipe), float(trial.learning_rate)), len(keys)))
-    intervals = statistics.intervals(final, np.array(groups, np.int64), len(keys), bounds(monitor), level)
+    intervals = descriptive.intervals(final, np.array(groups, np.int64), len(keys), bounds(monitor), level)
     rates: dict[RecipeLabel, list[float]] = {}
     for label, rate in keys:
         rates.setdefault(label, []).append(rate)

@@ -11,10 +11,10 @@ from string import Template
 
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report import tables
-from orchestrator.report.figures import catalogue
+from orchestrator.report.figures import catalogue, forest
 from orchestrator.report.marks import seeds_text
 from orchestrator.report.matrix import matrices, matrix_tables
-from orchestrator.report.number_format import amount, between, number
+from orchestrator.report.number_format import between, number, probability
 from orchestrator.report.text_table import Cell, TextTable
 
 Figures = Mapping[str, tuple[str, str]]
@@ -25,6 +25,8 @@ Section = tuple[str, str, str]
 """An identifier, a head and HTML."""
 # A figure is at most as wide as drawn: enlarged to the width of the page, its text would be too large.
 _PIXELS_PER_POINT = 4 / 3
+_LEAST_WIDTH = 760
+"""Pixels: on a narrower page a figure scrolls, as its text would be too small to read."""
 
 
 def render(comparison: Comparison) -> str:
@@ -70,20 +72,51 @@ def _tiles(comparison: Comparison) -> list[Tile]:
     total = comparison.totals.to_pylist()[0]
     trials = f"{total['recipes']:,} recipes, {total['trials']:,} trials, {total['epochs_trained']:,} epochs"
     cost = ("The whole sweep cost", tables.hours_used(comparison), trials)
-    if not comparison.ranking.num_rows or (first := comparison.ranking.to_pylist()[0])["rank"] is None:
+    if not comparison.ranking.num_rows or comparison.ranking.to_pylist()[0]["rank"] is None:
         return [cost]
+    return [*_winner_tiles(comparison), *_set_tiles(comparison), *_test_tiles(comparison), cost]
+
+
+def _winner_tiles(comparison: Comparison) -> list[Tile]:
+    """The winner with its final metric, and that metric corrected for the choice, if it can be corrected."""
+    first = comparison.ranking.to_pylist()[0]
     final = f"final_{comparison.monitor}"
-    interval = between(first[f"{final}_low"], first[f"{final}_high"])
-    certainty = f"95 % interval {interval}" if interval else f"{first['no_interval']}: no interval"
+    interval = between(first[f"{final}_low"], first[f"{final}_high"]) or f"{first['no_interval']}: no interval"
     ties = sum(rank == 1 for rank in comparison.ranking.column("rank").to_pylist()) - 1
     tie = f"; {ties} more {'shares' if ties == 1 else 'share'} the place" if ties else ""
-    epochs = f"{amount(first['epochs'])} epochs; best epoch {amount(first['best_epoch'])}"
-    return [
-        ("First in the ranking", first["recipe"], f"seeds: {seeds_text(first)}{tie}"),
-        (f"Its final {comparison.monitor_label}", number(first[f"{final}_mean"]), certainty),
-        ("One trial of it takes", f"{amount(first['seconds'])} s", epochs),
-        cost,
-    ]
+    metric = f"final {comparison.monitor_label} {number(first[f'{final}_mean'])} ({interval})"
+    tiles = [("First in the ranking", first["recipe"], f"{metric}; seeds: {seeds_text(first)}{tie}")]
+    corrected = comparison.winner_value
+    if forest.has_corrected_value(comparison):
+        remark = f"95 % interval {between(corrected['low'], corrected['high'])}"
+        tiles.append(("Corrected for having been chosen", number(corrected["value"]), remark))
+    return tiles
+
+
+def _set_tiles(comparison: Comparison) -> list[Tile]:
+    """How many recipes may be the best; nothing where fewer than two recipes have a seed that did not diverge."""
+    ranked = [row for row in comparison.ranking.to_pylist() if row["rank"] is not None]
+    if sum(row["diverged"] < row["n"] for row in ranked) < 2:
+        return []
+    if all(row["p"] is None for row in ranked):
+        remark = "no two recipes could be tested"
+    elif (best := ranked[0]["best_probability"]) is None:
+        remark = "with 95 % certainty"
+    else:
+        remark = f"with 95 % certainty; the first is it with probability {probability(best)}"
+    members = sum(row["in_set"] for row in ranked)
+    return [("May be the best", f"{members} of {len(ranked)} recipes", remark)]
+
+
+def _test_tiles(comparison: Comparison) -> list[Tile]:
+    """The winner's figure on test images, if it has one."""
+    winner = comparison.ranking.to_pylist()[0]["recipe"]
+    row = next((row for row in comparison.held_out.to_pylist() if row["recipe"] == winner), None)
+    if row is None:
+        return []
+    interval = between(row["test_low"], row["test_high"])
+    remark = f"95 % interval {interval}" if interval else "no interval"
+    return [("On test images", number(row["test_mean"]), remark)]
 
 
 def table(text_table: TextTable) -> str:
@@ -136,9 +169,11 @@ def figure(figures: Figures, name: str) -> str:
         return ""
     svg, caption = figures[name]
     width = float(svg.split('viewBox="0 0 ', 1)[1].split(" ", 1)[0]) * _PIXELS_PER_POINT
-    opening = f'<svg role="img" aria-label="{escape(caption)}" style="max-width:{width:.0f}px"'
+    size = f"max-width:{width:.0f}px;min-width:{min(width, _LEAST_WIDTH):.0f}px"
+    opening = f'<svg role="img" aria-label="{escape(caption)}" style="{size}"'
     svg = svg.replace("<svg", opening, 1)
-    return f'<figure id="picture-{name}">\n{svg}\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
+    drawing = f'<div class="drawing" tabindex="0">\n{svg}\n</div>'
+    return f'<figure id="picture-{name}">\n{drawing}\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
 
 
 def folded(summary: str, body: str) -> str:
@@ -157,9 +192,22 @@ def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
     parts = [
         (
             "ranking",
-            "Which recipe wins, and is it sure?",
+            "Which recipe wins, and how sure is it?",
             [figure(figures, "forest"), table(tables.ranking(comparison))],
         ),
+        (
+            "pairs",
+            "How sure is it, pair by pair?",
+            [
+                figure(figures, "wins"),
+                folded("Every pair as a table", table(tables.wins(comparison))),
+                figure(figures, "critical-difference"),
+                folded("Mean ranks over seeds", table(tables.seed_ranks(comparison))),
+                folded("Means that one seed does not decide", table(tables.robust_means(comparison))),
+            ],
+        ),
+        ("certainty", "What would it cost to be surer?", [table(tables.certainty(comparison))]),
+        ("test", "On test images, which chose nothing", [table(tables.held_out(comparison))]),
         ("curves-first", "How did the first ones learn?", [figure(figures, "leaders")]),
         (
             "matrix",
@@ -181,7 +229,9 @@ def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
         (
             "targets",
             f"How fast to {comparison.monitor_label} {number(comparison.target)}?",
-            [figure(figures, "profile"), table(tables.targets(comparison))],
+            [figure(figures, "profile"), table(tables.targets(comparison))]
+            if comparison.target is not None
+            else [],
         ),
         (
             "sensitivity",

@@ -7,11 +7,11 @@ from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.durations import estimate
 from orchestrator.analysis.held_out import TEST_METRIC
 from orchestrator.analysis.observations import METRICS
-from orchestrator.analysis.statistics import EQUAL_VALUES
 from orchestrator.report.marks import legend, rank_text, seeds_text
 from orchestrator.report.matrix import matrix_tables
 from orchestrator.report.number_format import amount, between, chance, hours, number, probability, rate, signed
 from orchestrator.report.text_table import Cell, Column, Row, TextTable, labels, numbers, text_table
+from orchestrator.statistics.descriptive import EQUAL_VALUES
 
 _SHORT_LABELS = {"val_accuracy": "val. accuracy", "val_loss": "val. loss", "accuracy": "accuracy", "loss": "loss"}
 _WITHOUT_INTERVAL = {EQUAL_VALUES: "none: equal"}
@@ -158,9 +158,19 @@ def certainty(comparison: Comparison) -> TextTable:
     goals = {"tell apart": "tell it from the first", "show as good": "show it is as good as the first"}
     first = next(iter(comparison.ranking.to_pylist()), {"recipe": ""})["recipe"]
 
+    told = (
+        f"Seeds of {first} and of the recipe in the row. With 80 % probability they settle it, if difference and "
+        "spread stay as they are. "
+        if set(goals) & set(comparison.certainty.column("goal").to_pylist())
+        else ""
+    )
+
+    def recipe(row: Row) -> Cell:
+        text = row["recipe"] if row["goal"] in goals else f"all {row['recipes']} recipes"
+        return Cell(text, text)
+
     def goal(row: Row) -> Cell:
-        text = goals.get(row["goal"], f"see the spread of {row['recipes']} recipes")
-        return Cell(text, row["goal"])
+        return Cell(goals.get(row["goal"], "see their spread"), row["goal"])
 
     def seeds(row: Row) -> Cell:
         return Cell("over 1,000" if row["more"] == math.inf else amount(row["more"]), row["more"])
@@ -176,15 +186,14 @@ def certainty(comparison: Comparison) -> TextTable:
         "certainty",
         comparison.certainty,
         [
-            labels("recipe", "recipe"),
+            Column("recipe", False, recipe),
             Column("to", False, goal),
             Column("more seeds", True, seeds),
             Column("epochs", True, unless_endless(amount, "epochs")),
             Column("time", True, unless_endless(estimate, "seconds")),
             Column("on", True, room),
         ],
-        f"Seeds of {first} and of the recipe in the row. With 80 % probability they settle it, if difference "
-        "and spread stay as they are. Epochs are at most: common beginnings are trained once.",
+        f"{told}Epochs are at most: common beginnings are trained once.",
     )
 
 

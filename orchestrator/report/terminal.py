@@ -1,6 +1,7 @@
 """The comparison in a terminal: the answer first, within 80 columns, complete without colours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.style import Style
@@ -16,6 +17,8 @@ from orchestrator.report.text_table import TextTable
 
 MAX_ROWS = 20
 """Rows of a table that are printed unless all tables are."""
+MAX_SIDE_ROWS = 6
+"""Rows that are printed of a table beside the ranking."""
 LABEL_WIDTH, NUMBER_WIDTH = 32, 12
 """The greatest width of the names of a matrix's rows, and of a column of numbers."""
 _HEADS = {
@@ -36,6 +39,7 @@ _OMITTED = (
     "best val. loss",
     "its val. loss",
     "its val. accuracy",
+    "its interval",
 )
 
 
@@ -49,7 +53,10 @@ def render(comparison: Comparison, console: Console, full: bool = False) -> None
     for matrix in matrices(comparison):
         _print_matrix(console, matrix, legend(comparison))
     for make in tables.AFTER_MATRIX if full else (tables.held_out, tables.certainty, tables.troubles):
-        _print_table(console, make(comparison), full)
+        table = make(comparison)
+        _print_table(
+            console, _without(table, _OMITTED), full, MAX_ROWS if table.name == "troubles" else MAX_SIDE_ROWS
+        )
     console.print(Text(f"Cost: {tables.cost_sentence(comparison)}"))
     for note in comparison.notes:
         console.print(Text(f"- {note}", style="dim"))
@@ -57,27 +64,38 @@ def render(comparison: Comparison, console: Console, full: bool = False) -> None
 
 def _narrow(ranking: TextTable, note: str) -> TextTable:
     """The ranking with fewer columns, shorter heads and shorter texts."""
-    columns = [position for position, head in enumerate(ranking.heads) if head not in _OMITTED]
-    rows = tuple(
-        tuple(row[i]._replace(text=_short(ranking.heads[i], row[i].text)) for i in columns) for row in ranking.rows
-    )
-    return TextTable(
-        name=ranking.name,
+    kept = _without(ranking, _OMITTED)
+    return replace(
+        kept,
         title=f"{ranking.title} (accuracy and loss on validation data)",
-        heads=tuple(_HEADS.get(ranking.heads[i], ranking.heads[i]) for i in columns),
-        numeric=tuple(ranking.numeric[i] for i in columns),
-        rows=rows,
+        heads=tuple(_HEADS.get(head, head) for head in kept.heads),
+        rows=tuple(
+            tuple(cell._replace(text=cell.text.replace("diverged", "div.")) for cell in row) for row in kept.rows
+        ),
         note=note,
+    )
+
+
+def _without(table: TextTable, omitted: Collection[str]) -> TextTable:
+    """The table without the `omitted` columns, its intervals shortened."""
+    columns = [position for position, head in enumerate(table.heads) if head not in omitted]
+    return replace(
+        table,
+        heads=tuple(table.heads[i] for i in columns),
+        numeric=tuple(table.numeric[i] for i in columns),
+        rows=tuple(
+            tuple(row[i]._replace(text=_short(table.heads[i], row[i].text)) for i in columns) for row in table.rows
+        ),
     )
 
 
 def _short(head: str, text: str) -> str:
     if head == "95 % interval":
         return text.replace(" to ", "-").replace("0.", ".").replace("1.000", "1.00")
-    return text.replace("diverged", "div.")
+    return text
 
 
-def _print_table(console: Console, text_table: TextTable, full: bool) -> None:
+def _print_table(console: Console, text_table: TextTable, full: bool, most: int = MAX_ROWS) -> None:
     if not text_table.rows:
         return
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -85,7 +103,7 @@ def _print_table(console: Console, text_table: TextTable, full: bool) -> None:
         longest = max([len(row[position].text) for row in text_table.rows] + [len(word) for word in head.split()])
         width = min(longest, NUMBER_WIDTH) if numeric else None
         table.add_column(Text(head), justify="right" if numeric else "left", overflow="fold", width=width)
-    rows = text_table.rows if full else text_table.rows[:MAX_ROWS]
+    rows = text_table.rows if full else text_table.rows[:most]
     for row in rows:
         is_winner = "*" in row[0].text and text_table.name == "ranking"
         table.add_row(*(Text(cell.text) for cell in row), style="bold green" if is_winner else "")

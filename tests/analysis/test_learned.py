@@ -81,7 +81,8 @@ def test_a_recipe_that_diverged_in_every_seed_is_diverged_and_nothing_else():
 def test_where_nothing_learned_there_is_no_winner():
     comparison = summarize(*with_majority(*worked({"a + x": [0.5, 0.5], "b + x": [0.5, 0.49]})))
     assert set(verdicts(comparison).values()) == {"did not learn"}
-    assert comparison.answer[0].startswith("No recipe learned")
+    assert comparison.answer[0] == "No recipe learned, so none can be recommended."
+    assert comparison.answer[1].startswith("a + x and b + x did not learn")
 
 
 def at_rates(finals):

@@ -67,8 +67,8 @@ def test_the_answer_names_the_winner_its_interval_and_what_may_be_as_good():
         use,
     )
     assert re.fullmatch(
-        r"With 95 % certainty the best is one of 2 recipes, adam \+ cosine and adam \+ step; the first is it "
-        r"\(probability 0\.\d\d\); the other one is behind by more than chance explains\.",
+        r"With 95 % certainty the best is one of 2 recipes: adam \+ cosine \(0\.\d\d\) and adam \+ step "
+        r"\(0\.\d\d\); the other one is behind by more than chance explains\.",
         certainty,
     )
     assert re.fullmatch(

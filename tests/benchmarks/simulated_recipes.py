@@ -13,8 +13,8 @@ from multiprocessing import get_context
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from orchestrator.analysis.claim import claim
-from orchestrator.analysis.statistics import LEVEL, Bools, Floats
+from orchestrator.statistics.claim import claim
+from orchestrator.statistics.descriptive import LEVEL, Bools, Floats
 
 NORMAL, HEAVY, UNEQUAL, TIES, DIVERGING = "normal", "heavy tails", "unequal", "ties", "diverging"
 WIDE = "wide best"

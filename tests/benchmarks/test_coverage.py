@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from orchestrator.analysis.statistics import LEVEL
+from orchestrator.statistics.descriptive import LEVEL
 from tests.benchmarks.simulated_recipes import (
     DIVERGING,
     HEAVY,

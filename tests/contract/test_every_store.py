@@ -111,7 +111,7 @@ def test_an_address_opens_the_same_files(files: Files) -> None:
 
 
 def test_a_history_comes_back_as_written_and_opens_as_plain_parquet(store: Store) -> None:
-    rows = [row("a", 0), row("a", 1, loss=float("nan"))]
+    rows = [row("a", 0, test_loss=0.75, test_accuracy=0.5), row("a", 1, loss=float("nan"))]
     store.write_history("s", "a", rows)
     back = store.read_trial("s", "a")
     assert math.isnan(back[1]["loss"])

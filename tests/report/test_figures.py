@@ -2,16 +2,21 @@
 
 import io
 import re
+from html import escape
 from xml.etree import ElementTree
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
+from orchestrator.analysis import ranking
 from orchestrator.analysis.summary import TrialDescription, summarize
-from orchestrator.report.figures import catalogue, style
-from tests.support.histories import PUBLISHED, article, history, square, worked
+from orchestrator.report.figures import catalogue, forest, pairs, style
+from orchestrator.report.marks import MARKS
+from orchestrator.report.number_format import probability
+from tests.support.histories import COLUMNS, PUBLISHED, Course, article, grown, history, square, trial, worked
 
-NAMES = {"forest", "matrix", "stages", "profile", "leaders", "curves", "losses", "schedules"}
+NAMES = {"forest", "wins", "matrix", "stages", "profile", "leaders", "curves", "losses", "schedules"}
 
 
 def small():
@@ -33,6 +38,7 @@ def test_each_question_has_its_picture(inline):
 def test_axes_are_labelled_with_their_units(inline):
     labels = {
         "forest": "final validation accuracy: mean over seeds and 95 % interval",
+        "wins": "the rival's number",
         "stages": "rank among all recipes",
         "profile": "training time over that of the fastest recipe with the same seed (ratio)",
         "leaders": "epochs trained",
@@ -111,3 +117,104 @@ def test_a_matrix_too_large_to_read_is_not_drawn_and_a_large_grid_is_by_optimize
     assert "The first 30 of 61 recipes." in figures["forest"][1]
     assert "24 of 61 schedules." in figures["schedules"][1]
     assert "matrix" in catalogue.inline(summarize(*square(4, seeds=1, epochs=2)), {"matrix"})
+
+
+def in_steps(count, seeds, gap=0.01):
+    """Recipes whose final accuracies differ by `gap` from one to the next, with some noise."""
+    names = [("o", f"s{n}") for n in range(count)]
+    return grown({name: Course(0.93 - gap * n, 3, 0.01) for n, name in enumerate(names)}, seeds, 6)
+
+
+def with_test_figures(made, drop):
+    """The same history with test accuracies lower by `drop`."""
+    table, trials = made
+    accuracy = table.column("val_accuracy").to_numpy() - drop
+    table = table.append_column("test_accuracy", pa.array(accuracy))
+    return table.append_column("test_loss", pa.array(1 - accuracy)), trials
+
+
+def drawn(comparison, name):
+    """The figure's element and caption, or None without a figure."""
+    return catalogue.inline(comparison, {name}).get(name)
+
+
+def test_every_verdict_has_a_marker_and_a_meaning():
+    assert set(forest.MARKERS) == set(forest.LEGEND) == set(MARKS)
+    assert ranking.NOT_LEARNED in forest.LEGEND
+
+
+def test_the_forest_tells_what_is_ruled_out_corrected_and_measured_on_test_images():
+    picture, caption = drawn(summarize(*with_test_figures(in_steps(6, 6), 0.05)), "forest")
+    for text in ("the winner", "not the best", "on test images", "corrected for having been chosen"):
+        assert f">{text}<" in picture, text
+    for text in ("ruled out", "blue band", "Hollow triangles"):
+        assert text in caption, text
+
+
+def test_the_forest_leaves_out_what_is_not_known():
+    picture, caption = drawn(summarize(*in_steps(3, 1)), "forest")
+    assert ">not tested<" in picture
+    assert "corrected" not in picture + caption
+    assert "test images" not in picture + caption
+    alone, caption = drawn(summarize(*in_steps(1, 4)), "forest")
+    assert "corrected" not in alone + caption
+
+
+def test_a_recipe_that_did_not_learn_is_counted_and_not_drawn():
+    idle = [(trial("lamb + x", seed, validation=500, majority=0.5), [0.5] * 4) for seed in (0, 1)]
+    good = [(trial("adam + x", seed), [0.5, 0.7, 0.8, 0.9 + seed / 100]) for seed in (0, 1)]
+    picture, caption = drawn(summarize(*history(good + idle)), "forest")
+    assert "lamb" not in picture
+    assert "Not drawn: 1 that did not learn." in caption
+
+
+def test_a_hopeless_recipe_does_not_press_the_others_together():
+    finals = {f"o + s{n}": [0.90 + n / 100, 0.905 + n / 100, 0.91 + n / 100] for n in range(6)}
+    far = summarize(*worked(finals | {"o + far": [0.10, 0.12, 0.14]}))
+    rows = forest.drawn_rows(far)
+    low, high = forest.limits(far, rows)
+    assert 0.12 < low < 0.90
+    assert high > 0.97
+    assert "end at the edge" in drawn(far, "forest")[1]
+    assert "0.120" in drawn(far, "forest")[0]
+    assert "end at the edge" not in drawn(summarize(*worked(finals)), "forest")[1]
+
+
+def test_pairs_show_who_beats_whom_and_where_that_matters():
+    comparison = summarize(*in_steps(4, 6))
+    picture, caption = drawn(comparison, "wins")
+    for row in comparison.wins.to_pylist():
+        assert row["recipe"] in picture
+        assert f">{escape(probability(row['probability']))}<" in picture
+    assert "at least 0.75" in caption
+    assert "The first" not in caption
+    assert drawn(summarize(*in_steps(4, 1)), "wins") is None
+    assert "The first 12 of 14 recipes." in drawn(summarize(*in_steps(14, 3)), "wins")[1]
+
+
+def test_mean_ranks_are_joined_by_bars_up_to_the_critical_difference():
+    comparison = summarize(*in_steps(5, 6))
+    picture, caption = drawn(comparison, "critical-difference")
+    critical = comparison.seed_ranks["critical_difference"][0].as_py()
+    assert f"critical difference {critical:.2f}" in picture
+    assert "6 seeds" in caption
+    for row in comparison.seed_ranks.to_pylist():
+        assert row["recipe"] in picture
+        assert f"{row['mean_rank']:.2f}" in picture
+    assert drawn(summarize(*in_steps(5, 4)), "critical-difference") is None
+    assert "The first 16 of 18 recipes." in drawn(summarize(*in_steps(18, 5)), "critical-difference")[1]
+
+
+def test_groups_are_the_largest_that_differ_by_less_than_the_critical_difference():
+    assert pairs.groups([1.0, 2.0, 3.0], 1.0) == []
+    assert pairs.groups([1.0, 1.0, 3.0], 0.5) == [(0, 1)]
+    assert pairs.groups([1.0, 2.0, 3.0], 5.0) == [(0, 2)]
+    assert pairs.groups([1.0, 1.5, 2.5, 4.0, 4.2], 1.6) == [(0, 2), (2, 3), (3, 4)]
+
+
+def test_without_a_result_there_is_no_figure_of_one():
+    waiting = [trial("adam + x", 0, status="waiting")]
+    for comparison in (summarize(COLUMNS.empty_table(), waiting), summarize(COLUMNS.empty_table(), [])):
+        assert not {"forest", "wins", "critical-difference"} & set(catalogue.inline(comparison))
+    diverged = summarize(*grown({("o", s): Course(0.7, 3, diverges=(0, 1)) for s in "abc"}, 2, 4))
+    assert set(catalogue.inline(diverged, {"forest", "wins", "critical-difference"})) == {"forest"}

@@ -2,11 +2,12 @@
 
 import re
 
+import pyarrow as pa
 import pytest
 
 from orchestrator.analysis.summary import TrialDescription, summarize
 from orchestrator.report import html, tables
-from tests.support.histories import PUBLISHED, article, history, square, worked
+from tests.support.histories import COLUMNS, PUBLISHED, Course, article, grown, history, square, trial, worked
 from tests.support.pages import browse, read
 
 
@@ -18,13 +19,42 @@ def page():
 def test_the_page_answers_every_question_and_is_whole(page):
     reader = read(page)
     assert len(reader.ids) == len(set(reader.ids))
-    for name in ("ranking", "matrix", "stages", "targets", "sensitivity", "published", "cost", "curves", "notes"):
-        assert name in reader.ids
+    questions = {"ranking", "pairs", "certainty", "matrix", "stages", "targets", "sensitivity", "published"}
+    assert questions | {"cost", "curves", "notes"} <= set(reader.ids)
     assert {link[1:] for link in reader.links} <= set(reader.ids)
     assert reader.column("table-ranking", 1)[0] == "rmsprop + constant"
-    assert (
-        "Use rmsprop + constant: final validation accuracy 0.936 (95 % interval 0.902 to 0.970, 3 seeds)." in page
-    )
+    assert "Use rmsprop + constant: final validation accuracy 0.936 over 3 seeds; " in page
+
+
+def test_the_tiles_say_how_sure_the_winner_is(page):
+    comparison = summarize(*article(), published=PUBLISHED)
+    members = sum(row["in_set"] for row in comparison.ranking.to_pylist() if row["rank"])
+    ranked = sum(row["rank"] is not None for row in comparison.ranking.to_pylist())
+    assert f"<dt>May be the best</dt><dd>{members} of {ranked} recipes<small>" in page
+    corrected = f"{comparison.winner_value['value']:.3f}"
+    assert f"<dt>Corrected for having been chosen</dt><dd>{corrected}<small>95 % interval " in page
+    assert "final validation accuracy 0.936 (0.902 to 0.970); seeds: 3</small>" in page
+    assert "<dt>On test images</dt>" not in page
+
+
+def test_test_figures_have_a_tile_and_a_section():
+    table, trials = article()
+    accuracy = table.column("val_accuracy").to_numpy() - 0.02
+    table = table.append_column("test_accuracy", pa.array(accuracy))
+    text = html.render(summarize(table.append_column("test_loss", pa.array(1 - accuracy)), trials))
+    assert "<dt>On test images</dt><dd>0.916<small>95 % interval " in text
+    assert "<h2>On test images, which chose nothing</h2>" in text
+    assert read(text).column("table-held_out", 0)[0] == "rmsprop + constant"
+
+
+def test_a_page_without_any_result_promises_nothing():
+    waiting = summarize(COLUMNS.empty_table(), [trial("adam + x", 0, status="waiting")])
+    diverged = summarize(*grown({("o", s): Course(0.7, 3, diverges=(0, 1)) for s in "ab"}, 2, 4))
+    for text in (html.render(waiting), html.render(diverged)):
+        read(text)
+        assert "May be the best" not in text
+        assert 'id="pairs"' not in text
+    assert "How fast to" not in html.render(waiting)
 
 
 def test_the_page_needs_nothing_from_outside(page):

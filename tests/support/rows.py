@@ -32,6 +32,8 @@ def row(trial_id: str, epoch: int, key: str | None = None, **changes: Any) -> hi
         "host": "here",
         "device": "cpu",
         "started_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "test_loss": None,
+        "test_accuracy": None,
         **changes,
     }
 

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from orchestrator.analysis.statistics import Floats
+from orchestrator.statistics.descriptive import Floats
 
 IN_A_UNIT = 512
 """Values are multiples of 1 / 512, so that their sums and differences are exact."""

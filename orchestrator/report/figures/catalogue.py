@@ -5,11 +5,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.analysis.comparison import Comparison
+from orchestrator.analysis.ranking import NO_RESULT, NOT_LEARNED, UNTESTED
 from orchestrator.report.figures import comparison as charts
-from orchestrator.report.figures import learning_curves, style
+from orchestrator.report.figures import forest, learning_curves, pairs, style
 from orchestrator.report.marks import legend
 from orchestrator.report.matrix import matrices
-from orchestrator.report.number_format import number
+from orchestrator.report.number_format import chance, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,6 @@ class Drawing(NamedTuple):
 
 def _captions(comparison: Comparison) -> dict[str, str]:
     ranked = sum(rank is not None for rank in comparison.ranking.column("rank").to_pylist())
-    recipe_note = f"The first {charts.MAX_RECIPES} of {ranked} recipes. " if ranked > charts.MAX_RECIPES else ""
     by_optimizer = ranked > learning_curves.MAX_PANELS
     panel = "One panel a recipe, best first"
     if by_optimizer:
@@ -43,12 +43,17 @@ def _captions(comparison: Comparison) -> dict[str, str]:
         f"the same on training data; grey: {'its other schedules' if by_optimizer else 'the other recipes'}."
     )
     metric = comparison.monitor_label
+    diverged_note = " Diverged seeds are left out." if any(comparison.ranking["diverged"].to_pylist()) else ""
+    wins_note = _first(pairs.MAX_WINS, comparison.wins.column("recipe").to_pylist(), ranked)
     target = f"{metric} {number(comparison.target)}"
     leaders = min(learning_curves.MAX_LEADERS, ranked)
     rank_lines = min(learning_curves.MAX_RANK_LINES, ranked)
     return {
-        "forest": f"{recipe_note}Final {metric}: mean over seeds with 95 % interval. The blue band is the "
-        "winner's interval; what is told apart is decided by the paired test, not by overlap.",
+        "forest": _forest_caption(comparison),
+        "wins": f"{wins_note}Each number is the probability that the recipe of the row beats that of the column "
+        f"on a new seed. Outlined and bold: at least {pairs.MEANINGFUL:g}, from which on a difference matters "
+        f"(Bouthillier et al. 2021). Lighter is better; · not tested.{diverged_note}",
+        "critical-difference": _rank_caption(comparison),
         "leaders": f"The first {leaders} of {ranked} recipes. Line: mean over seeds; band: lowest to highest "
         "seed.",
         "curves": lines,
@@ -64,6 +69,47 @@ def _captions(comparison: Comparison) -> dict[str, str]:
     }
 
 
+def _first(shown: int, recipes: Collection[str], ranked: int) -> str:
+    """The sentence that a figure shows only the first recipes; "" if it shows each of `recipes`."""
+    return f"The first {shown} of {ranked} recipes. " if len(set(recipes)) > shown else ""
+
+
+def _forest_caption(comparison: Comparison) -> str:
+    rows = forest.drawn_rows(comparison)
+    verdicts = [row["verdict"] for row in comparison.ranking.to_pylist()]
+    missing = [(forest.LEGEND[verdict], verdicts.count(verdict)) for verdict in (NOT_LEARNED, NO_RESULT)]
+    drawn = rows[: forest.MAX_RECIPES]
+    sentences = [
+        _first(forest.MAX_RECIPES, [row["recipe"] for row in rows], len(rows)).strip(),
+        f"Final {comparison.monitor_label}: mean over seeds with 95 % interval.",
+        "Grey: ruled out as the best, by paired tests and not by the overlap of intervals; blue: not ruled out."
+        if any(not row["in_set"] for row in drawn)
+        else "",
+        "Orange crosses: not tested." if any(row["verdict"] == UNTESTED for row in drawn) else "",
+        f"Hollow diamond and blue band: the winner's value and interval, {forest.CORRECTED}."
+        if forest.has_corrected_value(comparison)
+        else "",
+        "Arrows and intervals that end at the edge go on: their numbers are at the right."
+        if forest.is_cut(comparison)
+        else "",
+        "Hollow triangles: means on test images." if comparison.held_out.num_rows else "",
+        *(f"Not drawn: {number_of} that {text}." for text, number_of in missing if number_of),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _rank_caption(comparison: Comparison) -> str:
+    rows = comparison.seed_ranks.to_pylist()
+    if not rows:
+        return ""
+    note = _first(pairs.MAX_RANKS, [row["recipe"] for row in rows], len(rows))
+    return (
+        f"{note}Mean rank over {rows[0]['n']} seeds; 1 is best. A thick bar joins recipes whose mean ranks "
+        "differ by less than the critical difference: they are not told apart (Nemenyi's test; Demšar 2006). "
+        f"That any recipes differ: p {chance(rows[0]['friedman_p'])} (Friedman's test)."
+    )
+
+
 def drawings(comparison: Comparison) -> Iterator[Drawing]:
     """Every figure that the comparison may have, in the order of the questions."""
     captions = _captions(comparison)
@@ -77,7 +123,13 @@ def drawings(comparison: Comparison) -> Iterator[Drawing]:
         "losses": lambda comparison: learning_curves.curves(comparison, other),
         "schedules": learning_curves.schedules,
     }
-    yield Drawing("forest", captions["forest"], partial(charts.forest, comparison))
+    answers: dict[str, Callable[[Comparison], Figure | None]] = {
+        "forest": forest.forest,
+        "wins": pairs.wins,
+        "critical-difference": pairs.critical_difference,
+    }
+    for name, function in answers.items():
+        yield Drawing(name, captions[name], partial(function, comparison))
     for position, matrix in enumerate(matrices(comparison)[:MAX_MATRICES]):
         name = f"matrix-{position + 1}" if position else "matrix"
         caption = f"{matrix.title}. Lighter is better. {legend(comparison)}; · not in the sweep."

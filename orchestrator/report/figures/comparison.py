@@ -1,4 +1,4 @@
-"""Figures of results: intervals by recipe, matrices, the performance profile, the sensitivity."""
+"""Figures of results: matrices, the performance profile, the sensitivity."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,75 +7,17 @@ import numpy as np
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.report.figures import colour_scale, style
 from orchestrator.report.figures.style import DASHES, FAINT, INK, SERIES, SOFT, WIDTH
-from orchestrator.report.marks import rank_text
-from orchestrator.report.matrix import Matrix, MatrixCell
-from orchestrator.report.number_format import between, number
+from orchestrator.report.matrix import Matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_RECIPES = 30
 MAX_SIDE = 60
 """A matrix with more rows or columns than this is not drawn."""
 MAX_NUMBERED_COLUMNS = 16
 """A matrix with more columns than this is drawn without its numbers."""
 MAX_SENSITIVITY_PANELS = 16
-MARKERS = {"winner": "D", "not distinguishable": "o", "different": "o", "not tested": "X"}
-LEGEND = {
-    "winner": "the winner",
-    "not distinguishable": "cannot be told apart from the winner",
-    "different": "behind by more than chance",
-    "not tested": "not tested",
-}
-
-
-def forest(c: Comparison) -> "Figure | None":
-    """The final monitored metric of each recipe with its interval, the best recipe at the top."""
-    metric = f"final_{c.monitor}"
-    rows = [r for r in c.ranking.to_pylist() if r["rank"] is not None and np.isfinite(r[f"{metric}_mean"])]
-    rows = rows[:MAX_RECIPES]
-    if not rows:
-        return None
-    figure, axes = style.single(0.3 * len(rows) + 1.5)
-    legend: set[str] = set()
-    winner = rows[0]
-    if winner[f"{metric}_low"] is not None:
-        axes.axvspan(winner[f"{metric}_low"], winner[f"{metric}_high"], color=SERIES[0], alpha=0.12, lw=0)
-    for y, row in enumerate(rows):
-        mean, low, high = (row[f"{metric}_{end}"] for end in ("mean", "low", "high"))
-        verdict = row["verdict"]
-        is_best = verdict in ("winner", "not distinguishable")
-        colour = SERIES[0] if is_best else SERIES[1] if verdict == "not tested" else SOFT
-        if low is not None:
-            axes.plot([low, high], [y, y], color=colour, lw=1.6, solid_capstyle="butt")
-        axes.plot(
-            [mean],
-            [y],
-            color=colour,
-            marker=MARKERS[verdict],
-            markersize=8,
-            markerfacecolor=colour if verdict != "different" else FAINT,
-            ls="none",
-            label=None if verdict in legend else LEGEND[verdict],
-        )
-        legend.add(verdict)
-        interval = between(low, high)
-        axes.annotate(
-            f"{number(mean)}  {f'({interval})' if interval else '(no interval)'}",
-            (1.0, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-        )
-    axes.set_yticks(range(len(rows)), [f"{rank_text(row)}   {row['recipe']}" for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(f"final {c.monitor_label}: mean over seeds and 95 % interval")
-    axes.grid(False, axis="y")
-    figure.legend(loc="outside upper left", ncols=4, handletextpad=0.3, columnspacing=1.5, fontsize=9)
-    return figure
 
 
 def heat_map(matrix: Matrix) -> "Figure | None":
@@ -91,7 +33,11 @@ def heat_map(matrix: Matrix) -> "Figure | None":
     figure, axes = style.single(height, min(len(columns) * column_width + label_width, WIDTH))
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
-            _draw_cell(axes, x, y, matrix.cell(row, column), has_numbers)
+            if (cell := matrix.cell(row, column)) is None:
+                draw_cell(axes, x, y, "·")
+            else:
+                outline = 2.5 if "*" in cell.text else 0.0
+                draw_cell(axes, x, y, cell.text if has_numbers else "", cell.shade, outline)
     is_slanted = len(columns) > 6 and longest_head > 7
     axes.set_xticks(
         range(len(columns)),
@@ -101,30 +47,35 @@ def heat_map(matrix: Matrix) -> "Figure | None":
         rotation_mode="anchor",
     )
     axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    axes.set_xlim(-0.55, len(columns) - 0.45)
-    axes.set_ylim(len(rows) - 0.45, -0.55)
-    axes.grid(False)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    bare_grid(axes, len(rows), len(columns))
     return figure
 
 
-def _draw_cell(axes: "Axes", x: int, y: int, cell: MatrixCell | None, has_number: bool) -> None:
+def bare_grid(axes: "Axes", rows: int, columns: int) -> None:
+    """Fit the axes to so many cells, the first row at the top, with heads above and no lines."""
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.set_xlim(-0.55, columns - 0.45)
+    axes.set_ylim(rows - 0.45, -0.55)
+    axes.grid(False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def draw_cell(axes: "Axes", x: int, y: int, text: str, shade: float | None = None, outline: float = 0.0) -> None:
+    """A cell with `text` in the colour of `shade`, from 0 to 1, outlined and bold if `outline` is a line width.
+
+    A cell without a shade is text alone.
+    """
     from matplotlib.patches import Rectangle
 
-    if cell is None:
-        axes.text(x, y, "·", ha="center", va="center", color=SOFT)
-        return
-    ink = INK
-    if cell.shade is not None:
-        background = colour_scale.hex_colour(colour_scale.scale(cell.shade))
-        ink = colour_scale.hex_colour(colour_scale.ink(cell.shade))
-        is_winner = "*" in cell.text
-        edge: dict[str, Any] = {"ec": INK, "lw": 2.5, "zorder": 3} if is_winner else {"ec": "none", "zorder": 2}
+    ink = SOFT if text == "·" else INK
+    if shade is not None:
+        background = colour_scale.hex_colour(colour_scale.scale(shade))
+        ink = colour_scale.hex_colour(colour_scale.ink(shade))
+        edge: dict[str, Any] = {"ec": INK, "lw": outline, "zorder": 3} if outline else {"ec": "none", "zorder": 2}
         axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fc=background, **edge))
-    if has_number:
-        axes.text(x, y, cell.text, ha="center", va="center", color=ink, fontsize=9.5, zorder=4)
+    weight = "bold" if outline else "normal"
+    axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=9.5, fontweight=weight, zorder=4)
 
 
 def profile(c: Comparison) -> "Figure | None":

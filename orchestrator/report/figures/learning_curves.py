@@ -84,19 +84,13 @@ def curves(c: Comparison, metric: str) -> "Figure | None":
         _band(axes, curve, metric, SERIES[0])
         final = number(best[f"final_{metric}_mean"])
         name = best["recipe"] if len(group) == 1 else f"{best['optimizer']}\nbest: {best['schedule']}"
-        axes.set_title(f"{rank_text(best)}  {_folded(name, 30)}\n{final}", loc="left", fontsize=9)
+        axes.set_title(f"{rank_text(best)}  {style.folded(name, 30)}\n{final}", loc="left", fontsize=9)
         _whole_epochs(axes)
     for axes in grid[::across]:
         axes.set_ylabel(METRICS[metric].replace(" ", "\n"))
     for axes in grid[-across:]:
         axes.set_xlabel("epochs trained")
     return figure
-
-
-def _folded(text: str, width: int) -> str:
-    import textwrap
-
-    return "\n".join("\n".join(textwrap.wrap(line, width)) for line in text.split("\n"))
 
 
 def rank_lines(c: Comparison) -> "Figure | None":

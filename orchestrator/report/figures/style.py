@@ -2,6 +2,8 @@
 
 import io
 import re
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +98,20 @@ def plain_log(axis: Any) -> None:
     axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if high >= 100 * low else (1.0, 2.0, 5.0), numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def folded(text: str, width: int) -> str:
+    """The text with each of its lines broken at spaces to at most `width` characters.
+
+    >>> folded("sgd + cosine, momentum=0.9", 16).splitlines()
+    ['sgd + cosine,', 'momentum=0.9']
+    """
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+
+
+def row_height(labels: Sequence[str]) -> float:
+    """The height in inches of rows that these labels of one or more lines stand beside."""
+    return 0.15 + 0.15 * max(label.count("\n") + 1 for label in labels)
 
 
 def svg(figure: "Figure") -> bytes:

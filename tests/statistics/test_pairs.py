@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis import pairs
-from orchestrator.analysis.pairs import Pairs, compare
-from orchestrator.analysis.statistics import Floats
-from tests.analysis import looped_pairs
+from orchestrator.statistics import pairs
+from orchestrator.statistics.descriptive import Floats
+from orchestrator.statistics.pairs import Pairs, compare
+from tests.statistics import looped_pairs
 from tests.support.score_matrices import IN_A_UNIT, scores
 
 EXAMPLES = settings(deadline=None, derandomize=True)

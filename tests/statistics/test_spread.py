@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from orchestrator.analysis import spread
-from orchestrator.analysis.spread import CERTAIN, FLOOR, TypicalVariance, _inverse_trigamma, typical_variance
+from orchestrator.statistics import spread
+from orchestrator.statistics.spread import CERTAIN, FLOOR, TypicalVariance, _inverse_trigamma, typical_variance
 
 LIMMA = np.array([
     1.7837804639416141, 0.3241118662065507, 0.1875036220459308, 0.7340608406949436, 0.8484620091900335,

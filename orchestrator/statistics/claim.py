@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.analysis.pairs import RIVALS, Pairs, compare
-from orchestrator.analysis.spread import typical_variance
-from orchestrator.analysis.statistics import TOLERANCE, Bools, Floats, Ints
+from orchestrator.statistics.descriptive import TOLERANCE, Bools, Floats, Ints
+from orchestrator.statistics.pairs import RIVALS, Pairs, compare
+from orchestrator.statistics.spread import typical_variance
 
 QUANTILES = 256
 """Points at which an integral over a recipe's mean is taken."""
 SMALLEST_SHARE = 0.25
-"""A recipe's own part of the spread is at least this share of the mean one; estimated from pairs it may be
-negative."""
+"""A recipe's own variance is at least this share of a typical one's: a difference of medians may be negative."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +30,12 @@ class CorrectedValue:
 class Claim:
     """What the seeds show. Arrays have one entry per recipe.
 
-    pairs: every recipe against those that rank first. p: the smallest error probability at which the recipe leaves
-    the confidence set; NaN for one without a test. in_set: bool, the recipes that may be the best; those without a
-    test may always be. behind_at_most: float64, how far the recipe is behind the best at most, at the level of the
-    set; NaN if not known. best_probability: float64, the probability of being the best; NaN for a recipe that is
-    not compared. winner: the value of the first recipe, None where no spread is known or one of its seeds
-    diverged.
+    pairs: every recipe against those that rank first.
+    p: the smallest error probability at which the recipe leaves the confidence set; NaN for one without a test.
+    in_set: bool, the recipes that may be the best; those without a test may always be.
+    behind_at_most: float64, how far the recipe is behind the best at most, at the level of the set, or NaN.
+    best_probability: float64, the probability of being the best; NaN for a recipe that is not compared.
+    winner: the value of the first recipe; None where no spread is known or one of its seeds diverged.
     """
 
     pairs: Pairs
@@ -50,9 +49,10 @@ class Claim:
 def claim(scores: Floats, order: Ints, compared: Bools, reliable: Bools, level: float) -> Claim:
     """The claim from `scores`, float64 [K recipes, S seeds], NaN where a recipe lacks a seed.
 
-    order: int64 [K], the recipes, the best first. compared: bool [K], those that take part. reliable: bool [K],
-    those that may rule others out: a recipe with diverged seeds may not, as its good seeds say too little about
-    it.
+    order: int64 [K], the recipes, the best first.
+    compared: bool [K], those that take part.
+    reliable: bool [K], those that may rule others out: not a recipe with diverged seeds, as its good seeds say too
+    little about it.
     """
     rivals = np.array([recipe for recipe in order if compared[recipe]][:RIVALS], np.int64)
     pairs = compare(np.where(compared[:, None] & np.isfinite(scores), scores, np.nan), rivals)
@@ -60,7 +60,7 @@ def claim(scores: Floats, order: Ints, compared: Bools, reliable: Bools, level: 
     candidates = rivals[reliable[rivals]]
     means, errors = _means_and_errors(scores, pairs, candidates)
     best_probability = np.full(len(scores), np.nan)
-    best_probability[compared] = 0.0
+    best_probability[compared & reliable] = 0.0
     best_probability[candidates] = probability_of_best(*shrunken(means, errors))
     return Claim(
         pairs=pairs,
@@ -96,21 +96,44 @@ def _tests(pairs: Pairs, eligible: Bools, level: float) -> tuple[Floats, Floats]
 def _means_and_errors(scores: Floats, pairs: Pairs, candidates: Ints) -> tuple[Floats, Floats]:
     """The mean score of each candidate, and its standard error without what all recipes have in common in a seed.
 
-    The variance of a pair is the sum of two recipes' own variances, which are solved for by least squares.
+    The variance of a pair is the sum of two recipes' own variances. A recipe's own is the median of its pairs'
+    less that of a typical recipe, which is half of the median of all pairs: a few unstable recipes move neither.
+    Errors are NaN where no pair has a variance.
     """
+    n, means, _ = _moments(scores[candidates])
     columns = np.flatnonzero(np.isin(pairs.rivals, candidates))
     variance = pairs.variance[np.ix_(candidates, columns)]
-    n = np.sum(np.isfinite(scores[candidates]), axis=1)
-    count = len(candidates)
+    known = np.isfinite(variance).any(axis=1)
+    if len(candidates) < 2 or not known.any():
+        return means, np.full(len(candidates), np.nan)
+    typical = float(np.nanmedian(variance)) / 2
+    own = np.full(len(candidates), typical)
+    own[known] = np.nanmedian(variance[known], axis=1) - typical
+    return means, np.sqrt(np.maximum(own, SMALLEST_SHARE * typical) / n)
+
+
+def _moments(values: Floats) -> tuple[Ints, Floats, Floats]:
+    """The number of finite values in each row, their mean, and their variance, which is NaN for fewer than two.
+
+    Equal values whose mean is rounded have the variance 0.
+    """
+    n = np.sum(np.isfinite(values), axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.nansum(np.where(np.isfinite(scores[candidates]), scores[candidates], 0.0), axis=1) / n
-        if count < 2 or not np.isfinite(variance).any():
-            return means, np.full(count, np.nan)
-        known = np.isfinite(variance)
-        rows = np.where(known, variance, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) * (count - 1)
-        rows = np.where(known.any(axis=1), rows, rows[known.any(axis=1)].mean())
-        own = rows / 2 if count == 2 else (rows - rows.sum() / (2 * (count - 1))) / (count - 2)
-        return means, np.sqrt(np.maximum(own, SMALLEST_SHARE * own.mean()) / n)
+        mean = np.where(np.isfinite(values), values, 0.0).sum(axis=1) / n
+        squares = np.nan_to_num(values - mean[:, None]) ** 2
+        variance = np.where(n > 1, squares.sum(axis=1) / (n - 1), np.nan)
+        variance[variance <= (TOLERANCE * np.maximum(np.abs(mean), 1.0)) ** 2] = 0.0
+    return n, mean, variance
+
+
+def _moderated(variance: Floats, n: Ints) -> tuple[Floats, Floats]:
+    """The variances of recipes drawn towards what is typical of them, and the degrees of freedom of each.
+
+    At most half of the degrees of freedom of the others are borrowed.
+    """
+    known, degrees = n > 1, np.asarray(n - 1, np.float64)
+    limit = float((degrees[known].sum() - degrees[known].mean()) / 2)
+    return typical_variance(variance[known], degrees[known], limit).moderate(variance, degrees)
 
 
 def shrunken(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
@@ -126,7 +149,7 @@ def shrunken(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
     if len(means) < 2 or np.isnan(errors).any():
         return means, errors
     between = max(float(np.var(means, ddof=1) - np.mean(errors**2)), 0.0)
-    weight = between / (between + errors**2)
+    weight = np.divide(between, between + errors**2, out=np.zeros_like(means), where=between + errors**2 > 0)
     center = means.mean()
     return center + weight * (means - center), np.sqrt(weight) * errors
 
@@ -173,50 +196,47 @@ def _corrected(
     """The first candidate's mean less what it owes to having been chosen, and an interval that allows for it.
 
     The correction is the parametric bootstrap's: by how much the largest of the means, drawn around those that
-    were measured, exceeds its own centre on average. The lower end is simultaneous over all candidates, as any of
-    them may have been chosen (Berk et al. 2013, "Valid post-selection inference"); a choice of the largest does
-    not make a mean too small, so the upper end needs no correction. What all recipes have in common in a seed
-    lends the upper end no degrees of freedom: correlated variances count as few independent ones. The lower end is
-    no nearer to the mean than the upper one.
+    were measured, exceeds its own centre on average. It is at most what the luckiest of as many recipes gains that
+    spread as the first one does (the expected largest of normal values, Blom 1958). The lower end is simultaneous
+    over all candidates, as any of them may have been chosen (Berk et al. 2013, "Valid post-selection inference");
+    a choice of the largest does not make a mean too small, so the upper end needs no correction. What all recipes
+    have in common in a seed lends the upper end no degrees of freedom: correlated variances count as few
+    independent ones. The lower end is no nearer to the mean than the upper one.
     """
     if not len(candidates):
         return None
-    values = scores[candidates]
-    n = np.sum(np.isfinite(values), axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        center = np.where(np.isfinite(values), values, 0.0).sum(axis=1) / n
-        squares = np.nan_to_num(values - center[:, None]) ** 2
-        variance = np.where(n > 1, squares.sum(axis=1) / (n - 1), np.nan)
-    # Equal values whose mean is rounded have no spread.
-    variance[variance <= (TOLERANCE * np.maximum(np.abs(center), 1.0)) ** 2] = 0.0
-    has_variance = n > 1
-    if not has_variance[0]:
+    n, _, variance = _moments(scores[candidates])
+    if n[0] < 2:
         return None
-    degrees = n - 1.0
-    limit = float((degrees[has_variance].sum() - degrees[has_variance].mean()) / 2)
-    typical = typical_variance(variance[has_variance], degrees[has_variance], limit)
-    moderated, total = typical.moderate(variance[:1], degrees[:1])
+    moderated, total = _moderated(variance, n)
     if not moderated[0] > 0:
         return None
-    from scipy.special import stdtrit
+    from scipy.special import ndtri, stdtrit
 
-    correlation = _correlation(variance[has_variance], (errors**2 * n)[has_variance])
-    independent = typical.degrees * (1 - correlation**2) / (1 + (len(candidates) - 1) * correlation**2)
     error, alpha = float(np.sqrt(moderated[0] / n[0])), (1 - level) / 2
-    excess = 0.0 if len(means) < 2 or np.isnan(errors).any() else float(_integrals(means, errors)[1].sum())
-    alone = stdtrit(degrees[0] + independent, 1 - alpha)
+    excess, count = 0.0, len(means)
+    if count > 1 and not np.isnan(errors).any():
+        luckiest = float(ndtri((count - 0.375) / (count + 0.25)) * errors[0])
+        excess = min(float(_integrals(means, errors)[1].sum()), luckiest)
+    correlation = _correlation(variance[n > 1], (errors**2 * n)[n > 1])
+    degrees = float(n[0] - 1)
+    independent = (total[0] - degrees) * (1 - correlation**2) / (1 + (count - 1) * correlation**2)
+    upper = stdtrit(degrees + independent, 1 - alpha)
+    lower = max(stdtrit(total[0], 1 - alpha / count), upper)
+    low = float(means[0] - lower * error)
     return CorrectedValue(
-        value=float(means[0]) - excess,
-        low=float(means[0] - max(alone, stdtrit(total[0], 1 - alpha / len(candidates))) * error),
-        high=float(means[0] + alone * error),
+        value=max(float(means[0]) - excess, low),
+        low=low,
+        high=float(means[0] + upper * error),
     )
 
 
-def _correlation(variance: Floats, without_common: Floats) -> float:
-    """The correlation of two recipes over the seeds: the share of the variance that they have in common, 0 to 1.
+def _correlation(variances: Floats, without_common: Floats) -> float:
+    """The correlation of two typical recipes over the seeds: the share of variance in common, between 0 and 1.
 
-    1, the most careful, where it is not known.
+    variances: of each recipe over the seeds. without_common: the same without what all recipes have in common in a
+    seed. The result is 1, which lends nothing, where that is not known.
     """
-    if np.isnan(without_common).any() or not variance.mean() > 0:
+    if np.isnan(without_common).any() or not np.median(variances) > 0:
         return 1.0
-    return float(np.clip(1 - without_common.mean() / variance.mean(), 0.0, 1.0))
+    return float(np.clip(1 - np.median(without_common) / np.median(variances), 0.0, 1.0))

@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from orchestrator.analysis import statistics
+from orchestrator.statistics import descriptive
 
 ANY = (-np.inf, np.inf)
 
@@ -17,14 +17,14 @@ def flat(*groups):
 
 
 def test_examples_in_the_docstrings():
-    assert doctest.testmod(statistics).failed == 0
-    assert doctest.testmod(statistics).attempted > 5
+    assert doctest.testmod(descriptive).failed == 0
+    assert doctest.testmod(descriptive).attempted > 5
 
 
 def test_interval_by_hand_and_by_scipy():
     from scipy import stats
 
-    intervals = statistics.intervals(*flat([0.90, 0.92, 0.94], [0.5, 0.7]), 2, ANY)
+    intervals = descriptive.intervals(*flat([0.90, 0.92, 0.94], [0.5, 0.7]), 2, ANY)
     # mean 0.92, deviation 0.02, t(0.975; 2) = 4.302653: half width 4.302653 * 0.02 / sqrt(3) = 0.049683
     assert intervals.n.tolist() == [3, 2]
     assert intervals.mean == pytest.approx([0.92, 0.6])
@@ -36,37 +36,39 @@ def test_interval_by_hand_and_by_scipy():
 
 
 def test_interval_is_clipped_to_what_an_accuracy_can_be():
-    intervals = statistics.intervals(*flat([0.95, 0.99], [0.01, 0.05]), 2, (0.0, 1.0))
+    intervals = descriptive.intervals(*flat([0.95, 0.99], [0.01, 0.05]), 2, (0.0, 1.0))
     assert intervals.high[0] == 1.0
     assert intervals.low[1] == 0.0
     assert intervals.low[0] == pytest.approx(0.97 - 12.706205 * 0.02)
 
 
 def test_one_value_has_a_mean_and_no_interval_none_has_neither():
-    intervals = statistics.intervals(np.array([0.5]), np.array([1]), 3, ANY)
+    intervals = descriptive.intervals(np.array([0.5]), np.array([1]), 3, ANY)
     assert intervals.n.tolist() == [0, 1, 0]
     assert intervals.mean[1] == 0.5
     assert np.isnan([intervals.low[1], intervals.high[1], intervals.deviation[1], intervals.mean[0]]).all()
 
 
 def test_an_infinite_loss_makes_the_mean_infinite_and_leaves_no_interval():
-    intervals = statistics.intervals(*flat([0.5, np.inf, 0.7]), 1, (0.0, np.inf))
+    intervals = descriptive.intervals(*flat([0.5, np.inf, 0.7]), 1, (0.0, np.inf))
     assert np.isinf(intervals.mean[0])
     assert np.isnan([intervals.low[0], intervals.high[0]]).all()
 
 
 def test_equals_share_a_rank_and_what_is_not_known_has_none():
-    assert statistics.ranks(np.array([1.0, 3.0, 3.0, np.nan, 2.0, -np.inf])).tolist() == [4, 1, 1, 0, 3, 5]
+    assert descriptive.ranks(np.array([1.0, 3.0, 3.0, np.nan, 2.0, -np.inf])).tolist() == [4, 1, 1, 0, 3, 5]
 
 
 def test_medians_of_even_odd_and_infinite_groups():
     values, groups = flat([4.0, 1.0], [5.0, 9.0, 6.0], [2.0, np.inf, np.inf])
-    assert statistics.medians(values, groups, 4).tolist() == pytest.approx([2.5, 6.0, np.inf, np.nan], nan_ok=True)
-    assert np.isnan(statistics.medians(np.zeros(0), np.zeros(0, np.int64), 2)).all()
+    assert descriptive.medians(values, groups, 4).tolist() == pytest.approx(
+        [2.5, 6.0, np.inf, np.nan], nan_ok=True
+    )
+    assert np.isnan(descriptive.medians(np.zeros(0), np.zeros(0, np.int64), 2)).all()
 
 
 def test_a_trial_that_took_no_time_is_still_the_fastest():
-    assert statistics.ratios(np.array([0.0, 0.0, 2.0]), np.zeros(3, np.int64))[:2].tolist() == [1.0, 1.0]
+    assert descriptive.ratios(np.array([0.0, 0.0, 2.0]), np.zeros(3, np.int64))[:2].tolist() == [1.0, 1.0]
 
 
 def test_profile_score_is_the_area_up_to_four():
@@ -75,5 +77,5 @@ def test_profile_score_is_the_area_up_to_four():
     ratios = np.array([1.0, 2.0, 7.0, np.inf])
     grid = np.linspace(1, 4, 30001)
     share = (ratios[None, :] <= grid[:, None]).mean(axis=1)
-    score = statistics.profile_scores(ratios, np.zeros(4, np.int64), 1)[0]
+    score = descriptive.profile_scores(ratios, np.zeros(4, np.int64), 1)[0]
     assert score == pytest.approx(integrate.trapezoid(share, grid) / 3, abs=1e-4)

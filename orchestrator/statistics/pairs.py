@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.analysis.spread import typical_variance
-from orchestrator.analysis.statistics import TOLERANCE, Bools, Floats, Ints
+from orchestrator.statistics.descriptive import TOLERANCE, Bools, Floats, Ints
+from orchestrator.statistics.spread import typical_variance
 
 RIVALS = 100
 """Recipes are compared with this many, those that rank first: the others decide nothing, and all pairs are too
@@ -16,11 +16,13 @@ many."""
 class Pairs:
     """Each recipe, a row, against each rival, a column. Arrays are [K recipes, C rivals].
 
-    rivals: int64 [C], the numbers of the recipes that are rivals. n: int64, the seeds that both have. mean:
-    float64, the mean over those seeds of the recipe's value minus the rival's; NaN without a common seed.
+    rivals: int64 [C], the numbers of the recipes that are rivals.
+    n: int64, the seeds that both have.
+    mean: float64, the mean over those seeds of the recipe's value minus the rival's; NaN without a common seed.
     variance, degrees: float64, of one seed's difference, moderated; NaN where a pair cannot be tested: it has
     fewer than two common seeds, is a recipe and itself, or has the same difference in every seed and nothing to
-    borrow. borrowed: the degrees of freedom in `degrees` that come from the other pairs.
+    borrow.
+    borrowed: the degrees of freedom in `degrees` that come from the other pairs.
     """
 
     rivals: Ints

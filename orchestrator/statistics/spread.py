@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.analysis.statistics import Floats
+from orchestrator.statistics.descriptive import Floats
 
 FLOOR = 0.01
 """The smallest variance that counts in the estimate of what is typical, as a share of the median: accuracies are
