@@ -227,11 +227,12 @@ def _corrected(
     return CorrectedValue(value=max(float(means[0]) - excess, low), low=low, high=float(means[0]) + alone * error)
 
 
-def _correlation(variance: Floats, without_common: Floats) -> float:
-    """The correlation of two recipes over the seeds: the share of the variance that they have in common, 0 to 1.
+def _correlation(variances: Floats, without_common: Floats) -> float:
+    """The correlation of two typical recipes over the seeds: the share of variance in common, between 0 and 1.
 
-    1, the most careful, where it is not known.
+    variances: of each recipe over the seeds. without_common: the same without what all recipes have in common in a
+    seed. The result is 1, which lends nothing, where that is not known.
     """
-    if np.isnan(without_common).any() or not variance.mean() > 0:
+    if np.isnan(without_common).any() or not np.median(variances) > 0:
         return 1.0
-    return float(np.clip(1 - without_common.mean() / variance.mean(), 0.0, 1.0))
+    return float(np.clip(1 - np.median(without_common) / np.median(variances), 0.0, 1.0))

@@ -385,7 +385,7 @@ def test_the_winner_s_interval_by_its_formula() -> None:
     variance = max(sampled[winner], (degrees0 * variance0 + 4 * sampled[winner]) / (degrees0 + 4))
     error = np.sqrt(variance / 5)
     _, errors = module._means_and_errors(values, of.pairs, np.arange(3))
-    correlation = 1 - float((errors**2 * 5).mean()) / float(np.mean(sampled))
+    correlation = 1 - float(np.median(errors**2 * 5)) / float(np.median(sampled))
     assert 0.1 < correlation < 0.9
     alone = t.ppf(0.975, 4 + degrees0 * (1 - correlation**2) / (1 + 2 * correlation**2))
     chosen = t.ppf(1 - 0.025 / 3, 4 + degrees0)
@@ -417,3 +417,12 @@ def test_the_luckiest_of_equal_recipes_is_not_called_the_best() -> None:
         raw.append(probability_of_best(*module._means_and_errors(values, of.pairs, np.arange(20))).max())
     # The true probability of each is 0.05.
     assert np.mean(shown) < 0.15 < np.mean(raw)
+
+
+def test_recipes_without_a_common_seed_lend_the_upper_end_no_certainty() -> None:
+    gap = np.nan
+    of = claimed(np.array([[0.90, 0.92, 0.94, gap, gap, gap], [gap, gap, gap, 0.80, 0.81, 0.83]]))
+    assert of.winner is not None
+    # With the borrowed degree of freedom the upper end would be 0.76 of this.
+    assert of.winner.high - 0.92 == pytest.approx(0.92 - of.winner.low)
+    assert np.isnan(of.best_probability).all()
