@@ -77,8 +77,12 @@ def _narrow(ranking: TextTable, note: str) -> TextTable:
 
 
 def _without(table: TextTable, omitted: Collection[str]) -> TextTable:
-    """The table without the `omitted` columns, its intervals shortened."""
-    columns = [position for position, head in enumerate(table.heads) if head not in omitted]
+    """The table without the `omitted` columns and those that are empty, its intervals shortened."""
+    columns = [
+        position
+        for position, head in enumerate(table.heads)
+        if head not in omitted and any(row[position].text for row in table.rows)
+    ]
     return replace(
         table,
         heads=tuple(table.heads[i] for i in columns),

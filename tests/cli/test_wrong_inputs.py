@@ -115,6 +115,9 @@ CHANGES = [
     ("retries: -1", "retries: expected 0 to 1,000,000"),
     ("retries: 1e12", "retries: expected 0 to 1,000,000"),
     ("retries: null", "retries: "),
+    ("equivalence: -0.001", "equivalence: expected 0 or more, got -0.001"),
+    ("equivalence: much", "equivalence: "),
+    ("equivalence: true", "equivalence: expected a number, got True"),
     # Switches and choices
     ("save_best: 1", "save_best: expected true or false, got 1"),
     ("save_best: no", "save_best: expected true or false, got 'no'; write false"),
