@@ -190,7 +190,7 @@ def ranking_table(arrays: TrialArrays, ranking: Ranking, monitor: str) -> pa.Tab
     with np.errstate(invalid="ignore", divide="ignore"):
         epochs = np.bincount(groups, arrays.count[results], recipe_count) / n
         seconds = np.bincount(groups, trial_seconds, recipe_count) / n
-    d, rank = ranking.difference, ranking.rank[order]
+    d, rank, reasons = ranking.difference, ranking.rank[order], ranking.final[monitor].reasons
     columns = {"rank": Column(pa.array(rank, pa.int64(), mask=rank == 0))}
     columns |= recipe_columns([arrays.recipes[r] for r in order])
     columns |= {
@@ -201,7 +201,7 @@ def ranking_table(arrays: TrialArrays, ranking: Ranking, monitor: str) -> pa.Tab
     for metric in METRICS:
         columns |= interval_columns(f"final_{metric}", ranking.final[metric], order, f"final {METRICS[metric]}")
     columns["no_interval"] = Column(
-        pa.array([ranking.final[monitor].reasons[r] for r in order], pa.string()), "why there is no interval"
+        pa.array([reasons[r] for r in order], pa.string()), "why there is no interval"
     )
     for metric in METRICS:
         columns |= interval_columns(f"best_{metric}", ranking.best[metric], order, best_label(metric, monitor))
