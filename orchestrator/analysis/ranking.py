@@ -200,9 +200,7 @@ def ranking_table(arrays: TrialArrays, ranking: Ranking, monitor: str) -> pa.Tab
     }
     for metric in METRICS:
         columns |= interval_columns(f"final_{metric}", ranking.final[metric], order, f"final {METRICS[metric]}")
-    columns["no_interval"] = Column(
-        pa.array([reasons[r] for r in order], pa.string()), "why there is no interval"
-    )
+    columns["no_interval"] = Column(pa.array([reasons[r] for r in order], pa.string()), "why there is no interval")
     for metric in METRICS:
         columns |= interval_columns(f"best_{metric}", ranking.best[metric], order, best_label(metric, monitor))
     columns |= {

@@ -26,6 +26,23 @@ _overrides = click.option(
 )
 
 
+_RACE = "orchestrator.race"
+"""Where the context of a command says that the sweep is a race."""
+
+
+def _note_race(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.meta[_RACE] = value
+
+
+_race = click.option(
+    "--race",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_race,
+    help="Give more seeds only to recipes that may be the best; settings under race: in FILE.",
+)
+
+
 def results(help_text: str) -> Callable[[F], F]:
     """The option `--results`."""
     return click.option("--results", metavar="DIR", callback=outputs.as_results, help=help_text)
@@ -39,7 +56,7 @@ def address(help_text: str = "A Ray cluster to run on.  [default: this machine]"
 def on_sweep(command: F) -> F:
     """What every command on a sweep file takes: `file`, `overrides` and `results`."""
     where = "The results folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.  [default: ./results]"
-    return click.argument("file", type=click.Path(path_type=Path))(_overrides(results(where)(command)))
+    return click.argument("file", type=click.Path(path_type=Path))(_overrides(_race(results(where)(command))))
 
 
 def on_any_sweep(command: F) -> F:
@@ -50,7 +67,8 @@ def on_any_sweep(command: F) -> F:
 
 def load(file: Path, overrides: tuple[str, ...], results: str | None) -> tuple[Sweep, Store]:
     """The sweep of a file, and its store."""
-    loaded = sweep.load(file, yaml_document.parse_overrides(overrides))
+    race = click.get_current_context().meta.get(_RACE, False)
+    loaded = sweep.load(file, yaml_document.parse_overrides(overrides), race)
     return loaded, Store.at(results or loaded.results)
 
 

@@ -42,6 +42,7 @@ class Estimate:
         self._plan, self._cursors = plan, cursors
         self.epochs = plan.epochs.new + plan.epochs.recomputed
         self.trained = 0
+        self._trial_ids = {trial.id for trial in plan.trials}
         self._start: float | None = None
 
     def add(self, seconds: float) -> None:
@@ -51,11 +52,17 @@ class Estimate:
         self.trained += 1
         self.epochs = max(self.epochs, self.trained)
 
+    def start(self, trial_id: str) -> None:
+        """Count the epochs of the trial too: a race asks for more trials while it goes on."""
+        if trial_id not in self._trial_ids:
+            self._trial_ids.add(trial_id)
+            self.epochs += len(self._cursors[trial_id].foreseen())
+
     def recount(self) -> None:
         """Count the epochs to train again: rules end trials early and give trials different learning rates."""
         if len(self._plan.trials) > self.RECOUNT_UP_TO or not self._plan.share:
             return
-        cursors = self._cursors.values()
+        cursors = [self._cursors[trial_id] for trial_id in self._trial_ids]
         new = {key for cursor in cursors for key in cursor.foreseen()}
         recomputed = {key for cursor in cursors if cursor.ending is None for key in cursor.keys[cursor.resume :]}
         self.epochs = self.trained + len(new) + len(recomputed)
@@ -107,6 +114,7 @@ class Display:
     def started(self, trial: Trial) -> None:
         """The trial has a worker."""
         self._running[trial.id] = trial
+        self._estimate.start(trial.id)
         self._accuracies[trial.id] = [metrics["val_accuracy"] for metrics in self._cursors[trial.id].history]
         self._refresh()
 

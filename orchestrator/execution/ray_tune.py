@@ -178,7 +178,7 @@ def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
                 plan.root_facts.description(t.recipe).fingerprint,
                 plan.root_facts.conditions(t.recipe),
             )
-            for t in plan.unfinished
+            for t in plan.may_run
         },
         software=node_inventory.software(),
     )
@@ -190,7 +190,7 @@ def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
             ),
             tune_config=TuneConfig(
                 search_alg=_NextTrial(recorder),
-                num_samples=len(plan.unfinished),
+                num_samples=len(plan.may_run),
                 reuse_actors=True,
                 trial_dirname_creator=lambda t: str(t.trial_id),
             ),

@@ -12,8 +12,10 @@ import pyarrow as pa
 from orchestrator.execution.claims import OtherSweeps
 from orchestrator.execution.events import Listener, Outcome
 from orchestrator.execution.scheduler import Fits, Scheduler, anywhere
+from orchestrator.planning import race as races
 from orchestrator.planning.checkpoint_retention import Retention, tidy
 from orchestrator.planning.plan import Plan
+from orchestrator.planning.race import RaceState
 from orchestrator.spec.trials import Trial
 from orchestrator.storage import history
 from orchestrator.storage.filesystem import StoreError
@@ -72,7 +74,8 @@ class RunRecorder:
         self.scheduler = Scheduler(plan)
         self.retention = Retention(plan, self.scheduler.cursors)
         self.others = OtherSweeps(store, self.sweep, plan.histories)
-        self.by_id = {t.id: t for t in plan.trials}
+        self.by_id = {t.id: t for t in plan.all_trials}
+        self.race = plan.race
         self.fatal: StoreError | None = None
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
@@ -106,13 +109,16 @@ class RunRecorder:
             self.retention = Retention(self.plan, self.scheduler.cursors)
             self.listener.began(self.plan, self.scheduler.cursors)
             self.look()
+            self._follow_race()
 
     def close(self) -> None:
         """Clean up after a run that came to its end."""
         self._free()
         self.store.drop_claims(self.sweep)
         cursors = self.scheduler.cursors
-        self.store.compact(self.sweep, {t.id for t in self.plan.trials if cursors[t.id].ending is not None})
+        self.store.compact(
+            self.sweep, {trial_id for trial_id in self.by_id if cursors[trial_id].ending is not None}
+        )
         self._running.clear()
         self._fencing_tokens.clear()
         self._write_run()
@@ -176,6 +182,35 @@ class RunRecorder:
         self._released |= self.retention.update(advanced, written=written)
         for trial in advanced:
             self._end_if_done(trial)
+        if advanced:
+            self._follow_race()
+
+    def _follow_race(self) -> None:
+        """Decide the race from what is known now, and start waiting what it asks for. Raises StoreError."""
+        settings, cursors = self.plan.sweep.race, self.scheduler.cursors
+        if settings is None:
+            return
+        trials = [self.by_id[trial_id] for trial_id in cursors]
+        checkpoints = functools.cache(self.store.checkpoints.complete)
+        known = -1
+        while known != (known := sum(cursor.ending is not None for cursor in cursors.values())):
+            race = races.state(settings, self.plan.sweep.equivalence, trials, cursors, self.outcome.failed)
+            self._tell(race)
+            added = [self.by_id[trial_id] for trial_id in self.scheduler.follow(race, checkpoints)]
+            self._released |= self.retention.update(added)
+            for trial in added:
+                self._end_if_done(trial)
+
+    def _tell(self, race: RaceState) -> None:
+        """Say which recipes have left the race, and why it is over."""
+        before, self.race = self.race, race
+        for label, leaving in race.left.items():
+            if before is None or label not in before.left:
+                better = f" {leaving.better}" if leaving.better else ""
+                self.listener.say(f"{label} leaves the race after {leaving.seeds} seeds: {leaving.reason}{better}")
+        if race.over and (before is None or not before.over):
+            reasons = ", ".join(dict.fromkeys(race.ended.values()))
+            self.listener.say(f"the race is over after {race.seeds} seeds: {reasons}")
 
     def _end_if_done(self, trial: Trial) -> None:
         """Record a waiting trial that other trials' epochs have brought to its end."""
@@ -310,9 +345,10 @@ class RunRecorder:
             self.outcome.failed[trial.id] = failure
             self.store.write_failure(self.sweep, trial.id, failure)
             self.listener.ended(trial, "failed", failure)
-            return
-        self.store.clear_failure(self.sweep, trial.id)
-        self.listener.ended(trial, self.scheduler.cursors[trial.id].ending or "failed", "")
+        else:
+            self.store.clear_failure(self.sweep, trial.id)
+            self.listener.ended(trial, self.scheduler.cursors[trial.id].ending or "failed", "")
+        self._follow_race()
 
     def _write_run(self) -> None:
         self.store.write_run(

@@ -19,6 +19,7 @@ from orchestrator.execution.warm_workers import TrainStep, Workers, train_steps
 from orchestrator.planning import resource_estimates
 from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan
+from orchestrator.planning.race import RaceState
 from orchestrator.spec.sweep import Resources
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.history import GrowingIndex, Row
@@ -49,7 +50,10 @@ class Scheduler:
         self._plan = plan
         self.known = GrowingIndex(plan.known)
         self.cursors: Mapping[str, ChainCursor] = {i: cursor.copy() for i, cursor in plan.cursors.items()}
-        self._trials: Mapping[str, Trial] = {t.id: t for t in plan.trials}
+        self._trials: Mapping[str, Trial] = {t.id: t for t in plan.all_trials}
+        self._ahead: set[str] = set()
+        self._asked_for = {t.id for t in plan.trials}
+        self._race_goes_on = False
         self._work = resource_estimates.epoch_work(plan)
         self._waiting: dict[str, str] = {}
         self._running: dict[str, str] = {}
@@ -58,23 +62,61 @@ class Scheduler:
         self._waiting_at: defaultdict[str, set[str]] = defaultdict(set)
         self._claimed = ClaimedEpochs()
         self._held_back: set[str] = set()
-        self._queues: defaultdict[_Kind, list[tuple[float, int, str, str]]] = defaultdict(list)
+        self._queues: defaultdict[_Kind, list[tuple[bool, float, int, str, str]]] = defaultdict(list)
         self._workers = Workers()
         if checkpoints is not None:
             for trial in plan.unfinished:
                 self.cursors[trial.id].find_checkpoint(checkpoints, self._epochs_to_export(trial.id))
-        cycling = {t.id for t in plan.unfinished if plan.cursors[t.id].chain.momentum is not None}
-        steps = train_steps(plan.unfinished, cycling)
-        self._kinds = {t.id: (t.recipe.settings.resources, steps[t.id]) for t in plan.unfinished}
-        self._order = {t.id: n for n, t in enumerate(plan.unfinished)}
-        for trial_id in self._order:
-            if not self._is_done(trial_id):
-                self._wait(trial_id)
+        startable = plan.may_run
+        cycling = {t.id for t in startable if plan.cursors[t.id].chain.momentum is not None}
+        steps = train_steps(startable, cycling)
+        self._kinds = {t.id: (t.recipe.settings.resources, steps[t.id]) for t in startable}
+        self._order = {t.id: n for n, t in enumerate(startable)}
+        for trial in plan.unfinished:
+            if not self._is_done(trial.id):
+                self._wait(trial.id)
 
     @property
     def exhausted(self) -> bool:
         """Whether every trial has been started or needs no start any more."""
-        return not self._waiting
+        return not self._waiting and not (self._race_goes_on and self._running)
+
+    def follow(self, race: RaceState, checkpoints: Callable[[], set[str]]) -> list[str]:
+        """Let the trials wait that `race` asks for; those ahead of its decisions start only when no other can.
+
+        Trials that waited ahead of a decision which went against their recipe wait no longer. Returns the trials
+        that are asked for now and were not before, or only ahead, in their order.
+        """
+        self._race_goes_on = not race.over
+        added = []
+        for trial_id in self._order:
+            ahead = trial_id in self._ahead
+            if trial_id in race.admitted:
+                self._ahead.discard(trial_id)
+                if ahead or trial_id not in self._asked_for:
+                    added.append(trial_id)
+                if trial_id not in self._asked_for:
+                    self._enter(trial_id, checkpoints)
+                elif ahead and trial_id in self._waiting:
+                    self._queue(trial_id)
+            elif trial_id in race.ahead and trial_id not in self._asked_for:
+                self._ahead.add(trial_id)
+                self._enter(trial_id, checkpoints)
+            elif ahead and trial_id not in race.ahead and trial_id in self._waiting:
+                self._ahead.discard(trial_id)
+                self._asked_for.discard(trial_id)
+                self._waiting_at[self._waiting.pop(trial_id)].discard(trial_id)
+        return added
+
+    def _enter(self, trial_id: str, checkpoints: Callable[[], set[str]]) -> None:
+        """A trial in reserve waits from now on, after all that is known of it."""
+        self._asked_for.add(trial_id)
+        cursor = self.cursors[trial_id]
+        if self._plan.share and cursor.ending is None:
+            cursor.extend(self.known)
+        cursor.find_checkpoint(checkpoints(), self._epochs_to_export(trial_id))
+        if not self._is_done(trial_id):
+            self._wait(trial_id)
 
     def may_start(self, fits: Fits = anywhere) -> bool:
         """Whether there is a trial that may start and fits."""
@@ -89,7 +131,7 @@ class Scheduler:
         if not kinds:
             return None
         needs, step = kind = min(kinds, key=self._urgency)
-        _, _, trial_id, position = heapq.heappop(self._queues[kind])
+        *_, trial_id, position = heapq.heappop(self._queues[kind])
         self._workers.start(trial_id, needs, step)
         del self._waiting[trial_id]
         self._waiting_at[position].discard(trial_id)
@@ -222,13 +264,14 @@ class Scheduler:
         self._queue(trial_id)
 
     def _queue(self, trial_id: str) -> None:
-        entry = (-self._work_left(trial_id), self._order[trial_id], trial_id, self._waiting[trial_id])
+        order, position = self._order[trial_id], self._waiting[trial_id]
+        entry = (trial_id in self._ahead, -self._work_left(trial_id), order, trial_id, position)
         heapq.heappush(self._queues[self._kinds[trial_id]], entry)
 
-    def _urgency(self, kind: _Kind) -> tuple[float, int, int]:
+    def _urgency(self, kind: _Kind) -> tuple[bool, float, int, int]:
         """The rank of the first trial in this kind's queue; the smallest rank starts first."""
-        work, order, _, _ = self._queues[kind][0]
-        return work, self._workers.mismatch(*kind), order
+        ahead, work, order, _, _ = self._queues[kind][0]
+        return ahead, work, self._workers.mismatch(*kind), order
 
     def _bring_forward(self, kind: _Kind) -> bool:
         """Whether a trial of this kind may start; that trial is then the first of its queue.
@@ -238,8 +281,9 @@ class Scheduler:
         """
         queue = self._queues[kind]
         while queue:
-            _, _, trial_id, position = queue[0]
-            if self._waiting.get(trial_id) == position and position not in self._in_training:
+            ahead, _, _, trial_id, position = queue[0]
+            current = self._waiting.get(trial_id) == position and ahead == (trial_id in self._ahead)
+            if current and position not in self._in_training:
                 if not self._is_claimed(trial_id, position):
                     return True
                 self._held_back.add(trial_id)

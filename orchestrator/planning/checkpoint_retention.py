@@ -28,7 +28,7 @@ class Retention:
         self._plan, self._cursors = plan, cursors
         self._holders: Counter[str] = Counter()
         self._held: dict[str, set[str]] = {}
-        for trial in plan.trials:
+        for trial in plan.all_trials:
             self._held[trial.id] = self._needs(trial)
             self._holders.update(self._held[trial.id])
 

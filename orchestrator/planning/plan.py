@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from experiments import optimizers, schedules
 from orchestrator.planning import epoch_chain, lr_range_tests
+from orchestrator.planning import race as races
 from orchestrator.planning.epoch_chain import ChainCursor, EpochChain, EpochLookup
+from orchestrator.planning.race import RaceState
 from orchestrator.planning.root_key import RootFacts
 from orchestrator.spec.sweep import Sweep
 from orchestrator.spec.trials import Trial, trials
@@ -55,6 +57,9 @@ class Rebuild:
 class Plan:
     """A sweep's trials in order, and how far each is known in the store. A plan never changes.
 
+    In a race `trials` are those that its decisions so far ask for, and others that have ended; `reserve` are those
+    that it may still ask for, or never will. Without a race `race` is None and nothing is in reserve.
+
     `cursors`, `history` (of this sweep, as it was recorded) and `rebuilt` are by trial; `histories` are those of
     all sweeps. Nobody advances the cursors: a run advances copies. Trials `to_export` have ended without a best
     model. `tests` are the range tests that `auto` rates need; trials that wait for one are `provisional`, with
@@ -74,11 +79,23 @@ class Plan:
     tests: tuple[lr_range_tests.LrRangeTest, ...]
     provisional: Mapping[str, str]
     root_facts: RootFacts
+    race: RaceState | None = None
+    reserve: tuple[Trial, ...] = ()
 
     @cached_property
     def unfinished(self) -> tuple[Trial, ...]:
         """The trials that have epochs to train, or a best model to export."""
         return tuple(t for t in self.trials if self.cursors[t.id].ending is None or t.id in self.to_export)
+
+    @property
+    def all_trials(self) -> tuple[Trial, ...]:
+        """The trials, and those in reserve."""
+        return (*self.trials, *self.reserve)
+
+    @property
+    def may_run(self) -> tuple[Trial, ...]:
+        """The trials that a run may start: the unfinished ones, and in a race those in reserve."""
+        return (*self.unfinished, *(t for t in self.reserve if self.cursors[t.id].ending is None))
 
     @property
     def open_tests(self) -> tuple[lr_range_tests.LrRangeTest, ...]:
@@ -88,13 +105,23 @@ class Plan:
     @cached_property
     def epochs(self) -> EpochCounts:
         """What is known, shared and new."""
-        known = sum(len(cursor.keys) for cursor in self.cursors.values())
+        return self._counts(self.trials)
+
+    @cached_property
+    def epochs_at_most(self) -> EpochCounts:
+        """The same if a race asks for every trial that it still may ask for."""
+        inside = set(self.race.inside) if self.race and not self.race.over else set()
+        return self._counts((*self.trials, *(t for t in self.reserve if t.recipe.label in inside)))
+
+    def _counts(self, trials: Sequence[Trial]) -> EpochCounts:
+        cursors = {trial.id: self.cursors[trial.id] for trial in trials}
+        known = sum(len(cursor.keys) for cursor in cursors.values())
         foreseen = [
             key if self.share else f"{trial_id}:{key}"
-            for trial_id, cursor in self.cursors.items()
+            for trial_id, cursor in cursors.items()
             for key in cursor.foreseen()
         ]
-        open_cursors = [cursor for cursor in self.cursors.values() if cursor.ending is None]
+        open_cursors = [cursor for cursor in cursors.values() if cursor.ending is None]
         recomputed = {key for cursor in open_cursors for key in cursor.keys[cursor.resume :]}
         for trial_id, rebuild in self.rebuilt.items():
             recomputed.update(self.cursors[trial_id].keys[self.cursors[trial_id].resume : rebuild.epochs])
@@ -150,7 +177,8 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
     tests, damaged_tests = lr_range_tests.needed(sweep, root_facts, store)
     distinct_tests = tuple(lr_range_tests.distinct(tests.values()))
     if before and [test.curve for test in before.tests] == [test.curve for test in distinct_tests]:
-        sweep_trials, provisional = before.trials, before.provisional
+        by_id = {trial.id: trial for trial in before.all_trials}
+        sweep_trials, provisional = tuple(by_id[trial_id] for trial_id in before.cursors), before.provisional
         chains = {trial_id: cursor.chain for trial_id, cursor in before.cursors.items()}
     else:
         before = None
@@ -176,10 +204,18 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
             cursor.extend(known if share else _OneTrialOnly(history.get(trial.id), known))
         cursor.find_checkpoint(checkpoints)
         cursors[trial.id] = cursor
+    race, reserve = None, list[Trial]()
+    if sweep.race is not None:
+        failures = {trial_id for trial_id in store.failures(sweep.name) if trial_id in cursors}
+        failures = {trial_id for trial_id in failures if cursors[trial_id].ending is None}
+        race = races.state(sweep.race, sweep.equivalence, sweep_trials, cursors, failures)
+        visible = race.admitted | {i for i in history.keys() & cursors.keys() if cursors[i].ending is not None}
+        reserve = [t for t in sweep_trials if t.id not in visible]
+        sweep_trials = tuple(t for t in sweep_trials if t.id in visible)
     to_export = _to_export(sweep, sweep_trials, cursors, models)
     return Plan(
         sweep=sweep,
-        trials=sweep_trials,
+        trials=tuple(sweep_trials),
         cursors=cursors,
         known=known,
         history=history,
@@ -191,6 +227,8 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
         tests=distinct_tests,
         provisional=provisional,
         root_facts=root_facts,
+        race=race,
+        reserve=tuple(reserve),
     )
 
 

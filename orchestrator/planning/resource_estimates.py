@@ -38,12 +38,12 @@ def epoch_work(plan: Plan) -> Mapping[str, float]:
     For a trainer other than the built-in one every epoch counts the same.
     """
     if plan.sweep.trainer != DEFAULT_TRAINER:
-        return {trial.id: 1.0 for trial in plan.trials}
+        return {trial.id: 1.0 for trial in plan.all_trials}
     by_recipe: dict[int, float] = {}
-    for trial in plan.trials:
+    for trial in plan.all_trials:
         if id(trial.recipe) not in by_recipe:
             by_recipe[id(trial.recipe)] = _recipe_work(trial.recipe, plan.root_facts.description(trial.recipe))
-    return {trial.id: by_recipe[id(trial.recipe)] for trial in plan.trials}
+    return {trial.id: by_recipe[id(trial.recipe)] for trial in plan.all_trials}
 
 
 def _recipe_work(recipe: Recipe, description: Description) -> float:

@@ -51,6 +51,10 @@ _ROWS = (
         "equivalence", float, None, NOT_NEGATIVE,
         "the difference of the monitored metric that does not matter to the comparison; null is none",
     ),
+    Key(
+        "race", "mapping", None, None,
+        "seeds where they decide: recipes that cannot be the best get no more of them; null gives all the same",
+    ),
     Key("precision", str, "float32", Choice("value", vgg.PRECISIONS), "in which numbers the layers compute", True),
     Key("deterministic", bool, True, None, "whether the same trial gives the same bits again", True),
     Key("resources", "mapping", {}, None, "what one trial occupies", True),

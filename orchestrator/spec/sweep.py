@@ -18,8 +18,10 @@ from experiments import lr_range_test as range_test
 from experiments.lr_range_test import RangeTest
 from experiments.models import vgg
 from experiments.settings import InputError, Limit, checked, converted, mapping, one_line, unknown, whole
+from orchestrator.spec import race as races
 from orchestrator.spec.keys import KEYS, require, value_of
 from orchestrator.spec.pairs import Pair, pairs, require_settable, with_labels
+from orchestrator.spec.race import Race
 from orchestrator.spec.yaml_document import Document, dotted, override, put, read, resolve
 
 DEFAULT_TRAINER: str = KEYS["trainer"].default
@@ -77,6 +79,7 @@ class Sweep:
     trainer: str
     retries: int
     equivalence: float | None
+    race: Race | None
     results: str
     checkpoints: str
     save_best: bool
@@ -96,14 +99,19 @@ class Sweep:
         return _settings(self.document)
 
 
-def load(path: Path, overrides: Mapping[str, Any] = MappingProxyType({})) -> Sweep:
-    """The sweep file at `path`, with the command line's dotted `overrides`. Raises InputError naming the key."""
+def load(path: Path, overrides: Mapping[str, Any] = MappingProxyType({}), race: bool = False) -> Sweep:
+    """The sweep file at `path`, with the command line's dotted `overrides`. Raises InputError naming the key.
+
+    With `race` it is a race, with the settings of the file if it has any.
+    """
     document = read(path)
     try:
         if "name" not in document and not _LABEL.fullmatch(path.stem):
             raise InputError(
                 f"name: the file's own, {path.stem!r}, is no name for a folder of results; add `name:`"
             )
+        if race and document.get("race") is None:
+            document = {**document, "race": {}}
         return from_document({"name": path.stem, **document}, overrides)
     except InputError as error:
         raise InputError(one_line(f"{path}: {error}")) from None
@@ -133,9 +141,10 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         label: schedules.check(f"schedules.{label}", label, values)
         for label, values in _labelled("schedules", document.get("schedules"), needed="recipes" not in document)
     }
+    race, seeds = _race(document)
     sweep = Sweep(
         name=_name(document.get("name", "sweep")),
-        seeds=_seeds(value_of(document, "seeds")),
+        seeds=seeds,
         optimizers=known_optimizers,
         schedules=known_schedules,
         pairs=pairs(document, known_optimizers, known_schedules),
@@ -143,6 +152,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         trainer=_trainer(value_of(document, "trainer")),
         retries=_whole("retries", value_of(document, "retries")),
         equivalence=_equivalence(value_of(document, "equivalence")),
+        race=race,
         results=_results(value_of(document, "results")),
         checkpoints=_one_of("checkpoints", value_of(document, "checkpoints")),
         save_best=KEYS["save_best"].checked("save_best", value_of(document, "save_best")),
@@ -289,6 +299,14 @@ def _whole(key: str, value: Any) -> int:
     number: int = converted(key, value, int)
     require(key, number)
     return number
+
+
+def _race(document: Document) -> tuple[Race | None, tuple[int, ...]]:
+    """The race, and all seeds that the sweep may use. Raises InputError."""
+    seeds, values = _seeds(value_of(document, "seeds")), value_of(document, "race")
+    if values is None:
+        return None, seeds
+    return races.check(mapping("race", values), seeds, listed="seeds" in document)
 
 
 def _equivalence(value: Any) -> float | None:
