@@ -30,17 +30,22 @@ class Comparison:
     answer, notes: sentences. The answer names the recipe to use and its certainty; the notes explain the figures.
     equivalence: the difference of the monitored metric that does not matter; None where none was set.
     winner_value: the first recipe's final metric, corrected for having been chosen, with its interval; None each
-    where no spread is known. ranking: one row per recipe, best first: final and best metrics, epochs, seconds, and
-    whether it may be the best. wins: for pairs of the first recipes, the probability that one beats the other on a
-    new seed. held_out: the figures on test images of the recipes that may be the best. robust_means: interquartile
-    means over seeds. seed_ranks: mean ranks over seeds, with the critical difference. certainty: how many more
-    seeds would settle what is open, and what they cost. matrix: one row per (optimizer, schedule, settings) with
-    its mean; `shade` in 0..1 is its colour. stages: the rank after 25, 50, 75 and 100 % of the epochs. overtakes:
-    each change of order between two stages. targets: epochs and seconds until `target` is reached. profile: share
-    of seeds by ratio to the fastest recipe. sensitivity: final metric by peak learning rate, for recipes with
-    several rates. published: published figures beside measured figures. cost, totals: trials, epochs, hours, by
-    optimizer and for the sweep. troubles: each trial that did not simply complete. curves: learning curves, each
-    metric after each epoch. schedules: the learning rate at the first step of each epoch.
+    where no spread is known.
+    ranking: one row per recipe, best first: final and best metrics, epochs, seconds, whether it may be the best.
+    wins: for pairs of the first recipes, the probability that one beats the other on a new seed.
+    held_out: the figures on test images of the recipes that may be the best.
+    robust_means: interquartile means over seeds. seed_ranks: mean ranks over seeds, with the critical difference.
+    certainty: how many more seeds would settle what is open, and what they cost.
+    race: who may still be the best in a race, and how each other recipe left; no rows without a race.
+    matrix: one row per (optimizer, schedule, settings) with its mean; `shade` in 0..1 is its colour.
+    stages: the rank after 25, 50, 75 and 100 % of the epochs. overtakes: each change of order between two stages.
+    targets: epochs and seconds until `target` is reached. profile: share of seeds by ratio to the fastest recipe.
+    sensitivity: final metric by peak learning rate, for recipes with several rates.
+    published: published figures beside measured figures.
+    cost, totals: trials, epochs, hours, by optimizer and for the sweep.
+    troubles: each trial that did not simply complete.
+    curves: learning curves, each metric after each epoch.
+    schedules: the learning rate at the first step of each epoch.
     """
 
     sweep: str
@@ -59,6 +64,7 @@ class Comparison:
     robust_means: pa.Table
     seed_ranks: pa.Table
     certainty: pa.Table
+    race: pa.Table
     matrix: pa.Table
     stages: pa.Table
     overtakes: pa.Table

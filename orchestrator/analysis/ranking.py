@@ -1,14 +1,16 @@
 """Question 1, which recipe wins and how sure that is, and question 2, the optimizer x schedule matrix."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
 from orchestrator.analysis.comparison import Column, bounds, interval_columns, recipe_columns, table
 from orchestrator.analysis.learned import GridEdge, grid_edges, learned
-from orchestrator.analysis.observations import METRICS, TrialArrays
+from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialArrays
+from orchestrator.analysis.race import Leaving
 from orchestrator.statistics import descriptive
 from orchestrator.statistics.claim import Claim, claim
 from orchestrator.statistics.descriptive import Bools, Differences, Floats, Intervals, Ints
@@ -75,7 +77,12 @@ def best_rows(arrays: TrialArrays, monitor: str, sign: int) -> Ints:
 
 
 def rank_recipes(
-    arrays: TrialArrays, monitor: str, sign: int, level: float, equivalence: float | None = None
+    arrays: TrialArrays,
+    monitor: str,
+    sign: int,
+    level: float,
+    equivalence: float | None = None,
+    left: Mapping[RecipeLabel, Leaving] = MappingProxyType({}),
 ) -> Ranking:
     """Rank the recipes by their mean final `monitor` over seeds, and say which of them may be the best.
 
@@ -83,6 +90,9 @@ def rank_recipes(
     did not diverge, and a recipe with a diverged seed rules no other out. Equal means share a rank, the first rank
     too; among them a recipe with more seeds, then an earlier planned recipe, precedes in the order. A recipe that
     did not learn has no rank and is compared with none. `equivalence` is the difference that does not matter.
+
+    Recipes that `left` a race rank after those that are in it: they have fewer seeds, perhaps the easier ones. The
+    confidence set is then what the race has left, since it was looked at many times.
     """
     recipe_count, results = len(arrays.recipes), arrays.results
     groups = arrays.recipe[results]
@@ -98,13 +108,19 @@ def rank_recipes(
     best_epochs = (best - arrays.first[results] + 1).astype(np.float64)
     has_learned = learned(arrays, monitor, sign)
     ranked = (final[monitor].n > 0) & has_learned
+    has_left = np.array([recipe in left for recipe in arrays.recipes], np.bool_)
     score = descriptive.leveled(np.where(ranked, sign * final[monitor].mean, np.nan))
+    if (has_left & ranked).any():
+        finite = score[np.isfinite(score)]
+        score = np.where(has_left, score - (np.ptp(finite) + 1.0 if len(finite) else 0.0), score)
     rank = descriptive.ranks(score)
     order = np.lexsort((np.arange(recipe_count), -final[monitor].n, np.where(ranked, -score, np.inf), ~ranked))
     diverged = np.array([t.status == "diverged" for t in arrays.trials], np.int64)
     diverged_seeds = np.bincount(arrays.recipe, diverged, recipe_count).astype(np.int64)
     values = _values(arrays, arrays.metrics[monitor][last])
     evidence = claim(sign * values, order, ranked, diverged_seeds == 0, level)
+    if left:
+        evidence = replace(evidence, in_set=ranked & ~has_left)
     edges = grid_edges(arrays, sign * np.where(final[monitor].n > 0, final[monitor].mean, np.nan))
     winner = int(order[0]) if recipe_count and ranked[order[0]] else None
     return Ranking(
@@ -168,7 +184,7 @@ def _verdicts(
             result.append(EQUIVALENT)
         elif np.isnan(evidence.p[recipe]):
             result.append(UNTESTED)
-        elif evidence.p[recipe] > 1 - level:
+        elif evidence.in_set[recipe]:
             result.append(SAME)
         else:
             result.append(WITHHELD if recipe in at_edge else DIFFERENT)

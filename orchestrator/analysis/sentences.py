@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from orchestrator.analysis.durations import estimate
 from orchestrator.analysis.observations import METRICS, TrialArrays
+from orchestrator.analysis.race import RaceResult
 from orchestrator.analysis.ranking import EQUIVALENT, NOT_LEARNED, UNTESTED, WITHHELD, Ranking, winner_value
 from orchestrator.analysis.seed_planner import SeedPlan
 from orchestrator.statistics.power import MOST_SEEDS
@@ -44,6 +45,7 @@ def answer(
     equivalence: float | None,
     on_test: pa.Table,
     plans: Sequence[SeedPlan],
+    race: RaceResult | None = None,
 ) -> tuple[str, ...]:
     """One sentence per entry: the recipe to use, how sure that is, its test figures, and the price of being
     surer.
@@ -59,6 +61,7 @@ def answer(
     sentences = [
         _headline(arrays, ranking, monitor, sign, winners),
         *_doubts(arrays, ranking, winners),
+        *([race.sentence] if race else []),
         *_certainty(arrays, ranking, winners),
         *_equivalents(arrays, ranking, equivalence),
         *not_learned,

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from experiments import callbacks
 from orchestrator.analysis.comparison import Comparison
+from orchestrator.analysis.race import Leaving, RaceResult
 from orchestrator.analysis.summary import RecipeLabel, TrialDescription, summarize
 from orchestrator.planning.lr_range_tests import LrRangeTest
 from orchestrator.planning.plan import Plan
@@ -71,8 +73,37 @@ def comparison(plan: Plan, state: SweepState, target: float | None = None) -> Co
         monitor=plan.trials[0].recipe.settings.monitor,
         schedules={key: first_rates(plan, trial) for key, trial in recipes.items()},
         notes=notes,
-        equivalence=plan.sweep.equivalence,
+        equivalence=plan.sweep.margin,
+        race=_race(plan),
     )
+
+
+def _race(plan: Plan) -> RaceResult | None:
+    if plan.race is None:
+        return None
+    labels = {trial.recipe.label: recipe_key(trial.recipe) for trial in plan.all_trials}
+    left = {
+        labels[label]: Leaving(
+            leaving.seeds, leaving.reason, labels[leaving.better].text if leaving.better else ""
+        )
+        for label, leaving in plan.race.left.items()
+    }
+    ended = tuple(dict.fromkeys(plan.race.ended.values())) if plan.race.over else ()
+    return RaceResult(seeds=plan.race.seeds, inside=len(plan.race.inside), left=left, ended=ended)
+
+
+def race(plan: Plan) -> dict[str, Any] | None:
+    """Where the race stands, for programs: who is in it, who left when and why; None without a race."""
+    if plan.race is None:
+        return None
+    return {
+        "over": plan.race.over,
+        "seeds": plan.race.seeds,
+        "ended": dict(plan.race.ended),
+        "inside": list(plan.race.inside),
+        "left": [{"recipe": label, **asdict(leaving)} for label, leaving in plan.race.left.items()],
+        "ahead": sum(t.id not in plan.race.admitted for t in plan.trials),
+    }
 
 
 def _current_rows(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
@@ -126,6 +157,7 @@ def status(plan: Plan, state: SweepState, now: datetime) -> dict[str, Any]:
         "epochs": {"total": epochs.total, "done": epochs.known},
         "best": _best(plan),
         "seconds_left": _seconds_left(plan, state, now) if counts["running"] else None,
+        **({"race": race(plan)} if plan.race else {}),
     }
 
 

@@ -22,6 +22,7 @@ from orchestrator.analysis import (
 from orchestrator.analysis import notes as explanations
 from orchestrator.analysis.comparison import Comparison, bounds
 from orchestrator.analysis.observations import METRICS, RecipeLabel, TrialDescription, gather
+from orchestrator.analysis.race import RaceResult, race_table
 from orchestrator.statistics.descriptive import LEVEL
 
 __all__ = ["Comparison", "RecipeLabel", "TrialDescription", "summarize"]
@@ -38,6 +39,7 @@ def summarize(
     schedules: Mapping[Any, Sequence[float]] | None = None,
     notes: Sequence[str] = (),
     equivalence: float | None = None,
+    race: RaceResult | None = None,
 ) -> Comparison:
     """Compare the recipes of `trials` by their rows in `history`, a table of the history columns.
 
@@ -47,6 +49,7 @@ def summarize(
     schedules: the learning rate at the first step of each epoch, by RecipeLabel or an equal tuple.
     notes: sentences that follow the comparison's notes.
     equivalence: the difference of `monitor` that does not matter; None for none.
+    race: where the race of the recipes stands; None without a race. Who is in it decides who may be the best.
 
     Rows of trials that are not planned are left out. `ranking.rank_recipes` and the notes of the comparison have
     the rules for diverged, failed and unfinished trials, ties and unequal numbers of seeds.
@@ -63,7 +66,7 @@ def summarize(
     direction = callbacks.direction(monitor)
     sign = 1 if direction == "max" else -1
     arrays = gather(history, trials)
-    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence)
+    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence, race.left if race else {})
     plans = seed_planner.seed_plans(arrays, order, equivalence, LEVEL)
     on_test = held_out.held_out_table(arrays, order, monitor, sign, LEVEL)
     goal = time_to_target.median_final(arrays, order, monitor) if target is None else target
@@ -77,7 +80,7 @@ def summarize(
         level=LEVEL,
         target=goal,
         target_given=target is not None,
-        answer=sentences.answer(arrays, order, monitor, sign, equivalence, on_test, plans),
+        answer=sentences.answer(arrays, order, monitor, sign, equivalence, on_test, plans, race),
         notes=explanations.notes(arrays, order, monitor, on_test, notes),
         equivalence=equivalence,
         winner_value=ranking.winner_value(order, monitor, sign),
@@ -87,6 +90,7 @@ def summarize(
         robust_means=robust_means.robust_mean_table(arrays, order, monitor, LEVEL),
         seed_ranks=seed_ranks.seed_rank_table(arrays, order, sign, LEVEL),
         certainty=seed_planner.seed_plan_table(arrays, plans),
+        race=race_table(arrays, race),
         matrix=ranking.matrix_table(arrays, order, monitor, sign),
         stages=stage_table,
         overtakes=overtakes,

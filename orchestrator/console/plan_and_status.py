@@ -1,5 +1,6 @@
 """A plan, an outcome and a status: as text for people, as JSON for programs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -53,6 +54,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "new": epochs.new,
             "again": epochs.recomputed,
         },
+        **({"race": {**(status.race(plan) or {}), **_race_limits(plan)}} if plan.race else {}),
         "range_tests": [
             {"optimizer": test.label, "learning_rate": test.answer if test.curve else None} for test in plan.tests
         ],
@@ -69,15 +71,28 @@ def facts(plan: Plan, store: Store) -> list[str]:
         f"{sweep.name}: {len(plan.trials)} trials, {epochs.total} epochs, store {store}",
         f"{settings.model.name} x {settings.model.width:g}, {data.train} + {data.validation} images{test} "
         f"({', '.join(data.classes[:4])}{', …' if len(data.classes) > 4 else ''}) "
-        f"at {'x'.join(map(str, data.shape))}, batch {settings.batch_size}, seeds {list(sweep.seeds)}",
+        f"at {'x'.join(map(str, data.shape))}, batch {settings.batch_size}, {_seeds(sweep.seeds)}",
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
         + (f"; {epochs.recomputed} known ones {_RECOMPUTED}" if epochs.recomputed else ""),
+        *_race(plan),
         *_best_models(plan),
         *_range_tests(plan),
         *_starting_over(plan),
         _time(plan),
         _disk(plan),
     ]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """The seeds, a long run of them as its ends.
+
+    >>> _seeds([0, 1, 2]), _seeds(range(30))
+    ('seeds [0, 1, 2]', 'seeds 0 to 29')
+    """
+    values = list(seeds)
+    if len(values) > 8 and values == list(range(values[0], values[0] + len(values))):
+        return f"seeds {values[0]} to {values[-1]}"
+    return f"seeds {values}"
 
 
 def render(plan: Plan, store: Store, console: Console) -> None:
@@ -109,6 +124,30 @@ def render(plan: Plan, store: Store, console: Console) -> None:
     console.print(table)
     for line in further:
         console.print(Text(line))
+
+
+def _race_limits(plan: Plan) -> dict[str, int]:
+    """The fewest and the most epochs that the race has still to train."""
+    return {"epochs_at_least": plan.epochs.new, "epochs_at_most": plan.epochs_at_most.new}
+
+
+def _race(plan: Plan) -> list[str]:
+    """Sentences on a race: where it stands, and what it may cost at least and at most."""
+    settings, race = plan.sweep.race, plan.race
+    if settings is None or race is None:
+        return []
+    recipes = len(race.inside) + len(race.left)
+    lines = [
+        f"race: {settings.first} seeds for each of {recipes} recipes, up to {settings.most} for those that may be "
+        f"the best (confidence {settings.confidence:g})"
+    ]
+    if race.seeds:
+        over = f"over: {', '.join(dict.fromkeys(race.ended.values()))}" if race.over else "it goes on"
+        lines.append(f"race: after {race.seeds} seeds {len(race.inside)} of {recipes} recipes are in; {over}")
+    if not race.over:
+        limits = _race_limits(plan)
+        lines.append(f"race: {limits['epochs_at_least']:,} to {limits['epochs_at_most']:,} new epochs")
+    return lines
 
 
 def by_recipe(plan: Plan) -> dict[str, list[Trial]]:
@@ -220,6 +259,11 @@ def render_status(plan: Plan, state: SweepState, now: datetime, console: Console
     seconds = document["seconds_left"]
     time_left = f", about {duration(seconds)} left" if seconds else ""
     console.print(f"epochs: {epochs['done']} of {epochs['total']} done{time_left}", highlight=False)
+    for line in _race(plan)[1:]:
+        console.print(line, highlight=False)
+    for label, leaving in plan.race.left.items() if plan.race else ():
+        better = f" {leaving.better}" if leaving.better else ""
+        console.print(f"  {label}  left after {leaving.seeds} seeds: {leaving.reason}{better}", highlight=False)
     if best:
         monitor = plan.trials[0].recipe.settings.monitor
         console.print(f"best so far: {monitor} {best[monitor]:.4f}, {best['trial']}, epoch {best['epoch'] + 1}")

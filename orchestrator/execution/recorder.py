@@ -194,7 +194,7 @@ class RunRecorder:
         checkpoints = functools.cache(self.store.checkpoints.complete)
         known = -1
         while known != (known := sum(cursor.ending is not None for cursor in cursors.values())):
-            race = races.state(settings, self.plan.sweep.equivalence, trials, cursors, self.outcome.failed)
+            race = races.state(settings, self.plan.sweep.margin, trials, cursors, self.outcome.failed)
             self._tell(race)
             added = [self.by_id[trial_id] for trial_id in self.scheduler.follow(race, checkpoints)]
             self._released |= self.retention.update(added)

@@ -208,7 +208,7 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
     if sweep.race is not None:
         failures = {trial_id for trial_id in store.failures(sweep.name) if trial_id in cursors}
         failures = {trial_id for trial_id in failures if cursors[trial_id].ending is None}
-        race = races.state(sweep.race, sweep.equivalence, sweep_trials, cursors, failures)
+        race = races.state(sweep.race, sweep.margin, sweep_trials, cursors, failures)
         visible = race.admitted | {i for i in history.keys() & cursors.keys() if cursors[i].ending is not None}
         reserve = [t for t in sweep_trials if t.id not in visible]
         sweep_trials = tuple(t for t in sweep_trials if t.id in visible)

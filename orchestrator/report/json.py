@@ -19,6 +19,7 @@ _WHOLE_TABLES = (
     "robust_means",
     "seed_ranks",
     "certainty",
+    "race",
     "targets",
     "profile",
     "sensitivity",

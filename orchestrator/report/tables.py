@@ -153,6 +153,24 @@ def seed_ranks(comparison: Comparison) -> TextTable:
     )
 
 
+def race(comparison: Comparison) -> TextTable:
+    """Who may still be the best in a race, and how each other recipe left."""
+
+    def standing(row: Row) -> Cell:
+        return Cell("in" if row["in_race"] else f"left after {row['left_after']} seeds", row["left_after"])
+
+    def reason(row: Row) -> Cell:
+        return Cell(" ".join(filter(None, (row["reason"], row["better"]))), row["reason"])
+
+    return text_table(
+        "race",
+        comparison.race,
+        [labels("recipe", "recipe"), Column("race", False, standing), Column("why", False, reason)],
+        "Recipes leave on finals, paired by seed. The best one is dropped with a probability of 5 % at most, over "
+        "all pairs and all looks.",
+    )
+
+
 def certainty(comparison: Comparison) -> TextTable:
     """How many more seeds would settle what is open, and what they would cost."""
     goals = {"tell apart": "tell it from the first", "show as good": "show it is as good as the first"}
@@ -355,6 +373,7 @@ AFTER_MATRIX: tuple[Callable[[Comparison], TextTable], ...] = (
     robust_means,
     seed_ranks,
     certainty,
+    race,
     stages,
     overtakes,
     targets,

@@ -86,6 +86,12 @@ class Sweep:
     range_test: RangeTest
     document: Document
 
+    @property
+    def margin(self) -> float | None:
+        """The difference of the monitored metric that does not matter; None where none was set."""
+        own = self.race.equivalence if self.race else None
+        return self.equivalence if own is None else own
+
     def with_settings(self, changes: Mapping[str, Any]) -> "Sweep":
         """The same sweep with dotted settings changed: what a pair's overrides or one point of the grid mean."""
         document = self.document
