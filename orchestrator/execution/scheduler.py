@@ -99,7 +99,7 @@ class Scheduler:
                     self._enter(trial_id, checkpoints)
                 elif ahead and trial_id in self._waiting:
                     self._queue(trial_id)
-            elif trial_id in race.ahead and trial_id not in self._asked_for:
+            elif trial_id in race.ahead and trial_id not in self._asked_for and self._is_open(trial_id):
                 self._ahead.add(trial_id)
                 self._enter(trial_id, checkpoints)
             elif ahead and trial_id not in race.ahead and trial_id in self._waiting:
@@ -107,6 +107,9 @@ class Scheduler:
                 self._asked_for.discard(trial_id)
                 self._waiting_at[self._waiting.pop(trial_id)].discard(trial_id)
         return added
+
+    def _is_open(self, trial_id: str) -> bool:
+        return self.cursors[trial_id].ending is None
 
     def _enter(self, trial_id: str, checkpoints: Callable[[], set[str]]) -> None:
         """A trial in reserve waits from now on, after all that is known of it."""
