@@ -148,10 +148,10 @@ class Standing:
         error = error_of_a_look(self._race.confidence, self._race.first, self._race.most)
         for n in range(self._race.first, self._race.most + 1):
             for recipe in [*self._alive]:
+                # A trial that failed stays asked for: the next run tries it again.
+                self.admitted[recipe] = n
                 if self._finals.failed[recipe, :n].any():
                     self._leave(recipe, Departure(n, FAILED))
-            for recipe in self._alive:
-                self.admitted[recipe] = n
             if not self._finals.finished[self._alive, :n].all():
                 return
             self.seeds = n
