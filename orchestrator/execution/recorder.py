@@ -79,6 +79,7 @@ class RunRecorder:
         self.fatal: StoreError | None = None
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
+        self._ended: set[str] = set()
         self._fencing_tokens: dict[str, int] = {}
         self._since = time.time()
         self._released: dict[str, str] = {}
@@ -213,11 +214,18 @@ class RunRecorder:
             self.listener.say(f"the race is over after {race.seeds} seeds: {reasons}")
 
     def _end_if_done(self, trial: Trial) -> None:
-        """Record a waiting trial that other trials' epochs have brought to its end."""
+        """Record a trial that waits no more because other trials' epochs have brought it to its end.
+
+        A trial that ran ahead of a race may be running or recorded already when it is asked for.
+        """
         status = self.scheduler.cursors[trial.id].ending
-        if status and not self.scheduler.waits(trial.id):
+        if status and not self.scheduler.waits(trial.id) and trial.id not in self._running.keys() | self._ended:
             self.write_known_epochs(trial)
-            self.listener.ended(trial, status, "")
+            self._say_ended(trial, status)
+
+    def _say_ended(self, trial: Trial, status: str, reason: str = "") -> None:
+        self._ended.add(trial.id)
+        self.listener.ended(trial, status, reason)
 
     def _publish(self) -> None:
         if self.others.running:
@@ -323,6 +331,8 @@ class RunRecorder:
         self.listener.epoch(trial, row)
         for follower in advanced[1:]:
             self._end_if_done(follower)
+        if any(self.scheduler.cursors[follower.id].ending for follower in advanced[1:]):
+            self._follow_race()
 
     def _learn_unreported(self, trial: Trial, reported: str | None = None) -> None:
         """Learn the epochs that a worker recorded before it died, without a report of them."""
@@ -344,10 +354,10 @@ class RunRecorder:
         if failure is not None:
             self.outcome.failed[trial.id] = failure
             self.store.write_failure(self.sweep, trial.id, failure)
-            self.listener.ended(trial, "failed", failure)
+            self._say_ended(trial, "failed", failure)
         else:
             self.store.clear_failure(self.sweep, trial.id)
-            self.listener.ended(trial, self.scheduler.cursors[trial.id].ending or "failed", "")
+            self._say_ended(trial, self.scheduler.cursors[trial.id].ending or "failed")
         self._follow_race()
 
     def _write_run(self) -> None:

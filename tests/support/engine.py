@@ -47,7 +47,7 @@ def context(made: Plan, store: Store, run: str) -> RunContext:
         save_best=made.sweep.save_best,
         assignments={
             t.id: TrialAssignment(t, made.cursors[t.id].chain, made.root_facts.description(t.recipe).fingerprint)
-            for t in made.trials
+            for t in made.all_trials
         },
         software={},
     )
