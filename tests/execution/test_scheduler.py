@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from experiments.callbacks import METRICS
 from orchestrator.cluster.capacity import Capacity
 from orchestrator.execution.scheduler import Scheduler
 from orchestrator.planning import plan
 from orchestrator.planning.checkpoint_retention import Retention
 from orchestrator.planning.plan import Plan
+from orchestrator.planning.race import RaceState
 from orchestrator.spec.sweep import Resources
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.store import Store
@@ -21,7 +24,12 @@ STEPS = {"constant": {}, "step": {"every": 2, "factor": 0.1}, "late": {"name": "
 
 
 def planned(store: Store, share: bool = True, **changes: Any) -> Plan:
-    document = {"optimizers": {"sgd": {"class": "SGD"}}, "schedules": STEPS, "seeds": [0], "save_best": False}
+    document: dict[str, Any] = {
+        "optimizers": {"sgd": {"class": "SGD"}},
+        "schedules": STEPS,
+        "seeds": [0],
+        "save_best": False,
+    }
     return plan.make(small(**{**document, **changes}), store, share=share)
 
 
@@ -268,3 +276,168 @@ def test_where_nodes_are_started_for_what_waits_some_trials_wait() -> None:
     assert not capacity.fits(one, Counter({one: 5}))
     assert capacity.fits(gpu, Counter({one: 2}))
     assert not capacity.fits(gpu, Counter({one: 2, gpu: 1}))
+
+
+TWO = {
+    "optimizers": {"a": {"class": "SGD", "learning_rate": 0.1}, "b": {"class": "SGD", "learning_rate": 0.2}},
+    "schedules": {"constant": {}},
+    "race": {"first": 2, "most": 5},
+}
+
+
+def raced(store: Store, **changes: Any) -> tuple[Plan, Scheduler]:
+    """A race of two recipes, and its scheduler, which follows what the plan says."""
+    full = planned(store, **{**TWO, **changes})
+    scheduler = Scheduler(full)
+    assert full.race is not None
+    assert scheduler.follow(full.race, set) == []
+    return full, scheduler
+
+
+def goes_on(full: Plan, admitted: str, ahead: str = "", ended: str = "") -> RaceState:
+    """The race of `full` when it asks for these trials: a0 is seed 0 of recipe a."""
+    assert full.race is not None
+    names = [[f"{name[0]}-constant-s{name[1]}" for name in part.split()] for part in (admitted, ahead)]
+    ends = {"": ended} if ended else {}
+    return replace(full.race, admitted=frozenset(names[0]), ahead=tuple(names[1]), ended=ends)
+
+
+def started(scheduler: Scheduler) -> list[str]:
+    """All that may start now, in their order, as in `goes_on`."""
+    result = []
+    while trial := scheduler.next():
+        result.append(trial.id[0] + trial.id[-1])
+    return result
+
+
+def finish(scheduler: Scheduler, full: Plan, names: str) -> None:
+    """These running trials train all their epochs, and end."""
+    by_id = {t.id: t for t in full.all_trials}
+    for name in names.split():
+        trial = by_id[f"{name[0]}-constant-s{name[1]}"]
+        while scheduler.cursors[trial.id].ending is None:
+            scheduler.learn(trial.id, trained(scheduler.cursors, trial))
+        scheduler.end(trial.id)
+
+
+FIRST = "a0 b0 a1 b1"
+
+
+def test_trials_ahead_of_a_race_start_when_no_other_can(store: Store) -> None:
+    full, scheduler = raced(store)
+    assert [t.id for t in full.reserve] == [f"{name}-constant-s{seed}" for name in "ab" for seed in (2, 3, 4)]
+    assert sorted(started(scheduler)[:4]) == sorted(FIRST.split())
+
+
+def test_only_the_next_seed_of_a_recipe_starts_ahead(store: Store) -> None:
+    full, scheduler = raced(store)
+    assert sorted(started(scheduler)[4:]) == ["a2", "b2"]
+    assert not scheduler.exhausted
+    finish(scheduler, full, f"{FIRST} a2 b2")
+    assert scheduler.exhausted
+
+
+def test_a_trial_ahead_starts_last_although_it_has_the_most_work(store: Store) -> None:
+    """Recipe b has three epochs already: what is left of it is less than a trial of its own."""
+    full, scheduler = raced(store)
+    by_id = {t.id: t for t in full.all_trials}
+    first = scheduler.next()
+    assert first is not None
+    for _ in range(3):
+        scheduler.learn(first.id, trained(scheduler.cursors, by_id[first.id]))
+    assert [name in FIRST for name in started(scheduler)] == [True, True, True, False, False]
+
+
+def test_a_trial_ahead_that_waits_is_withdrawn_when_the_race_decides_against_it(store: Store) -> None:
+    full, scheduler = raced(store)
+    running = [scheduler.next() for _ in range(4)]
+    assert all(trial is not None and trial.id in full.race.admitted for trial in running if full.race)
+    finish(scheduler, full, FIRST)
+    assert not scheduler.exhausted
+    assert scheduler.follow(goes_on(full, f"{FIRST} a2", "a3"), set) == ["a-constant-s2"]
+    assert not scheduler.waits("b-constant-s2")
+    assert started(scheduler) == ["a2", "a3"]
+
+
+def test_a_withdrawn_trial_may_be_asked_for_later(store: Store) -> None:
+    full, scheduler = raced(store)
+    [scheduler.next() for _ in range(4)]
+    finish(scheduler, full, FIRST)
+    assert scheduler.follow(goes_on(full, f"{FIRST} a2"), set) == ["a-constant-s2"]
+    assert scheduler.follow(goes_on(full, f"{FIRST} a2 b2"), set) == ["b-constant-s2"]
+    assert sorted(started(scheduler)) == ["a2", "b2"]
+
+
+def test_a_trial_ahead_that_is_asked_for_waits_in_line_with_the_others(store: Store) -> None:
+    full, scheduler = raced(store)
+    [scheduler.next() for _ in range(4)]
+    finish(scheduler, full, FIRST)
+    state = goes_on(full, f"{FIRST} a2 b2", "a3 b3")
+    assert scheduler.follow(state, set) == ["a-constant-s2", "b-constant-s2"]
+    assert scheduler.follow(state, set) == []
+    order = started(scheduler)
+    assert (sorted(order[:2]), sorted(order[2:])) == (["a2", "b2"], ["a3", "b3"])
+
+
+def test_a_trial_that_runs_ahead_goes_on_when_it_is_asked_for_and_when_it_is_not(store: Store) -> None:
+    full, scheduler = raced(store)
+    started(scheduler)
+    finish(scheduler, full, FIRST)
+    assert scheduler.follow(goes_on(full, f"{FIRST} a2", "a3"), set) == ["a-constant-s2"]
+    assert set(scheduler.computing) == {"a-constant-s2", "b-constant-s2"}
+    assert started(scheduler) == ["a3"]
+    finish(scheduler, full, "b2 a2 a3")
+
+
+def test_a_run_goes_on_while_a_race_may_ask_for_more_and_ends_with_it(store: Store) -> None:
+    full, scheduler = raced(store)
+    started(scheduler)
+    assert not scheduler.exhausted  # nothing waits, but what runs may decide that more is needed
+    finish(scheduler, full, FIRST)
+    assert not scheduler.exhausted
+    assert scheduler.follow(goes_on(full, FIRST, ended="one recipe is left"), set) == []
+    assert scheduler.exhausted  # what still runs ahead is waited for by whoever runs it
+    finish(scheduler, full, "a2 b2")
+    assert started(scheduler) == []
+
+
+def test_what_is_known_of_a_trial_in_reserve_is_taken_when_it_is_asked_for(store: Store) -> None:
+    full, scheduler = raced(store)
+    by_id = {t.id: t for t in full.all_trials}
+    other = {i: cursor.copy() for i, cursor in scheduler.cursors.items()}
+    rows = []
+    for _ in range(4):
+        rows.append(trained(other, by_id["a-constant-s2"]))
+        other["a-constant-s2"].append(rows[-1]["epoch_key"], {m: rows[-1][m] for m in METRICS})
+    started_first = [scheduler.next() for _ in range(4)]
+    assert len(started_first) == 4
+    scheduler.follow(goes_on(full, FIRST), set)  # nothing ahead any more
+    scheduler.discover(rows[:2], set)
+    keys = {row["epoch_key"] for row in rows[:2]}
+    assert scheduler.follow(goes_on(full, f"{FIRST} a2"), lambda: keys) == ["a-constant-s2"]
+    assert scheduler.cursors["a-constant-s2"].resume == 2
+    assert scheduler.waits("a-constant-s2")
+
+
+@pytest.mark.parametrize("save_best", [True, False])
+def test_a_trial_in_reserve_that_has_ended_elsewhere_runs_only_for_its_best_model(
+    store: Store, save_best: bool
+) -> None:
+    full, scheduler = raced(store, save_best=save_best)
+    by_id = {t.id: t for t in full.all_trials}
+    other = {i: cursor.copy() for i, cursor in scheduler.cursors.items()}
+    rows = []
+    for _ in range(4):
+        rows.append(trained(other, by_id["a-constant-s2"]))
+        other["a-constant-s2"].append(rows[-1]["epoch_key"], {m: rows[-1][m] for m in METRICS})
+    scheduler.follow(goes_on(full, FIRST), set)
+    scheduler.discover(rows, set)
+    keys = {row["epoch_key"] for row in rows}
+    assert scheduler.follow(goes_on(full, f"{FIRST} a2"), lambda: keys) == ["a-constant-s2"]
+    assert scheduler.cursors["a-constant-s2"].ending == "completed"
+    assert scheduler.waits("a-constant-s2") == save_best
+
+
+def test_without_a_race_nothing_is_in_reserve(store: Store) -> None:
+    full = planned(store)
+    assert (full.race, full.reserve, full.may_run, full.all_trials) == (None, (), full.unfinished, full.trials)
