@@ -4,7 +4,6 @@ The environment variable SIMULATIONS is the number of simulated races a row, 10,
 number of processes, 2 by default. Each simulation has its own fixed seed, so the table is the same every time.
 """
 
-
 import pytest
 
 from tests.benchmarks.simulated_races import RaceRow, RaceSummary, simulate

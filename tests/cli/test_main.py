@@ -208,3 +208,46 @@ def test_a_tilde_that_no_shell_has_expanded(
     assert not (tmp_path / "~").exists()
     _, out, _ = command("plan", file, "--results=~/r", "--output=~/plan.txt", capture=capsys)
     assert (tmp_path / "home" / "plan.txt").exists()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_race_is_planned_run_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    three = {
+        name: {"class": "SGD", "learning_rate": rate} for name, rate in (("a", 0.01), ("b", 1e-4), ("c", 0.2))
+    }
+    file = written(tmp_path, optimizers=three, schedules={"constant": {}}, epochs=2)
+    results = ("--results", tmp_path / "r")
+    options = ("--race", "-S", "race.most=5", "--json")
+
+    code, out, _ = command("plan", file, *results, *options, capture=capsys)
+    planned = json.loads(out)
+    assert code == 0
+    assert len(planned["trials"]) == 9
+    assert (planned["race"]["over"], planned["race"]["seeds"]) == (False, 0)
+    assert planned["race"]["inside"] == ["a-constant", "b-constant", "c-constant"]
+    assert (planned["race"]["epochs_at_least"], planned["race"]["epochs_at_most"]) == (18, 30)
+
+    code, out, err = command("run", file, *results, *options, capture=capsys)
+    run = json.loads(out)
+    assert code == 0
+    assert "leaves the race after" in err
+    assert "the race is over after" in err
+    assert 9 <= run["trials"]["total"] == run["trials"]["completed"] < 15
+
+    code, out, _ = command("status", file, *results, *options, capture=capsys)
+    status = json.loads(out)
+    assert status["race"]["over"]
+    assert status["race"]["left"]
+    assert status["trials"] == {**status["trials"], "completed": run["trials"]["total"], "waiting": 0}
+
+    code, out, _ = command("report", file, *results, *options, capture=capsys)
+    rows = json.loads(out)["race"]
+    assert len(rows) == 3
+    assert {row["in_race"] for row in rows} == {True, False}
+    code, out, _ = command("report", file, *results, *options[:-1], capture=capsys)
+    assert "The race is over after" in " ".join(out.split())
+
+    code, out, _ = command("run", file, *results, *options, capture=capsys)
+    assert json.loads(out)["epochs"]["trained"] == 0
+    code, out, _ = command("status", file, *results, "--json", capture=capsys)
+    assert "race" not in json.loads(out)

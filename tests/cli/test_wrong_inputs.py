@@ -118,6 +118,21 @@ CHANGES = [
     ("equivalence: -0.001", "equivalence: expected 0 or more, got -0.001"),
     ("equivalence: much", "equivalence: "),
     ("equivalence: true", "equivalence: expected a number, got True"),
+    # Races
+    ("race: 5", "race: expected a mapping of settings, got 5"),
+    ("race: true", "race: expected a mapping of settings, got True"),
+    ("race: {first: 5, most: 4}", "race.most: expected at least race.first (5), got 4"),
+    ("race: {first: 31}", "race.most: expected at least race.first (31), got 30"),
+    ("seeds: [0, 1, 2, 3, 4]\nrace: {first: 2, most: 4}", "race.most: expected at least the 5 seeds"),
+    ("race: {first: 1}", "race.first: expected 2 to 10,000, got 1"),
+    ("race: {first: 2.5}", "race.first: "),
+    ("race: {most: 10001}", "race.most: expected 2 to 10,000, got 10001"),
+    ("race: {confidence: 1}", "race.confidence: expected a number from 0.5 to below 1, got 1"),
+    ("race: {confidence: 0.4}", "race.confidence: expected a number from 0.5 to below 1, got 0.4"),
+    ("race: {confidence: 95}", "race.confidence: expected a number from 0.5 to below 1, got 95"),
+    ("race: {confidence: .nan}", "race.confidence: "),
+    ("race: {equivalence: -1}", "race.equivalence: expected 0 or more, got -1"),
+    ("race: {confidense: 0.9}", "race.confidense: unknown setting 'confidense'; did you mean 'confidence'?"),
     # Switches and choices
     ("save_best: 1", "save_best: expected true or false, got 1"),
     ("save_best: no", "save_best: expected true or false, got 'no'; write false"),
@@ -410,6 +425,8 @@ OVERRIDES = [
         ["schedules={cosine: {peak: 0.1}}", "optimizers.sgd.learning_rate=0.1"],
         "-S optimizers.sgd.learning_rate: would change nothing, every schedule of sgd has a peak",
     ),
+    (["race.frist=3"], "race.frist: unknown setting 'frist'; did you mean 'first'?"),
+    (["race.first=9", "race.most=8"], "race.most: expected at least race.first (9), got 8"),
     (["a\nb=1"], "a\\nb: unknown setting"),
 ]
 
