@@ -27,6 +27,9 @@ from orchestrator.storage.history import GrowingIndex, Row
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial with the first needs fits beside the running ones, counted by their needs."""
 
+AHEAD = 1_000_000
+"""The turn of trials that run ahead of a race's decisions: after all others."""
+
 _Kind = tuple[Resources, TrainStep]
 """Trials with the same needs and the same train step; each kind has a queue."""
 
@@ -51,6 +54,7 @@ class Scheduler:
         self.known = GrowingIndex(plan.known)
         self.cursors: Mapping[str, ChainCursor] = {i: cursor.copy() for i, cursor in plan.cursors.items()}
         self._trials: Mapping[str, Trial] = {t.id: t for t in plan.all_trials}
+        self._seeds = plan.sweep.seeds
         self._ahead: set[str] = set()
         self._asked_for = {t.id for t in plan.trials}
         self._race_goes_on = False
@@ -62,7 +66,7 @@ class Scheduler:
         self._waiting_at: defaultdict[str, set[str]] = defaultdict(set)
         self._claimed = ClaimedEpochs()
         self._held_back: set[str] = set()
-        self._queues: defaultdict[_Kind, list[tuple[bool, float, int, str, str]]] = defaultdict(list)
+        self._queues: defaultdict[_Kind, list[tuple[int, float, int, str, str]]] = defaultdict(list)
         self._workers = Workers()
         if checkpoints is not None:
             for trial in plan.unfinished:
@@ -265,13 +269,21 @@ class Scheduler:
 
     def _queue(self, trial_id: str) -> None:
         order, position = self._order[trial_id], self._waiting[trial_id]
-        entry = (trial_id in self._ahead, -self._work_left(trial_id), order, trial_id, position)
+        entry = (self._round(trial_id), -self._work_left(trial_id), order, trial_id, position)
         heapq.heappush(self._queues[self._kinds[trial_id]], entry)
 
-    def _urgency(self, kind: _Kind) -> tuple[bool, float, int, int]:
+    def _round(self, trial_id: str) -> int:
+        """What comes first: trials ahead of a race come last, and a budget buys one seed of each recipe after
+        another.
+        """
+        if trial_id in self._ahead:
+            return AHEAD
+        return self._seeds.index(self._trials[trial_id].seed) if self._plan.sweep.budget else 0
+
+    def _urgency(self, kind: _Kind) -> tuple[int, float, int, int]:
         """The rank of the first trial in this kind's queue; the smallest rank starts first."""
-        ahead, work, order, _, _ = self._queues[kind][0]
-        return ahead, work, self._workers.mismatch(*kind), order
+        turn, work, order, _, _ = self._queues[kind][0]
+        return turn, work, self._workers.mismatch(*kind), order
 
     def _bring_forward(self, kind: _Kind) -> bool:
         """Whether a trial of this kind may start; that trial is then the first of its queue.
@@ -281,8 +293,8 @@ class Scheduler:
         """
         queue = self._queues[kind]
         while queue:
-            ahead, _, _, trial_id, position = queue[0]
-            current = self._waiting.get(trial_id) == position and ahead == (trial_id in self._ahead)
+            turn, _, _, trial_id, position = queue[0]
+            current = self._waiting.get(trial_id) == position and turn == self._round(trial_id)
             if current and position not in self._in_training:
                 if not self._is_claimed(trial_id, position):
                     return True

@@ -87,6 +87,25 @@ class Plan:
         """The trials that have epochs to train, or a best model to export."""
         return tuple(t for t in self.trials if self.cursors[t.id].ending is None or t.id in self.to_export)
 
+    @cached_property
+    def spent(self) -> float:
+        """What the epochs on record have taken from the budget; 0 without a budget."""
+        budget = self.sweep.budget
+        if budget is None:
+            return 0.0
+        total = 0.0
+        for trial in self.all_trials:
+            rows = self.history.get(trial.id)
+            resources = trial.recipe.settings.resources
+            for seconds, reused in (
+                zip(rows["seconds"].to_pylist(), rows["reused"].to_pylist(), strict=True)
+                if (rows is not None)
+                else ()
+            ):
+                if not reused:
+                    total += budget.cost(seconds or 0.0, resources.cpus_per_trial, resources.gpus_per_trial)
+        return total
+
     @property
     def all_trials(self) -> tuple[Trial, ...]:
         """The trials, and those in reserve."""
