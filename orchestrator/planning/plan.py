@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from experiments import optimizers, schedules
+from experiments.settings import InputError
 from orchestrator.planning import epoch_chain, lr_range_tests
 from orchestrator.planning import race as races
 from orchestrator.planning.epoch_chain import ChainCursor, EpochChain, EpochLookup
@@ -107,6 +108,12 @@ class Plan:
         return total
 
     @property
+    def has_work(self) -> bool:
+        """Whether a run has anything to train or to export, and the budget buys it."""
+        budget = self.sweep.budget
+        return bool(self.unfinished) and (budget is None or self.spent < budget.total)
+
+    @property
     def all_trials(self) -> tuple[Trial, ...]:
         """The trials, and those in reserve."""
         return (*self.trials, *self.reserve)
@@ -124,15 +131,16 @@ class Plan:
     @cached_property
     def epochs(self) -> EpochCounts:
         """What is known, shared and new."""
-        return self._counts(self.trials)
+        return self.counts(self.trials)
 
     @cached_property
     def epochs_at_most(self) -> EpochCounts:
         """The same if a race asks for every trial that it still may ask for."""
         inside = set(self.race.inside) if self.race and not self.race.over else set()
-        return self._counts((*self.trials, *(t for t in self.reserve if t.recipe.label in inside)))
+        return self.counts((*self.trials, *(t for t in self.reserve if t.recipe.label in inside)))
 
-    def _counts(self, trials: Sequence[Trial]) -> EpochCounts:
+    def counts(self, trials: Sequence[Trial]) -> EpochCounts:
+        """What is known, shared and new of some of the trials."""
         cursors = {trial.id: self.cursors[trial.id] for trial in trials}
         known = sum(len(cursor.keys) for cursor in cursors.values())
         foreseen = [
@@ -232,7 +240,7 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
         reserve = [t for t in sweep_trials if t.id not in visible]
         sweep_trials = tuple(t for t in sweep_trials if t.id in visible)
     to_export = _to_export(sweep, sweep_trials, cursors, models)
-    return Plan(
+    plan = Plan(
         sweep=sweep,
         trials=tuple(sweep_trials),
         cursors=cursors,
@@ -249,6 +257,25 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
         race=race,
         reserve=tuple(reserve),
     )
+    _require_first_seeds(plan)
+    return plan
+
+
+def _require_first_seeds(plan: Plan) -> None:
+    """Raise InputError for a budget of epochs that does not buy the first seeds: of a race, or one of each
+    recipe.
+    """
+    sweep, budget = plan.sweep, plan.sweep.budget
+    if budget is None or budget.epochs is None:
+        return
+    count = sweep.race.first if sweep.race else 1
+    needed = plan.counts([trial for trial in plan.all_trials if trial.seed in sweep.seeds[:count]]).new
+    if needed and plan.spent + needed > budget.epochs:
+        seeds = "first seed" if count == 1 else f"first {count} seeds"
+        raise InputError(
+            f"budget.epochs: expected at least {plan.spent + needed:,.0f}, which the {seeds} of each recipe take, "
+            f"got {budget.epochs:,}"
+        )
 
 
 def _to_export(
