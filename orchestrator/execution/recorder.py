@@ -107,7 +107,7 @@ class RunRecorder:
                 "lead to them are computed again"
             )
         with self.store.turn():  # no run frees checkpoints meanwhile; some may be gone since the plan was made
-            self.scheduler = Scheduler(self.plan, self.store.checkpoints.complete())
+            self.scheduler = Scheduler(self.plan, self.store.checkpoints.complete(), self._affordable)
             self.retention = Retention(self.plan, self.scheduler.cursors)
             self.listener.began(self.plan, self.scheduler.cursors)
             self.look()
@@ -198,9 +198,9 @@ class RunRecorder:
         while known != (known := sum(cursor.ending is not None for cursor in cursors.values())):
             race = races.state(settings, self.plan.sweep.margin, trials, cursors, self.outcome.failed)
             self._tell(race)
-            added = [self.by_id[trial_id] for trial_id in self.scheduler.follow(race, checkpoints)]
-            self._released |= self.retention.update(added)
-            for trial in added:
+            entered = [self.by_id[trial_id] for trial_id in self.scheduler.follow(race, checkpoints)]
+            self._released |= self.retention.update(entered)
+            for trial in entered:
                 self._end_if_done(trial)
 
     def _tell(self, race: RaceState) -> None:
@@ -345,13 +345,22 @@ class RunRecorder:
         """Whether no trial may start any more."""
         return not self._may_spend(self.spent, len(self._running))
 
+    def _affordable(self, trial_id: str) -> bool:
+        """Whether the budget buys an epoch of the trial after all that trials of earlier turns have left."""
+        if self.plan.sweep.budget is None:
+            return True
+        return self._may_spend(self.spent, max(self.scheduler.reserved(trial_id), len(self._running)))
+
     def must_pause(self, trial: Trial, row: Row | None) -> bool:
         """Whether a running trial leaves its worker after the epoch in `row`, since the budget is spent.
 
         Tune asks before it reports the epoch.
         """
         unreported = 0.0 if row is None or row["epoch_key"] in self.scheduler.known else self._cost(trial, row)
-        return not self._may_spend(self.spent + unreported, max(len(self._running) - 1, 0))
+        if self.plan.sweep.budget is None:
+            return False
+        others = max(len(self._running) - 1, self.scheduler.reserved(trial.id))
+        return not self._may_spend(self.spent + unreported, others)
 
     def _pause(self, trial: Trial) -> None:
         """The trial has left its worker before its end, since the budget is spent."""

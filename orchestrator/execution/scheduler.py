@@ -45,11 +45,18 @@ class Scheduler:
     The plan stays as it was made: the scheduler advances copies of its cursors.
     """
 
-    def __init__(self, plan: Plan, checkpoints: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoints: Collection[str] | None = None,
+        affordable: Callable[[str], bool] = lambda trial_id: True,
+    ) -> None:
         """All unfinished trials of `plan`, none started.
 
-        `checkpoints` are the keys of all checkpoints now, where the plan may be older.
+        `checkpoints` are the keys of all checkpoints now, where the plan may be older. A trial starts only while
+        it is `affordable`; where one is not, none of a later turn is.
         """
+        self._affordable = affordable
         self._plan = plan
         self.known = GrowingIndex(plan.known)
         self.cursors: Mapping[str, ChainCursor] = {i: cursor.copy() for i, cursor in plan.cursors.items()}
@@ -89,28 +96,26 @@ class Scheduler:
         """Let the trials wait that `race` asks for; those ahead of its decisions start only when no other can.
 
         Trials that waited ahead of a decision which went against their recipe wait no longer. Returns the trials
-        that are asked for now and were not before, or only ahead, in their order.
+        that were in reserve and are not any more, in their order; some may be known to their end.
         """
         self._race_goes_on = not race.over
-        added = []
+        entered = []
         for trial_id in self._order:
-            ahead = trial_id in self._ahead
-            if trial_id in race.admitted:
-                self._ahead.discard(trial_id)
-                if ahead or trial_id not in self._asked_for:
-                    added.append(trial_id)
-                if trial_id not in self._asked_for:
+            ahead, asked_for = trial_id in self._ahead, trial_id in race.admitted
+            if trial_id not in self._asked_for:
+                if asked_for or trial_id in race.ahead:
+                    self._ahead |= set() if asked_for else {trial_id}
                     self._enter(trial_id, checkpoints)
-                elif ahead and trial_id in self._waiting:
+                    entered.append(trial_id)
+            elif ahead and asked_for:
+                self._ahead.discard(trial_id)
+                if trial_id in self._waiting:
                     self._queue(trial_id)
-            elif trial_id in race.ahead and trial_id not in self._asked_for:
-                self._ahead.add(trial_id)
-                self._enter(trial_id, checkpoints)
             elif ahead and trial_id not in race.ahead and trial_id in self._waiting:
                 self._ahead.discard(trial_id)
                 self._asked_for.discard(trial_id)
                 self._waiting_at[self._waiting.pop(trial_id)].discard(trial_id)
-        return added
+        return entered
 
     def _enter(self, trial_id: str, checkpoints: Callable[[], set[str]]) -> None:
         """A trial in reserve waits from now on, after all that is known of it."""
@@ -147,7 +152,17 @@ class Scheduler:
     def _startable(self, fits: Fits) -> list[_Kind]:
         """The kinds of which a trial may start and fits."""
         fitting = {needs for needs in {needs for needs, _ in self._queues} if fits(needs, self._occupied)}
-        return [kind for kind in list(self._queues) if kind[0] in fitting and self._bring_forward(kind)]
+        startable = [kind for kind in list(self._queues) if kind[0] in fitting and self._bring_forward(kind)]
+        return [kind for kind in startable if self._affordable(self._queues[kind][0][3])]
+
+    def reserved(self, trial_id: str) -> int:
+        """The epochs that trials of earlier turns have left, which a budget buys before those of this trial."""
+        turn = self._round(trial_id)
+        return sum(
+            self.cursors[other].chain.epochs - len(self.cursors[other].keys)
+            for other in (*self._waiting, *self._running)
+            if self._round(other) < turn and self.cursors[other].ending is None
+        )
 
     def learn(self, trial_id: str, row: Row) -> list[str]:
         """A running trial has computed the epoch in `row`, and its checkpoint is written.

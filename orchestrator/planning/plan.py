@@ -173,7 +173,9 @@ def make(sweep: Sweep, store: Store, share: bool = True, root_facts: RootFacts |
     The `root_facts` of another plan of this sweep spare a second look at the data.
     """
     require_sweep_name(sweep.name)
-    return _compare(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
+    plan = _compare(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
+    _require_first_seeds(plan)
+    return plan
 
 
 def renew(plan: Plan, store: Store, share: bool | None = None) -> Plan:
@@ -240,7 +242,7 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
         reserve = [t for t in sweep_trials if t.id not in visible]
         sweep_trials = tuple(t for t in sweep_trials if t.id in visible)
     to_export = _to_export(sweep, sweep_trials, cursors, models)
-    plan = Plan(
+    return Plan(
         sweep=sweep,
         trials=tuple(sweep_trials),
         cursors=cursors,
@@ -257,8 +259,6 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
         race=race,
         reserve=tuple(reserve),
     )
-    _require_first_seeds(plan)
-    return plan
 
 
 def _require_first_seeds(plan: Plan) -> None:
@@ -266,14 +266,14 @@ def _require_first_seeds(plan: Plan) -> None:
     recipe.
     """
     sweep, budget = plan.sweep, plan.sweep.budget
-    if budget is None or budget.epochs is None:
+    if budget is None or budget.epochs is None or plan.spent:
         return
     count = sweep.race.first if sweep.race else 1
     needed = plan.counts([trial for trial in plan.all_trials if trial.seed in sweep.seeds[:count]]).new
-    if needed and plan.spent + needed > budget.epochs:
+    if needed > budget.epochs:
         seeds = "first seed" if count == 1 else f"first {count} seeds"
         raise InputError(
-            f"budget.epochs: expected at least {plan.spent + needed:,.0f}, which the {seeds} of each recipe take, "
+            f"budget.epochs: expected at least {needed:,}, which the {seeds} of each recipe take, "
             f"got {budget.epochs:,}"
         )
 
