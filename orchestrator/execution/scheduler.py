@@ -103,7 +103,7 @@ class Scheduler:
         for trial_id in self._order:
             ahead, asked_for = trial_id in self._ahead, trial_id in race.admitted
             if trial_id not in self._asked_for:
-                if asked_for or trial_id in race.ahead:
+                if asked_for or (trial_id in race.ahead and self._is_open(trial_id)):
                     self._ahead |= set() if asked_for else {trial_id}
                     self._enter(trial_id, checkpoints)
                     entered.append(trial_id)
@@ -116,6 +116,9 @@ class Scheduler:
                 self._asked_for.discard(trial_id)
                 self._waiting_at[self._waiting.pop(trial_id)].discard(trial_id)
         return entered
+
+    def _is_open(self, trial_id: str) -> bool:
+        return self.cursors[trial_id].ending is None
 
     def _enter(self, trial_id: str, checkpoints: Callable[[], set[str]]) -> None:
         """A trial in reserve waits from now on, after all that is known of it."""

@@ -120,8 +120,11 @@ class Plan:
 
     @property
     def may_run(self) -> tuple[Trial, ...]:
-        """The trials that a run may start: the unfinished ones, and in a race those in reserve."""
-        return (*self.unfinished, *(t for t in self.reserve if self.cursors[t.id].ending is None))
+        """The trials that a run may start or record: the unfinished ones, and in a race those in reserve.
+
+        A trial in reserve may have ended already: another sweep has trained it.
+        """
+        return (*self.unfinished, *self.reserve)
 
     @property
     def open_tests(self) -> tuple[lr_range_tests.LrRangeTest, ...]:

@@ -15,6 +15,7 @@ from experiments import callbacks
 from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.spec.race import Race
 from orchestrator.spec.trials import Trial
+from orchestrator.statistics.descriptive import Bools, Floats
 from orchestrator.statistics.elimination import error_of_a_look, look
 
 ONE_LEFT, EQUIVALENT, MOST = "one recipe is left", "all that are left are equivalent", "all seeds are used"
@@ -80,13 +81,16 @@ def state(
     inside: list[str] = []
     looks = []
     for group, labels in groups.items():
-        standing = _Standing(race, equivalence, [by_recipe[label] for label in labels], cursors, failed)
+        recipes = [by_recipe[label] for label in labels]
+        standing = Standing(race, equivalence, _finals(recipes, cursors, failed))
         standing.decide()
-        for recipe_trials, count in zip(standing.recipes, standing.admitted, strict=True):
-            admitted |= {trial.id for trial in recipe_trials[:count]}
-        ahead += standing.ahead()
-        left |= standing.left
-        inside += [label for label in labels if label not in standing.left]
+        for seeds, count in zip(recipes, standing.admitted, strict=True):
+            admitted |= {trial.id for trial in seeds[:count]}
+        ahead += [(mean, recipes[recipe][n].id) for recipe, n, mean in standing.ahead()]
+        for recipe, departure in standing.left.items():
+            better = "" if departure.better is None else labels[departure.better]
+            left[labels[recipe]] = Leaving(departure.seeds, departure.reason, better)
+        inside += [label for recipe, label in enumerate(labels) if recipe not in standing.left]
         looks.append(standing.seeds)
         if standing.ended:
             ended[group] = standing.ended
@@ -101,80 +105,103 @@ def state(
     )
 
 
-class _Standing:
-    """The looks of one group of recipes, one after the other."""
+@dataclass(frozen=True, kw_only=True)
+class Finals:
+    """The finals of a group of recipes; arrays are [K recipes, S seeds].
 
-    def __init__(
-        self,
-        race: Race,
-        equivalence: float | None,
-        recipes: Sequence[Sequence[Trial]],
-        cursors: Mapping[str, ChainCursor],
-        failed: Collection[str],
-    ) -> None:
-        self._race, self._equivalence, self.recipes = race, equivalence, recipes
-        self._cursors, self._failed = cursors, set(failed)
-        monitor = recipes[0][0].recipe.settings.monitor
-        sign = 1 if callbacks.direction(monitor) == "max" else -1
-        self._scores = np.array([[_score(cursors[t.id], monitor, sign) for t in seeds] for seeds in recipes])
-        self._finished = np.array([[cursors[t.id].ending is not None for t in seeds] for seeds in recipes])
-        self.labels = [seeds[0].recipe.label for seeds in recipes]
-        self.admitted = [race.first] * len(recipes)
-        self.left: dict[str, Leaving] = {}
+    scores: float64, more is better, NaN where a trial diverged or has not ended.
+    finished, failed: bool, the trials that have ended, and those that failed.
+    """
+
+    scores: Floats
+    finished: Bools
+    failed: Bools
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A recipe that left, after how many seeds and why, and the number of a better one, if one is named."""
+
+    seeds: int
+    reason: str
+    better: int | None = None
+
+
+class Standing:
+    """The looks of one group of recipes, one after the other. Recipes are numbers here.
+
+    admitted: how many seeds each recipe may use. left: how each recipe left that did. seeds: after how many seeds
+    the last look was made, 0 before the first. ended: why the race is over; empty while it goes on.
+    """
+
+    def __init__(self, race: Race, equivalence: float | None, finals: Finals) -> None:
+        """Nothing is decided before `decide`."""
+        self._race, self._equivalence, self._finals = race, equivalence, finals
+        self.admitted = [race.first] * len(finals.scores)
+        self.left: dict[int, Departure] = {}
         self.ended = ""
         self.seeds = 0
-        self._alive = list(range(len(recipes)))
+        self._alive = list(range(len(finals.scores)))
 
     def decide(self) -> None:
         """Look after `first` seeds, then after each further one, as far as all recipes that are in have them."""
         error = error_of_a_look(self._race.confidence, self._race.first, self._race.most)
         for n in range(self._race.first, self._race.most + 1):
-            self._drop_failed(n)
-            for recipe in self._alive:
+            for recipe in [*self._alive]:
+                # A trial that failed stays asked for: the next run tries it again.
                 self.admitted[recipe] = n
-            if not all(self._finished[recipe, :n].all() for recipe in self._alive):
+                if self._finals.failed[recipe, :n].any():
+                    self._leave(recipe, Departure(n, FAILED))
+            if not self._finals.finished[self._alive, :n].all():
                 return
             self.seeds = n
             self._look(n, error)
             if self.ended:
                 return
 
-    def _drop_failed(self, n: int) -> None:
-        for recipe in [*self._alive]:
-            if any(t.id in self._failed for t in self.recipes[recipe][:n]):
-                self.left[self.labels[recipe]] = Leaving(n, FAILED)
-                self._alive.remove(recipe)
+    def _leave(self, recipe: int, departure: Departure) -> None:
+        self.left[recipe] = departure
+        self._alive.remove(recipe)
 
     def _look(self, n: int, error: float) -> None:
         for recipe in [*self._alive]:
-            if np.isnan(self._scores[recipe, :n]).all():
-                self.left[self.labels[recipe]] = Leaving(n, DIVERGED)
-                self._alive.remove(recipe)
-        scores = self._scores[self._alive, :n]
-        result = look(scores, ~np.isnan(scores).any(axis=1), max(len(self.recipes) - 1, 1), error)
-        for place, recipe in enumerate([*self._alive]):
-            if result.out[place]:
-                better = self.labels[self._alive[result.by[place]]]
-                self.left[self.labels[recipe]] = Leaving(n, BEHIND, better)
-        inside = [place for place in range(len(self._alive)) if not result.out[place]]
-        if len(inside) <= 1:
+            if np.isnan(self._finals.scores[recipe, :n]).all():
+                self._leave(recipe, Departure(n, DIVERGED))
+        compared = [*self._alive]
+        scores = self._finals.scores[compared, :n]
+        comparisons = max(len(self._finals.scores) - 1, 1)
+        result = look(scores, ~np.isnan(scores).any(axis=1), comparisons, error)
+        for place in np.flatnonzero(result.out):
+            self._leave(compared[place], Departure(n, BEHIND, compared[result.by[place]]))
+        if len(self._alive) <= 1:
             self.ended = ONE_LEFT
-        elif self._equivalence is not None and (result.behind_at_most[inside] <= self._equivalence).all():
+        elif self._equivalence is not None and (result.behind_at_most[~result.out] <= self._equivalence).all():
             self.ended = EQUIVALENT
         elif n == self._race.most:
             self.ended = MOST
-        self._alive = [self._alive[place] for place in inside]
 
-    def ahead(self) -> list[tuple[float, str]]:
-        """The next seed of each recipe that is in, where its seeds so far are under way, with its mean score."""
+    def ahead(self) -> list[tuple[int, int, float]]:
+        """The next seed of each recipe that is in: recipe, number of the seed, mean score of its seeds so far."""
         result = []
         for recipe in self._alive if not self.ended else ():
             n = self.admitted[recipe]
-            if n < len(self.recipes[recipe]):
-                known = self._scores[recipe, :n][self._finished[recipe, :n]]
-                mean = float(np.nanmean(known)) if np.isfinite(known).any() else -math.inf
-                result.append((mean, self.recipes[recipe][n].id))
+            if n < self._finals.scores.shape[1]:
+                scores = self._finals.scores[recipe, :n]
+                mean = float(np.nanmean(scores)) if np.isfinite(scores).any() else -math.inf
+                result.append((recipe, n, mean))
         return result
+
+
+def _finals(
+    recipes: Sequence[Sequence[Trial]], cursors: Mapping[str, ChainCursor], failed: Collection[str]
+) -> Finals:
+    monitor = recipes[0][0].recipe.settings.monitor
+    sign = 1 if callbacks.direction(monitor) == "max" else -1
+    return Finals(
+        scores=np.array([[_score(cursors[t.id], monitor, sign) for t in seeds] for seeds in recipes]),
+        finished=np.array([[cursors[t.id].ending is not None for t in seeds] for seeds in recipes]),
+        failed=np.array([[t.id in failed for t in seeds] for seeds in recipes]),
+    )
 
 
 def _score(cursor: ChainCursor, monitor: str, sign: int) -> float:
