@@ -170,7 +170,8 @@ class Standing:
         compared = [*self._alive]
         scores = self._finals.scores[compared, :n]
         comparisons = max(len(self._finals.scores) - 1, 1)
-        result = look(scores, ~np.isnan(scores).any(axis=1), comparisons, error)
+        reliable = np.asarray(~np.isnan(scores).any(axis=1), np.bool_)
+        result = look(scores, reliable, comparisons, error)
         for place in np.flatnonzero(result.out):
             self._leave(compared[place], Departure(n, BEHIND, compared[result.by[place]]))
         if len(self._alive) <= 1:
