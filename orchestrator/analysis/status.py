@@ -62,6 +62,8 @@ def comparison(plan: Plan, state: SweepState, target: float | None = None) -> Co
             f"{outdated} epochs on record are of other settings or library versions than the sweep has now; "
             "they are not shown, and `sweep run` trains what is missing"
         )
+    if plan.sweep.budget and plan.unfinished:
+        notes.append(f"The sweep has a budget of {plan.sweep.budget.text}, of which {plan.spent:,.4g} are spent.")
     notes += [_range_test_note(test) for test in plan.tests if test.curve]
     recipes = {recipe_key(trial.recipe): trial for trial in plan.trials}
     return summarize(
@@ -90,6 +92,14 @@ def _race(plan: Plan) -> RaceResult | None:
     }
     ended = tuple(dict.fromkeys(plan.race.ended.values())) if plan.race.over else ()
     return RaceResult(seeds=plan.race.seeds, inside=len(plan.race.inside), left=left, ended=ended)
+
+
+def budget(plan: Plan) -> dict[str, Any] | None:
+    """The budget of the sweep and what is spent of it, for programs; None without a budget."""
+    settings = plan.sweep.budget
+    if settings is None:
+        return None
+    return {"unit": "hours" if settings.epochs is None else "epochs", "total": settings.total, "spent": plan.spent}
 
 
 def race(plan: Plan) -> dict[str, Any] | None:
@@ -158,6 +168,7 @@ def status(plan: Plan, state: SweepState, now: datetime) -> dict[str, Any]:
         "best": _best(plan),
         "seconds_left": _seconds_left(plan, state, now) if counts["running"] else None,
         **({"race": race(plan)} if plan.race else {}),
+        **({"budget": budget(plan)} if plan.sweep.budget else {}),
     }
 
 

@@ -55,6 +55,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "again": epochs.recomputed,
         },
         **({"race": {**(status.race(plan) or {}), **_race_limits(plan)}} if plan.race else {}),
+        **({"budget": status.budget(plan)} if plan.sweep.budget else {}),
         "range_tests": [
             {"optimizer": test.label, "learning_rate": test.answer if test.curve else None} for test in plan.tests
         ],
@@ -75,6 +76,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
         f"epochs: {epochs.total} = {epochs.known} known + {epochs.shared} shared + {epochs.new} new"
         + (f"; {epochs.recomputed} known ones {_RECOMPUTED}" if epochs.recomputed else ""),
         *_race(plan),
+        *_budget(plan),
         *_best_models(plan),
         *_range_tests(plan),
         *_starting_over(plan),
@@ -124,6 +126,12 @@ def render(plan: Plan, store: Store, console: Console) -> None:
     console.print(table)
     for line in further:
         console.print(Text(line))
+
+
+def _budget(plan: Plan) -> list[str]:
+    """A sentence on the budget; none without one."""
+    budget = plan.sweep.budget
+    return [f"budget: {budget.text}, of which {plan.spent:,.4g} are spent"] if budget else []
 
 
 def _race_limits(plan: Plan) -> dict[str, int]:
@@ -259,7 +267,7 @@ def render_status(plan: Plan, state: SweepState, now: datetime, console: Console
     seconds = document["seconds_left"]
     time_left = f", about {duration(seconds)} left" if seconds else ""
     console.print(f"epochs: {epochs['done']} of {epochs['total']} done{time_left}", highlight=False)
-    for line in _race(plan)[1:]:
+    for line in (*_race(plan)[1:], *_budget(plan)):
         console.print(line, highlight=False)
     for label, leaving in plan.race.left.items() if plan.race else ():
         better = f" {leaving.better}" if leaving.better else ""

@@ -74,7 +74,7 @@ class _NextTrial(_HasRecorder, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         del trial_id
-        if self._recorder.fatal or self._recorder.scheduler.exhausted:
+        if self._recorder.fatal or self._recorder.scheduler.exhausted or self._recorder.budget_is_spent:
             return str(Searcher.FINISHED)
         with self._ending_the_run_on_errors():
             trial = self._recorder.next(self._capacity.fits)
@@ -131,14 +131,17 @@ class _Reports(_HasRecorder, Callback):
             )
 
 
-class _StopOnErrors(_HasRecorder, Stopper):
-    """Stops every trial as soon as the store cannot be used."""
+class _Stops(_HasRecorder, Stopper):
+    """Stops every trial as soon as the store cannot be used, and a trial after its epoch when the budget is
+    spent.
+    """
 
     def __init__(self, recorder: RunRecorder) -> None:
         self._recorder = recorder
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        trial = self._recorder.by_id[result["config"]["trial_id"]]
+        return not result["done"] and self._recorder.must_pause(trial, result["row"])
 
     def stop_all(self) -> bool:
         return self._recorder.fatal is not None
@@ -200,7 +203,7 @@ def fan_out(plan: Plan, store: Store, recorder: RunRecorder) -> None:
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=plan.sweep.retries),
                 callbacks=[_Reports(recorder)],
-                stop=_StopOnErrors(recorder),
+                stop=_Stops(recorder),
                 verbose=0,
             ),
         )

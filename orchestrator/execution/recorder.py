@@ -77,11 +77,13 @@ class RunRecorder:
         self.by_id = {t.id: t for t in plan.all_trials}
         self.race = plan.race
         self.fatal: StoreError | None = None
+        self.spent = plan.spent
         self._histories: dict[str, pa.Table] = {}
         self._running: dict[str, float] = {}
         self._ended: set[str] = set()
         self._fencing_tokens: dict[str, int] = {}
         self._since = time.time()
+        self._paused = False
         self._released: dict[str, str] = {}
         self._awaited_sweeps = ""
         self._looking, self._freeing = Pace(look_every), Pace(0.0)
@@ -106,7 +108,7 @@ class RunRecorder:
                 "lead to them are computed again"
             )
         with self.store.turn():  # no run frees checkpoints meanwhile; some may be gone since the plan was made
-            self.scheduler = Scheduler(self.plan, self.store.checkpoints.complete())
+            self.scheduler = Scheduler(self.plan, self.store.checkpoints.complete(), self._affordable)
             self.retention = Retention(self.plan, self.scheduler.cursors)
             self.listener.began(self.plan, self.scheduler.cursors)
             self.look()
@@ -197,9 +199,9 @@ class RunRecorder:
         while known != (known := sum(cursor.ending is not None for cursor in cursors.values())):
             race = races.state(settings, self.plan.sweep.margin, trials, cursors, self.outcome.failed)
             self._tell(race)
-            added = [self.by_id[trial_id] for trial_id in self.scheduler.follow(race, checkpoints)]
-            self._released |= self.retention.update(added)
-            for trial in added:
+            entered = [self.by_id[trial_id] for trial_id in self.scheduler.follow(race, checkpoints)]
+            self._released |= self.retention.update(entered)
+            for trial in entered:
                 self._end_if_done(trial)
 
     def _tell(self, race: RaceState) -> None:
@@ -316,6 +318,8 @@ class RunRecorder:
             raise StoreError(result["failed"])
         if "failed" in result:
             self.end(trial, result["failed"])
+        elif result["done"] and self.scheduler.cursors[trial.id].ending is None:
+            self._pause(trial)
         elif result["done"]:
             self.end(trial, None)
         with self._freeing.due() as due:
@@ -326,6 +330,7 @@ class RunRecorder:
     def _learn(self, trial: Trial, row: Row) -> None:
         """The trial has trained the epoch in `row`; the trials that waited for it advance too."""
         self.outcome.trained += 1
+        self.spent += self._cost(trial, row)
         advanced = [self.by_id[i] for i in self.scheduler.learn(trial.id, row)]
         self._released |= self.retention.update(advanced, written={row["epoch_key"]: trial.id})
         self.listener.epoch(trial, row)
@@ -333,6 +338,48 @@ class RunRecorder:
             self._end_if_done(follower)
         if any(self.scheduler.cursors[follower.id].ending for follower in advanced[1:]):
             self._follow_race()
+
+    def _cost(self, trial: Trial, row: Row) -> float:
+        budget, resources = self.plan.sweep.budget, trial.recipe.settings.resources
+        return budget.cost(row["seconds"], resources.cpus_per_trial, resources.gpus_per_trial) if budget else 0.0
+
+    def _may_spend(self, spent: float, in_training: int) -> bool:
+        """Whether the budget buys one more epoch after `spent`, beside the `in_training` ones that are being
+        trained.
+        """
+        budget = self.plan.sweep.budget
+        return budget is None or spent + (in_training if budget.epochs is not None else 0) < budget.total
+
+    @property
+    def budget_is_spent(self) -> bool:
+        """Whether no trial may start any more."""
+        return not self._may_spend(self.spent, len(self._running))
+
+    def _affordable(self, trial_id: str) -> bool:
+        """Whether the budget buys an epoch of the trial after all that trials of earlier turns have left."""
+        if self.plan.sweep.budget is None:
+            return True
+        return self._may_spend(self.spent, max(self.scheduler.reserved(trial_id), len(self._running)))
+
+    def must_pause(self, trial: Trial, row: Row | None) -> bool:
+        """Whether a running trial leaves its worker after the epoch in `row`, since the budget is spent.
+
+        Tune asks before it reports the epoch.
+        """
+        unreported = 0.0 if row is None or row["epoch_key"] in self.scheduler.known else self._cost(trial, row)
+        if self.plan.sweep.budget is None:
+            return False
+        others = max(len(self._running) - 1, self.scheduler.reserved(trial.id))
+        return not self._may_spend(self.spent + unreported, others)
+
+    def _pause(self, trial: Trial) -> None:
+        """The trial has left its worker before its end, since the budget is spent."""
+        if not self._paused and self.plan.sweep.budget is not None:
+            self.listener.say(f"the budget of {self.plan.sweep.budget.text} is spent; what is unfinished stays so")
+        self._paused = True
+        del self._running[trial.id], self._fencing_tokens[trial.id]
+        self.scheduler.end(trial.id)
+        self._write_run()
 
     def _learn_unreported(self, trial: Trial, reported: str | None = None) -> None:
         """Learn the epochs that a worker recorded before it died, without a report of them."""

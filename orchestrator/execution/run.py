@@ -57,7 +57,7 @@ def carry_out(plan: Plan, store: Store, listener: Listener) -> Outcome:
     started = time.monotonic()
     recorder = RunRecorder(plan, store, listener)
     recorder.open()
-    if plan.unfinished:
+    if plan.has_work:
         from orchestrator.execution.ray_tune import fan_out
 
         fan_out(plan, store, recorder)

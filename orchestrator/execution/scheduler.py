@@ -27,6 +27,9 @@ from orchestrator.storage.history import GrowingIndex, Row
 Fits = Callable[[Resources, Counter[Resources]], bool]
 """Whether one more trial with the first needs fits beside the running ones, counted by their needs."""
 
+AHEAD = 1_000_000
+"""The turn of trials that run ahead of a race's decisions: after all others."""
+
 _Kind = tuple[Resources, TrainStep]
 """Trials with the same needs and the same train step; each kind has a queue."""
 
@@ -42,15 +45,23 @@ class Scheduler:
     The plan stays as it was made: the scheduler advances copies of its cursors.
     """
 
-    def __init__(self, plan: Plan, checkpoints: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoints: Collection[str] | None = None,
+        affordable: Callable[[str], bool] = lambda trial_id: True,
+    ) -> None:
         """All unfinished trials of `plan`, none started.
 
-        `checkpoints` are the keys of all checkpoints now, where the plan may be older.
+        `checkpoints` are the keys of all checkpoints now, where the plan may be older. A trial starts only while
+        it is `affordable`; where one is not, none of a later turn is.
         """
+        self._affordable = affordable
         self._plan = plan
         self.known = GrowingIndex(plan.known)
         self.cursors: Mapping[str, ChainCursor] = {i: cursor.copy() for i, cursor in plan.cursors.items()}
         self._trials: Mapping[str, Trial] = {t.id: t for t in plan.all_trials}
+        self._seeds = plan.sweep.seeds
         self._ahead: set[str] = set()
         self._asked_for = {t.id for t in plan.trials}
         self._race_goes_on = False
@@ -62,7 +73,7 @@ class Scheduler:
         self._waiting_at: defaultdict[str, set[str]] = defaultdict(set)
         self._claimed = ClaimedEpochs()
         self._held_back: set[str] = set()
-        self._queues: defaultdict[_Kind, list[tuple[bool, float, int, str, str]]] = defaultdict(list)
+        self._queues: defaultdict[_Kind, list[tuple[int, float, int, str, str]]] = defaultdict(list)
         self._workers = Workers()
         if checkpoints is not None:
             for trial in plan.unfinished:
@@ -85,28 +96,26 @@ class Scheduler:
         """Let the trials wait that `race` asks for; those ahead of its decisions start only when no other can.
 
         Trials that waited ahead of a decision which went against their recipe wait no longer. Returns the trials
-        that are asked for now and were not before, or only ahead, in their order.
+        that were in reserve and are not any more, in their order; some may be known to their end.
         """
         self._race_goes_on = not race.over
-        added = []
+        entered = []
         for trial_id in self._order:
-            ahead = trial_id in self._ahead
-            if trial_id in race.admitted:
-                self._ahead.discard(trial_id)
-                if ahead or trial_id not in self._asked_for:
-                    added.append(trial_id)
-                if trial_id not in self._asked_for:
+            ahead, asked_for = trial_id in self._ahead, trial_id in race.admitted
+            if trial_id not in self._asked_for:
+                if asked_for or (trial_id in race.ahead and self._is_open(trial_id)):
+                    self._ahead |= set() if asked_for else {trial_id}
                     self._enter(trial_id, checkpoints)
-                elif ahead and trial_id in self._waiting:
+                    entered.append(trial_id)
+            elif ahead and asked_for:
+                self._ahead.discard(trial_id)
+                if trial_id in self._waiting:
                     self._queue(trial_id)
-            elif trial_id in race.ahead and trial_id not in self._asked_for and self._is_open(trial_id):
-                self._ahead.add(trial_id)
-                self._enter(trial_id, checkpoints)
             elif ahead and trial_id not in race.ahead and trial_id in self._waiting:
                 self._ahead.discard(trial_id)
                 self._asked_for.discard(trial_id)
                 self._waiting_at[self._waiting.pop(trial_id)].discard(trial_id)
-        return added
+        return entered
 
     def _is_open(self, trial_id: str) -> bool:
         return self.cursors[trial_id].ending is None
@@ -146,7 +155,17 @@ class Scheduler:
     def _startable(self, fits: Fits) -> list[_Kind]:
         """The kinds of which a trial may start and fits."""
         fitting = {needs for needs in {needs for needs, _ in self._queues} if fits(needs, self._occupied)}
-        return [kind for kind in list(self._queues) if kind[0] in fitting and self._bring_forward(kind)]
+        startable = [kind for kind in list(self._queues) if kind[0] in fitting and self._bring_forward(kind)]
+        return [kind for kind in startable if self._affordable(self._queues[kind][0][3])]
+
+    def reserved(self, trial_id: str) -> int:
+        """The epochs that trials of earlier turns have left, which a budget buys before those of this trial."""
+        turn = self._round(trial_id)
+        return sum(
+            self.cursors[other].chain.epochs - len(self.cursors[other].keys)
+            for other in (*self._waiting, *self._running)
+            if self._round(other) < turn and self.cursors[other].ending is None
+        )
 
     def learn(self, trial_id: str, row: Row) -> list[str]:
         """A running trial has computed the epoch in `row`, and its checkpoint is written.
@@ -268,13 +287,21 @@ class Scheduler:
 
     def _queue(self, trial_id: str) -> None:
         order, position = self._order[trial_id], self._waiting[trial_id]
-        entry = (trial_id in self._ahead, -self._work_left(trial_id), order, trial_id, position)
+        entry = (self._round(trial_id), -self._work_left(trial_id), order, trial_id, position)
         heapq.heappush(self._queues[self._kinds[trial_id]], entry)
 
-    def _urgency(self, kind: _Kind) -> tuple[bool, float, int, int]:
+    def _round(self, trial_id: str) -> int:
+        """What comes first: trials ahead of a race come last, and a budget buys one seed of each recipe after
+        another.
+        """
+        if trial_id in self._ahead:
+            return AHEAD
+        return self._seeds.index(self._trials[trial_id].seed) if self._plan.sweep.budget else 0
+
+    def _urgency(self, kind: _Kind) -> tuple[int, float, int, int]:
         """The rank of the first trial in this kind's queue; the smallest rank starts first."""
-        ahead, work, order, _, _ = self._queues[kind][0]
-        return ahead, work, self._workers.mismatch(*kind), order
+        turn, work, order, _, _ = self._queues[kind][0]
+        return turn, work, self._workers.mismatch(*kind), order
 
     def _bring_forward(self, kind: _Kind) -> bool:
         """Whether a trial of this kind may start; that trial is then the first of its queue.
@@ -284,8 +311,8 @@ class Scheduler:
         """
         queue = self._queues[kind]
         while queue:
-            ahead, _, _, trial_id, position = queue[0]
-            current = self._waiting.get(trial_id) == position and ahead == (trial_id in self._ahead)
+            turn, _, _, trial_id, position = queue[0]
+            current = self._waiting.get(trial_id) == position and turn == self._round(trial_id)
             if current and position not in self._in_training:
                 if not self._is_claimed(trial_id, position):
                     return True

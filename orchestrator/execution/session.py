@@ -26,7 +26,7 @@ def session(plan: Plan, store: Store, address: str | None) -> Iterator[Sequence[
     - for an address where no cluster answers;
     - for a trainer that cannot be imported, or takes no momentum where a schedule cycles it.
     """
-    if not plan.unfinished:
+    if not plan.has_work:
         yield ()
         return
     from orchestrator.execution.trainers import require_momentum, trainer_class

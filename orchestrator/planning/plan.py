@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from experiments import optimizers, schedules
+from experiments.settings import InputError
 from orchestrator.planning import epoch_chain, lr_range_tests
 from orchestrator.planning import race as races
 from orchestrator.planning.epoch_chain import ChainCursor, EpochChain, EpochLookup
@@ -87,6 +88,31 @@ class Plan:
         """The trials that have epochs to train, or a best model to export."""
         return tuple(t for t in self.trials if self.cursors[t.id].ending is None or t.id in self.to_export)
 
+    @cached_property
+    def spent(self) -> float:
+        """What the epochs on record have taken from the budget; 0 without a budget."""
+        budget = self.sweep.budget
+        if budget is None:
+            return 0.0
+        total = 0.0
+        for trial in self.all_trials:
+            rows = self.history.get(trial.id)
+            resources = trial.recipe.settings.resources
+            for seconds, reused in (
+                zip(rows["seconds"].to_pylist(), rows["reused"].to_pylist(), strict=True)
+                if (rows is not None)
+                else ()
+            ):
+                if not reused:
+                    total += budget.cost(seconds or 0.0, resources.cpus_per_trial, resources.gpus_per_trial)
+        return total
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a run has anything to train or to export, and the budget buys it."""
+        budget = self.sweep.budget
+        return bool(self.unfinished) and (budget is None or self.spent < budget.total)
+
     @property
     def all_trials(self) -> tuple[Trial, ...]:
         """The trials, and those in reserve."""
@@ -108,15 +134,16 @@ class Plan:
     @cached_property
     def epochs(self) -> EpochCounts:
         """What is known, shared and new."""
-        return self._counts(self.trials)
+        return self.counts(self.trials)
 
     @cached_property
     def epochs_at_most(self) -> EpochCounts:
         """The same if a race asks for every trial that it still may ask for."""
         inside = set(self.race.inside) if self.race and not self.race.over else set()
-        return self._counts((*self.trials, *(t for t in self.reserve if t.recipe.label in inside)))
+        return self.counts((*self.trials, *(t for t in self.reserve if t.recipe.label in inside)))
 
-    def _counts(self, trials: Sequence[Trial]) -> EpochCounts:
+    def counts(self, trials: Sequence[Trial]) -> EpochCounts:
+        """What is known, shared and new of some of the trials."""
         cursors = {trial.id: self.cursors[trial.id] for trial in trials}
         known = sum(len(cursor.keys) for cursor in cursors.values())
         foreseen = [
@@ -149,7 +176,9 @@ def make(sweep: Sweep, store: Store, share: bool = True, root_facts: RootFacts |
     The `root_facts` of another plan of this sweep spare a second look at the data.
     """
     require_sweep_name(sweep.name)
-    return _compare(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
+    plan = _compare(sweep, store, share, root_facts or RootFacts(sweep.trainer), None)
+    _require_first_seeds(plan)
+    return plan
 
 
 def renew(plan: Plan, store: Store, share: bool | None = None) -> Plan:
@@ -233,6 +262,23 @@ def _compare(sweep: Sweep, store: Store, share: bool, root_facts: RootFacts, bef
         race=race,
         reserve=tuple(reserve),
     )
+
+
+def _require_first_seeds(plan: Plan) -> None:
+    """Raise InputError for a budget of epochs that does not buy the first seeds: of a race, or one of each
+    recipe.
+    """
+    sweep, budget = plan.sweep, plan.sweep.budget
+    if budget is None or budget.epochs is None or plan.spent:
+        return
+    count = sweep.race.first if sweep.race else 1
+    needed = plan.counts([trial for trial in plan.all_trials if trial.seed in sweep.seeds[:count]]).new
+    if needed > budget.epochs:
+        seeds = "first seed" if count == 1 else f"first {count} seeds"
+        raise InputError(
+            f"budget.epochs: expected at least {needed:,}, which the {seeds} of each recipe take, "
+            f"got {budget.epochs:,}"
+        )
 
 
 def _to_export(

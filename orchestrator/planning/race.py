@@ -170,7 +170,7 @@ class Standing:
         compared = [*self._alive]
         scores = self._finals.scores[compared, :n]
         comparisons = max(len(self._finals.scores) - 1, 1)
-        reliable = np.isfinite(scores).all(axis=1)
+        reliable = np.asarray(~np.isnan(scores).any(axis=1), np.bool_)
         result = look(scores, reliable, comparisons, error)
         for place in np.flatnonzero(result.out):
             self._leave(compared[place], Departure(n, BEHIND, compared[result.by[place]]))

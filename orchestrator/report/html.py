@@ -238,6 +238,7 @@ def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
             "How sensitive is it to the peak learning rate?",
             [figure(figures, "sensitivity"), table(tables.sensitivity(comparison)) or f"<p>{no_sensitivity}</p>"],
         ),
+        ("race", "Who is in the race, and who left?", [table(tables.race(comparison))]),
         ("published", "Against what was published", [table(tables.published(comparison))]),
         (
             "cost",

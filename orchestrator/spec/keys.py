@@ -55,6 +55,7 @@ _ROWS = (
         "race", "mapping", None, None,
         "seeds where they decide: recipes that cannot be the best get no more of them; null gives all the same",
     ),
+    Key("budget", "mapping", None, None, "how much may be trained in all runs together; null is no limit"),
     Key("precision", str, "float32", Choice("value", vgg.PRECISIONS), "in which numbers the layers compute", True),
     Key("deterministic", bool, True, None, "whether the same trial gives the same bits again", True),
     Key("resources", "mapping", {}, None, "what one trial occupies", True),

@@ -13,7 +13,7 @@ from experiments.models import vgg
 from experiments.optimizers import classes, optimizer
 from experiments.schedules import custom, momentum
 from experiments.settings import REQUIRED, Choice, InWords, Setting, settings_of, unknown
-from orchestrator.spec import pairs, sweep
+from orchestrator.spec import budget, pairs, race, sweep
 from orchestrator.spec.keys import KEYS
 
 
@@ -36,6 +36,8 @@ def sections() -> tuple[Section, ...]:
         _section("early_stopping", callbacks.EarlyStopping),
         _section("reduce_on_plateau", callbacks.Plateau),
         _section("range_test", range_test.RangeTest),
+        _section("race", race.Race),
+        _section("budget", budget.Budget),
         _section("resources", sweep.Resources),
         Section("recipes", "One pair of the list, beside any key that a recipe may set.", pairs.RECIPE),
         Section(

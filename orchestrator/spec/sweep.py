@@ -18,7 +18,9 @@ from experiments import lr_range_test as range_test
 from experiments.lr_range_test import RangeTest
 from experiments.models import vgg
 from experiments.settings import InputError, Limit, checked, converted, mapping, one_line, unknown, whole
+from orchestrator.spec import budget as budgets
 from orchestrator.spec import race as races
+from orchestrator.spec.budget import Budget
 from orchestrator.spec.keys import KEYS, require, value_of
 from orchestrator.spec.pairs import Pair, pairs, require_settable, with_labels
 from orchestrator.spec.race import Race
@@ -80,6 +82,7 @@ class Sweep:
     retries: int
     equivalence: float | None
     race: Race | None
+    budget: Budget | None
     results: str
     checkpoints: str
     save_best: bool
@@ -159,6 +162,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         retries=_whole("retries", value_of(document, "retries")),
         equivalence=_equivalence(value_of(document, "equivalence")),
         race=race,
+        budget=_budget(value_of(document, "budget")),
         results=_results(value_of(document, "results")),
         checkpoints=_one_of("checkpoints", value_of(document, "checkpoints")),
         save_best=KEYS["save_best"].checked("save_best", value_of(document, "save_best")),
@@ -313,6 +317,10 @@ def _race(document: Document) -> tuple[Race | None, tuple[int, ...]]:
     if values is None:
         return None, seeds
     return races.check(mapping("race", values), seeds, listed="seeds" in document)
+
+
+def _budget(value: Any) -> Budget | None:
+    return None if value is None else budgets.check(mapping("budget", value))
 
 
 def _equivalence(value: Any) -> float | None:

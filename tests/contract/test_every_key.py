@@ -27,8 +27,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     "schedules.warmup": {"epochs": 2},
 }
 """What must be given besides."""
-BESIDE: dict[str, dict[str, Any]] = {"model.dropout": {"head": "classic"}}
-"""Without it the setting would change nothing, which is refused."""
+BESIDE: dict[str, dict[str, Any]] = {
+    "model.dropout": {"head": "classic"},
+    "budget.epochs": {"hours": 1.0},
+    "budget.hours": {"epochs": 10},
+}
+"""Without it the setting would change nothing, or one of two that exclude each other has to be set."""
 ROWS = [(section, setting) for section in reference.sections() for setting in section.settings]
 IDS = [f"{section.path}.{setting.name}".lstrip(".") for section, setting in ROWS]
 every_setting = pytest.mark.parametrize(("section", "setting"), ROWS, ids=IDS)
