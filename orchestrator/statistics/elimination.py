@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.statistics.descriptive import Bools, Floats, Ints
 from orchestrator.statistics.pairs import compare
 
-COST_OF_LOOKS = 2.0
+COST_OF_LOOKS = 2.5
 """How fast the error of a look falls with the number of looks; chosen by simulation
 (tests/benchmarks/test_race.py)."""
 
@@ -23,7 +23,7 @@ def error_of_a_look(confidence: float, first: int, most: int) -> float:
     looks.
 
     >>> error_of_a_look(0.95, 3, 3), round(error_of_a_look(0.95, 3, 30), 4)
-    (0.050000000000000044, 0.0089)
+    (0.050000000000000044, 0.0074)
     """
     return (1 - confidence) / (1 + COST_OF_LOOKS * math.log(most / first))
 
