@@ -318,10 +318,12 @@ class RunRecorder:
             raise StoreError(result["failed"])
         if "failed" in result:
             self.end(trial, result["failed"])
-        elif result["done"] and self.scheduler.cursors[trial.id].ending is None:
-            self._pause(trial)
         elif result["done"]:
-            self.end(trial, None)
+            self._learn_unreported(trial)  # a worker that died may have recorded the last epoch
+            if self.scheduler.cursors[trial.id].ending is None:
+                self._pause(trial)
+            else:
+                self.end(trial, None)
         with self._freeing.due() as due:
             if due and self._released:
                 self._free()
