@@ -31,8 +31,9 @@ class Comparison:
     equivalence: the difference of the monitored metric that does not matter; None where none was set.
     winner_value: the first recipe's final metric, corrected for having been chosen, with its interval; None each
     where no spread is known. ranking: one row per recipe, best first: final and best metrics, epochs, seconds, and
-    whether it may be the best. wins: for pairs of the first recipes, the probability that one beats the other on a
-    new seed. held_out: the figures on test images of the recipes that may be the best. robust_means: interquartile
+    whether it may be the best. horizons: the same among the recipes of each training length alone, where there
+    are several. wins: for pairs of the first recipes, the probability that one beats the other on a new seed.
+    held_out: the figures on test images of the recipes that may be the best. robust_means: interquartile
     means over seeds. seed_ranks: mean ranks over seeds, with the critical difference. certainty: how many more
     seeds would settle what is open, and what they cost. matrix: one row per (optimizer, schedule, settings) with
     its mean; `shade` in 0..1 is its colour. stages: the rank after 25, 50, 75 and 100 % of the epochs. overtakes:
@@ -54,6 +55,7 @@ class Comparison:
     equivalence: float | None
     winner_value: Mapping[str, float | None]
     ranking: pa.Table
+    horizons: pa.Table
     wins: pa.Table
     held_out: pa.Table
     robust_means: pa.Table

@@ -60,7 +60,10 @@ def test_a_trial_of_several_lengths_has_the_keys_of_that_length_alone(store: Sto
 
 
 def test_the_length_is_the_first_axis_and_a_recipe_keeps_its_own() -> None:
-    recipes = [{"optimizer": "sgd", "schedule": "constant"}, {"optimizer": "adam", "schedule": "cosine", "epochs": 7}]
+    recipes = [
+        {"optimizer": "sgd", "schedule": "constant"},
+        {"optimizer": "adam", "schedule": "cosine", "epochs": 7},
+    ]
     every = trials.recipes(small(epochs=[3, 6], grid={"batch_size": [16, 32]}, recipes=recipes))
     assert [(r.label, r.settings.epochs) for r in every] == [
         ("sgd-constant-epochs=3-batch_size=16", 3),
@@ -70,7 +73,7 @@ def test_the_length_is_the_first_axis_and_a_recipe_keeps_its_own() -> None:
         ("adam-cosine-batch_size=16", 7),
         ("adam-cosine-batch_size=32", 7),
     ]
-    with pytest.raises(InputError, match="sgd-cosine-epochs=2: schedules.cosine.warmup: the warm-up takes 3 epochs"):
+    with pytest.raises(InputError, match=r"epochs=2: .* the warm-up takes 3 epochs"):
         trials.recipes(small(epochs=[2, 6], schedules={"cosine": {"warmup": {"epochs": 3}}}))
 
 
