@@ -5,7 +5,7 @@ So disk use does not grow with the number of epochs, unless the sweep says `chec
 
 With `checkpoints: ladder` it also holds those after the epochs of `rungs`: 2, 4, 7, 11, 17, 26 and so on, each
 half as far again as the one before. A schedule that is added later, and has its first b epochs in common with the
-trial, goes on from the newest of them. It computes at most a third of the b epochs again, for every b from 2 on, and
+trial, goes on from the newest of them. It computes at most a third of the b epochs again, for every b from 2 on;
 no choice of fewer checkpoints can promise that. Their number grows with the logarithm of the epochs. Their places
 depend on nothing else: a trial that goes on drops none, and trials of several lengths that begin alike share them.
 """
