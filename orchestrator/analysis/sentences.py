@@ -199,7 +199,10 @@ def _by_length(lengths: Sequence[Horizon]) -> list[str]:
     for part, is_tested in zip(ranked[:NAMED_LENGTHS], tested, strict=False):
         ranking = part.ranking
         chosen = ranking.claim.in_set & np.isfinite(ranking.claim.p) if is_tested else ranking.rank == 1
-        names = listed([family(part.arrays.recipes[r]).text for r in ranking.order if chosen[r]], "or")
+        members = [family(part.arrays.recipes[r]).text for r in ranking.order if chosen[r]]
+        names = listed(members, "or")
+        if len(members) == (ranking.rank > 0).sum() > NAMED_RECIPES + 1:
+            names = f"any of {len(members)} recipes"
         doubt = " (not tested)" if any(tested) and not is_tested else ""
         verb = " the best is" if any(tested) else " the first is"
         clauses.append(f"{f'{part.epochs:,} epochs{verb}' if not clauses else f'{part.epochs:,}:'} {names}{doubt}")

@@ -68,6 +68,10 @@ def test_the_answer_names_the_best_of_each_length() -> None:
         "At 2 epochs the first is fast + constant; at 4: even + constant; at 8: slow + cosine "
         "(not tested, so it may be chance)."
     ) in compared(one_seed).answer
+    alike = {f"o{n} + x": {length: [0.6 + n / 1000, 0.8 - n / 500] for length in (2, 4)} for n in range(6)}
+    assert (
+        "At 2 epochs the best is any of 6 recipes; at 4: any of 6 recipes (with 95 % certainty at each length)."
+    ) in compared(alike).answer
     many = {"a + x": {n: [0.5 + n / 100] for n in range(2, 12)}}
     (sentence,) = (text for text in compared(many).answer if text.startswith("At 2"))
     assert sentence.endswith("at 7: a + x; 4 more lengths are in the table (not tested, so it may be chance).")
