@@ -32,6 +32,7 @@ class Comparison:
     winner_value: the first recipe's final metric, corrected for having been chosen, with its interval; None each
     where no spread is known.
     ranking: one row per recipe, best first: final and best metrics, epochs, seconds, whether it may be the best.
+    horizons: the same among the recipes of each training length alone, where there are several.
     wins: for pairs of the first recipes, the probability that one beats the other on a new seed.
     held_out: the figures on test images of the recipes that may be the best.
     robust_means: interquartile means over seeds. seed_ranks: mean ranks over seeds, with the critical difference.
@@ -59,6 +60,7 @@ class Comparison:
     equivalence: float | None
     winner_value: Mapping[str, float | None]
     ranking: pa.Table
+    horizons: pa.Table
     wins: pa.Table
     held_out: pa.Table
     robust_means: pa.Table

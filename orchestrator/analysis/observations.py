@@ -1,7 +1,7 @@
 """Planned trials and their recorded epochs as arrays: the only module that reads history rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,6 +101,20 @@ class TrialArrays:
     def results(self) -> Ints:
         """The numbers of the trials that are results."""
         return np.flatnonzero(self.ended)
+
+    def subset(self, trials: Ints) -> "TrialArrays":
+        """These trials alone with their recipes, in the same order; the rows of the others are in no trial."""
+        recipes, recipe = np.unique(self.recipe[trials], return_inverse=True)
+        return replace(
+            self,
+            trials=tuple(self.trials[trial] for trial in trials),
+            recipes=tuple(self.recipes[number] for number in recipes),
+            recipe=recipe.astype(np.int64),
+            seed=self.seed[trials],
+            first=self.first[trials],
+            count=self.count[trials],
+            ended=self.ended[trials],
+        )
 
     def rows(self, trials: Ints) -> Ints:
         """All rows of the first trial, then of the second, and so on. int64 [sum of their counts]."""

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.analysis.durations import estimate
+from orchestrator.analysis.horizons import Horizon, family
 from orchestrator.analysis.observations import METRICS, TrialArrays
 from orchestrator.analysis.race import RaceResult
 from orchestrator.analysis.ranking import EQUIVALENT, NOT_LEARNED, UNTESTED, WITHHELD, Ranking, winner_value
@@ -15,17 +16,19 @@ from orchestrator.statistics.power import MOST_SEEDS
 
 NAMED_RECIPES = 3
 """A sentence names this many recipes, or one more; it counts the rest."""
+NAMED_LENGTHS = 6
+"""A sentence names this many training lengths; it counts the rest."""
 
 
-def listed(labels: Sequence[str]) -> str:
+def listed(labels: Sequence[str], word: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`; a long list ends in a number.
 
-    >>> listed(["a", "b", "c", "d"]), listed(["a", "b", "c", "d", "e"])
-    ('a, b, c and d', 'a, b, c and 2 more')
+    >>> listed(["a", "b", "c", "d"]), listed(["a", "b", "c", "d", "e"], "or")
+    ('a, b, c and d', 'a, b, c or 2 more')
     """
     if len(labels) > NAMED_RECIPES + 1:
-        return f"{', '.join(labels[:NAMED_RECIPES])} and {len(labels) - NAMED_RECIPES} more"
-    return " and ".join([", ".join(labels[:-1]), labels[-1]]) if len(labels) > 1 else "".join(labels)
+        return f"{', '.join(labels[:NAMED_RECIPES])} {word} {len(labels) - NAMED_RECIPES} more"
+    return f" {word} ".join([", ".join(labels[:-1]), labels[-1]]) if len(labels) > 1 else "".join(labels)
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -46,9 +49,10 @@ def answer(
     on_test: pa.Table,
     plans: Sequence[SeedPlan],
     race: RaceResult | None = None,
+    lengths: Sequence[Horizon] = (),
 ) -> tuple[str, ...]:
-    """One sentence per entry: the recipe to use, how sure that is, its test figures, and the price of being
-    surer.
+    """One sentence per entry: the recipe to use, how sure that is, the best at each of several training `lengths`,
+    its test figures, and the price of being surer.
     """
     unfinished = _unfinished(arrays)
     not_learned = _not_learned(arrays, ranking)
@@ -64,6 +68,7 @@ def answer(
         *([race.sentence] if race else []),
         *_certainty(arrays, ranking, winners),
         *_equivalents(arrays, ranking, equivalence),
+        *_by_length(lengths),
         *not_learned,
         *_untested(ranking),
         *_withheld(arrays, ranking, winners),
@@ -187,6 +192,28 @@ def _equivalents(arrays: TrialArrays, ranking: Ranking, equivalence: float | Non
     return [
         f"{listed(names)} {verb} as good as the best: behind it by at most {equivalence:g}, with 95 % certainty."
     ]
+
+
+def _by_length(lengths: Sequence[Horizon]) -> list[str]:
+    """The recipes that may be the best at each training length, as one sentence; none without several lengths."""
+    clauses: list[str] = []
+    ranked = [part for part in lengths if part.ranking.winner is not None]
+    tested = [bool(np.isfinite(part.ranking.claim.p).any()) for part in ranked]
+    for part, is_tested in zip(ranked[:NAMED_LENGTHS], tested, strict=False):
+        ranking = part.ranking
+        chosen = ranking.claim.in_set & np.isfinite(ranking.claim.p) if is_tested else ranking.rank == 1
+        members = [family(part.arrays.recipes[r]).text for r in ranking.order if chosen[r]]
+        names = listed(members, "or")
+        if len(members) == (ranking.rank > 0).sum() > NAMED_RECIPES + 1:
+            names = f"any of {len(members)} recipes"
+        doubt = " (not tested)" if any(tested) and not is_tested else ""
+        verb = " the best is" if any(tested) else " the first is"
+        clauses.append(f"{f'{part.epochs:,} epochs{verb}' if not clauses else f'{part.epochs:,}:'} {names}{doubt}")
+    if len(lengths) < 2 or not clauses:
+        return []
+    more = f"; {len(ranked) - NAMED_LENGTHS} more lengths are in the table" if len(ranked) > NAMED_LENGTHS else ""
+    certainty = "with 95 % certainty at each length" if any(tested) else "not tested, so it may be chance"
+    return [f"At {'; at '.join(clauses)}{more} ({certainty})."]
 
 
 def _not_learned(arrays: TrialArrays, ranking: Ranking) -> list[str]:

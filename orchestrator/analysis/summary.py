@@ -10,6 +10,7 @@ from experiments import callbacks, settings
 from orchestrator.analysis import (
     cost,
     held_out,
+    horizons,
     learning_curves,
     ranking,
     robust_means,
@@ -66,7 +67,9 @@ def summarize(
     direction = callbacks.direction(monitor)
     sign = 1 if direction == "max" else -1
     arrays = gather(history, trials)
-    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence, race.left if race else {})
+    left = race.left if race else {}
+    order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence, left)
+    lengths = horizons.horizons(arrays, monitor, sign, LEVEL, equivalence, left)
     plans = seed_planner.seed_plans(arrays, order, equivalence, LEVEL)
     on_test = held_out.held_out_table(arrays, order, monitor, sign, LEVEL)
     goal = time_to_target.median_final(arrays, order, monitor) if target is None else target
@@ -80,11 +83,12 @@ def summarize(
         level=LEVEL,
         target=goal,
         target_given=target is not None,
-        answer=sentences.answer(arrays, order, monitor, sign, equivalence, on_test, plans, race),
+        answer=sentences.answer(arrays, order, monitor, sign, equivalence, on_test, plans, race, lengths),
         notes=explanations.notes(arrays, order, monitor, on_test, notes),
         equivalence=equivalence,
         winner_value=ranking.winner_value(order, monitor, sign),
         ranking=ranking.ranking_table(arrays, order, monitor),
+        horizons=horizons.horizon_table(lengths, monitor),
         wins=ranking.wins_table(arrays, order),
         held_out=on_test,
         robust_means=robust_means.robust_mean_table(arrays, order, monitor, LEVEL),

@@ -16,8 +16,10 @@ from orchestrator.analysis.durations import duration
 from orchestrator.console.text import sparkline
 from orchestrator.execution.events import Outcome
 from orchestrator.planning import resource_estimates
+from orchestrator.planning.checkpoint_retention import rungs
 from orchestrator.planning.plan import Plan
 from orchestrator.report.number_format import rate
+from orchestrator.spec.keys import LADDER
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.store import Store
 from orchestrator.storage.sweep_state import SweepState
@@ -82,6 +84,7 @@ def facts(plan: Plan, store: Store) -> list[str]:
         *_starting_over(plan),
         _time(plan),
         _disk(plan),
+        *_checkpoints(plan),
     ]
 
 
@@ -239,6 +242,19 @@ def _disk(plan: Plan) -> str:
     """A sentence on the size of the sweep's checkpoints and models after its end."""
     megabytes = resource_estimates.disk(plan).most / 1e6
     return f"disk: at most {megabytes:,.0f} MB in checkpoints and best models when it is done"
+
+
+def _checkpoints(plan: Plan) -> list[str]:
+    """A sentence on the ladder of checkpoints and what it is for; none for a sweep without a ladder."""
+    if plan.sweep.checkpoints != LADDER:
+        return []
+    longest = max(cursor.chain.epochs for cursor in plan.cursors.values())
+    ladder = resource_estimates.on_the_way(plan)
+    return [
+        f"checkpoints: newest, best and a ladder of at most {len(rungs(longest - 1))} a trial, {len(ladder)} in "
+        f"all, {sum(ladder.values()) / 1e6:,.0f} MB: a schedule added later computes at most a third of its known "
+        "epochs again"
+    ]
 
 
 def outcome_json(state: SweepState, outcome: Outcome) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.planning.checkpoint_retention import held_by_history, keeps_all
+from orchestrator.planning.checkpoint_retention import held_by_history, policy_of
 from orchestrator.storage import checksums
 from orchestrator.storage.history import Histories
 from orchestrator.storage.store import Store
@@ -69,7 +69,7 @@ class OtherSweeps:
         self._runs = dict(histories.runs)
         self._claims: dict[str, Claims] = {}
         self._held: dict[str, set[str]] = {}
-        self._held_by_trial: dict[str, dict[str, tuple[pa.Table, bool, set[str]]]] = {}
+        self._held_by_trial: dict[str, dict[str, tuple[pa.Table, str, set[str]]]] = {}
         self._published: Mapping[str, Any] | None = None
         self._looked = False
 
@@ -156,14 +156,14 @@ class OtherSweeps:
     def _held_by(self, sweep: str) -> Collection[str]:
         """The checkpoints that a sweep holds by its history."""
         if sweep not in self._held:
-            every = keeps_all(self._store, sweep)
+            policy = policy_of(self._store, sweep)
             before = self._held_by_trial.get(sweep, {})
             now = {}
             for trial_id, rows in self._histories.get(sweep, {}).items():
                 last = before.get(trial_id)
                 # The table itself is compared: a new one may lie at the address of one that was freed.
-                same = last is not None and last[0] is rows and last[1] == every
-                now[trial_id] = last if last and same else (rows, every, held_by_history(rows, every))
+                same = last is not None and last[0] is rows and last[1] == policy
+                now[trial_id] = last if last and same else (rows, policy, held_by_history(rows, policy))
             self._held_by_trial[sweep] = now
             self._held[sweep] = {key for _, _, held in now.values() for key in held}
         return self._held[sweep]

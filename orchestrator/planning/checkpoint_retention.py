@@ -2,10 +2,16 @@
 
 A trial holds two checkpoints: its newest one, to resume, to branch or to be extended, and that of its best epoch.
 So disk use does not grow with the number of epochs, unless the sweep says `checkpoints: all`.
+
+With `checkpoints: ladder` it also holds those after the epochs of `rungs`: 2, 4, 7, 11, 17, 26 and so on, each
+half as far again as the one before. A schedule that is added later, and has its first b epochs in common with the
+trial, goes on from the newest of them. It computes at most a third of the b epochs again, for every b from 2 on;
+no choice of fewer checkpoints can promise that. Their number grows with the logarithm of the epochs. Their places
+depend on nothing else: a trial that goes on drops none, and trials of several lengths that begin alike share them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,10 +20,31 @@ import pyarrow as pa
 from experiments import callbacks
 from orchestrator.planning.epoch_chain import ChainCursor
 from orchestrator.planning.plan import Plan, renew, undamaged
+from orchestrator.spec.keys import ALL, LADDER, checkpoints_of
 from orchestrator.spec.trials import Trial
 from orchestrator.storage.filesystem import HeldError
 from orchestrator.storage.history import Histories
 from orchestrator.storage.store import Store
+
+
+def rungs(epochs: int) -> list[int]:
+    """The numbers of epochs, up to `epochs`, after which a ladder has a checkpoint.
+
+    >>> rungs(40)
+    [2, 4, 7, 11, 17, 26, 40]
+    """
+    result, rung = [], 2
+    while rung <= epochs:
+        result.append(rung)
+        rung = rung * 3 // 2 + 1
+    return result
+
+
+def on_the_way(keys: Sequence[str], policy: str) -> set[str]:
+    """Those of a trial's epochs whose checkpoints stay by `policy`, whether or not they are the newest or best."""
+    if policy == ALL:
+        return set(keys)
+    return {keys[rung - 1] for rung in rungs(len(keys))} if policy == LADDER else set()
 
 
 class Retention:
@@ -52,15 +79,15 @@ class Retention:
             self._holders.subtract(before - needs)
             released |= dict.fromkeys(before - needs, trial.id)
             self._held[trial.id] = needs
-        if self._plan.sweep.checkpoints != "needed":
+        if self._plan.sweep.checkpoints == ALL:
             return {}
         return {key: trial_id for key, trial_id in released.items() if key not in self}
 
     def _needs(self, trial: Trial) -> set[str]:
-        cursor = self._cursors[trial.id]
-        if self._plan.sweep.checkpoints == "all":
-            return set(cursor.keys)
-        needs = cursor.needed(trial.recipe.settings.monitor)
+        cursor, policy = self._cursors[trial.id], self._plan.sweep.checkpoints
+        if policy == ALL:
+            return on_the_way(cursor.keys, policy)
+        needs = cursor.needed(trial.recipe.settings.monitor) | on_the_way(cursor.keys, policy)
         rebuild = self._plan.rebuilt.get(trial.id)
         return needs | {rebuild.latest} if rebuild and rebuild.latest else needs
 
@@ -107,7 +134,7 @@ def tidy(plan: Plan, cursors: Mapping[str, ChainCursor], store: Store) -> None:
             return
         store.delete_leftovers()
         unheld = store.checkpoints.complete() - {*Retention(plan, cursors)}
-        if unheld and plan.sweep.checkpoints == "needed":
+        if unheld and plan.sweep.checkpoints != ALL:
             histories, _ = store.read_all()
             superseded = {key for rows in histories.superseded for key in rows["epoch_key"].to_pylist()}
             for key in unheld - superseded - held_by_others(histories, plan.sweep.name, store):
@@ -120,26 +147,26 @@ def held_by_others(histories: Histories, sweep: str, store: Store) -> set[str]:
         key
         for other, trials in histories.current.items()
         if other != sweep
-        for every in [keeps_all(store, other)]
+        for policy in [policy_of(store, other)]
         for rows in trials.values()
-        for key in held_by_history(rows, every)
+        for key in held_by_history(rows, policy)
     }
 
 
-def keeps_all(store: Store, sweep: str) -> bool:
-    """Whether the sweep, as it was last run, keeps the checkpoints of all its epochs."""
-    return store.read_sweep(sweep).get("checkpoints") == "all"
+def policy_of(store: Store, sweep: str) -> str:
+    """Which checkpoints the sweep, as it was last run, keeps: one of `CHECKPOINT_POLICIES`."""
+    return checkpoints_of(store.read_sweep(sweep))
 
 
-def held_by_history(rows: pa.Table, every: bool) -> set[str]:
-    """The checkpoints that a trial of another sweep holds by its history: all, where its sweep keeps `every` one.
+def held_by_history(rows: pa.Table, policy: str) -> set[str]:
+    """The checkpoints that a trial of another sweep, which keeps them by `policy`, holds by its history.
 
-    Otherwise the last, and the best by each metric: the sweep may monitor any of them.
+    They include the last, and the best by each metric: the sweep may monitor any of them.
     """
     keys = rows["epoch_key"].to_pylist()
-    if every:
-        return set(keys)
+    if policy == ALL:
+        return on_the_way(keys, policy)
     columns = {metric: rows[metric].to_pylist() for metric in callbacks.METRICS}
     history = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     best = (callbacks.best_epoch(history, metric) for metric in callbacks.METRICS)
-    return {*keys[-1:], *(keys[epoch] for epoch in best if epoch is not None)}
+    return on_the_way(keys, policy).union(keys[-1:], (keys[epoch] for epoch in best if epoch is not None))

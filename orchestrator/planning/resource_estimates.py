@@ -9,7 +9,9 @@ from experiments.models import vgg
 from experiments.optimizers.optimizer import Optimizer
 from experiments.training.microbatches import CHUNK_BYTES
 from experiments.training.trainer import TRAIN_STEPS
+from orchestrator.planning import checkpoint_retention
 from orchestrator.planning.plan import Plan
+from orchestrator.spec.keys import ALL, NEEDED
 from orchestrator.spec.sweep import DEFAULT_TRAINER
 from orchestrator.spec.trials import Recipe
 
@@ -82,14 +84,34 @@ def disk(plan: Plan) -> Disk:
     """The bytes of the checkpoints and models of the plan's trials when all are finished.
 
     A checkpoint has 4 bytes x parameters x (1 + slots). Every finished trial keeps its last checkpoint and its
-    best one, which may be the same, and the weights of the best one as a `.keras` file.
+    best one, which may be the same, and the weights of the best one as a `.keras` file. Those `on_the_way` are
+    counted once for all trials.
     """
     exported = 1 if plan.sweep.save_best else 0
     sizes = [(FLOAT * _parameters(plan, t.recipe), 1 + slots(t.recipe.optimizer)) for t in plan.trials]
+    further = sum(on_the_way(plan).values())
+    best = 0 if plan.sweep.checkpoints == ALL else 1
     return Disk(
-        sum(weights * (states + exported) for weights, states in sizes),
-        sum(weights * (2 * states + exported) for weights, states in sizes),
+        further + sum(weights * (states + exported) for weights, states in sizes),
+        further + sum(weights * (states + best * states + exported) for weights, states in sizes),
     )
+
+
+def on_the_way(plan: Plan) -> Mapping[str, int]:
+    """The bytes of each checkpoint that the sweep keeps before the last epoch of a trial, by the epoch's key.
+
+    Trials with the same beginning share it. It is empty where a trial keeps its newest and its best one only.
+    """
+    if plan.sweep.checkpoints == NEEDED:
+        return {}
+    sizes: dict[str, int] = {}
+    for trial in plan.trials:
+        cursor, recipe = plan.cursors[trial.id], trial.recipe
+        size = FLOAT * _parameters(plan, recipe) * (1 + slots(recipe.optimizer))
+        keys = [*cursor.keys, *cursor.foreseen()]
+        for key in checkpoint_retention.on_the_way(keys, plan.sweep.checkpoints) - {*keys[-1:]}:
+            sizes[key] = size
+    return sizes
 
 
 def cache(plan: Plan) -> int:

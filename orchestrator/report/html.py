@@ -196,6 +196,11 @@ def _sections(comparison: Comparison, figures: Figures) -> list[Section]:
             [figure(figures, "forest"), table(tables.ranking(comparison))],
         ),
         (
+            "horizons",
+            "Which recipe at which training length?",
+            [figure(figures, "horizons"), table(tables.horizons(comparison))],
+        ),
+        (
             "pairs",
             "How sure is it, pair by pair?",
             [

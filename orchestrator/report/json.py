@@ -14,6 +14,7 @@ from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.observations import METRICS
 
 _WHOLE_TABLES = (
+    "horizons",
     "wins",
     "held_out",
     "robust_means",

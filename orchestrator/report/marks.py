@@ -26,9 +26,9 @@ _MEANINGS = {
 }
 
 
-def legend(comparison: Comparison) -> str:
-    """What the marks mean that stand in a comparison, in one line."""
-    verdicts, diverged = (comparison.ranking.column(name).to_pylist() for name in ("verdict", "diverged"))
+def legend(comparison: Comparison, table: str = "ranking") -> str:
+    """What the marks mean that stand in a table of the comparison, in one line."""
+    verdicts, diverged = (comparison.tables[table].column(name).to_pylist() for name in ("verdict", "diverged"))
     used = {MARKS[verdict] for verdict in verdicts if verdict != "no result"} | ({"!"} if any(diverged) else set())
     return "; ".join(f"{mark} {meaning}".strip() for mark, meaning in _MEANINGS.items() if mark in used)
 

@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+
+import pyarrow.compute as pc
 
 from orchestrator.analysis.comparison import Comparison
 from orchestrator.analysis.durations import estimate
@@ -61,6 +64,34 @@ def _behind(comparison: Comparison, row: Row) -> float | None:
     if change is None or row["verdict"] == "winner":
         return None
     return float(-change if comparison.direction == "max" else change)
+
+
+def horizons(comparison: Comparison, first: int | None = None) -> TextTable:
+    """The ranking among the recipes of each training length: all of them, or the `first` ranks of each length."""
+
+    def interval(row: Row) -> Cell:
+        return Cell(between(row["final_low"], row["final_high"]), row["final_low"])
+
+    ranks = comparison.horizons.column("rank")
+    rows = comparison.horizons.filter(pc.fill_null(pc.less_equal(ranks, first or len(ranks)), first is None))
+    table = text_table(
+        "horizons",
+        rows,
+        [
+            numbers("epochs", "epochs", amount),
+            Column("#", True, lambda row: Cell(rank_text(row), row["rank"])),
+            labels("recipe", "recipe"),
+            numbers(f"final {_SHORT_LABELS[comparison.monitor]}", "final_mean", number),
+            Column("95 % interval", True, interval),
+            numbers("P(best)", "best_probability", probability),
+            Column("seeds", True, lambda row: Cell(seeds_text(row), row["n"])),
+        ],
+        f"{legend(comparison, 'horizons')}. Each recipe is compared with those of its training length alone; the "
+        "certainty is 95 % at each length.",
+    )
+    if first is None or len(table.rows) == comparison.horizons.num_rows:
+        return table
+    return replace(table, title=f"{table.title}: the first {first} of each")
 
 
 def wins(comparison: Comparison) -> TextTable:
@@ -387,5 +418,10 @@ AFTER_MATRIX: tuple[Callable[[Comparison], TextTable], ...] = (
 
 def text_tables(comparison: Comparison) -> tuple[TextTable, ...]:
     """Every table that has rows, in the order of the questions."""
-    tables = (ranking(comparison), *matrix_tables(comparison), *(make(comparison) for make in AFTER_MATRIX))
+    tables = (
+        ranking(comparison),
+        horizons(comparison),
+        *matrix_tables(comparison),
+        *(make(comparison) for make in AFTER_MATRIX),
+    )
     return tuple(table for table in tables if table.rows)

@@ -19,6 +19,8 @@ MAX_ROWS = 20
 """Rows of a table that are printed unless all tables are."""
 MAX_SIDE_ROWS = 6
 """Rows that are printed of a table beside the ranking."""
+MAX_OF_A_LENGTH = 3
+"""Recipes of each training length that are printed unless all tables are."""
 LABEL_WIDTH, NUMBER_WIDTH = 32, 12
 """The greatest width of the names of a matrix's rows, and of a column of numbers."""
 _HEADS = {
@@ -44,12 +46,17 @@ _OMITTED = (
 
 
 def render(comparison: Comparison, console: Console, full: bool = False) -> None:
-    """Print the answer, the ranking, the matrices, the troubles and the cost; with `full` every table whole."""
+    """Print the answer, the ranking, the training lengths, the matrices, the troubles and the cost.
+
+    With `full` every table is printed whole.
+    """
     console.print(Text(comparison.sweep, style="bold"))
     for position, sentence in enumerate(comparison.answer):
         console.print(Text(sentence, style="" if position else "bold green"))
     console.print()
     _print_table(console, _narrow(tables.ranking(comparison), legend(comparison)), full)
+    by_length = tables.horizons(comparison, None if full else MAX_OF_A_LENGTH)
+    _print_table(console, _without(by_length, _OMITTED), full, len(by_length.rows))
     for matrix in matrices(comparison):
         _print_matrix(console, matrix, legend(comparison))
     for make in tables.AFTER_MATRIX if full else (tables.held_out, tables.certainty, tables.troubles):

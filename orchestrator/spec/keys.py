@@ -11,7 +11,8 @@ from experiments.callbacks import METRICS, Monitor
 from experiments.models import vgg
 from experiments.settings import NOT_NEGATIVE, REQUIRED, Choice, InWords, Setting, whole
 
-CHECKPOINT_POLICIES = ("needed", "all")
+NEEDED, LADDER, ALL = CHECKPOINT_POLICIES = ("needed", "ladder", "all")
+"""Which checkpoints stay: the newest and the best; these and a few on the way there; that of every epoch."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ _ROWS = (
         "batch_size", int | Literal["full"], 16, whole(1, 2**31 - 1, "images"),
         "images of a step; `full` is batch gradient descent", True,
     ),
-    Key("epochs", int, REQUIRED, whole(1, 100_000), "how long each trial trains", True),
+    Key(
+        "epochs", int | tuple[int, ...], REQUIRED, whole(1, 100_000),
+        "how long each trial trains; a list is an axis: every recipe is trained at each length, its schedule laid "
+        "out for that length, but for recipes with `epochs` of their own; a recipe's own is one number", True,
+    ),
     Key("seeds", tuple[int, ...], [0], whole(0, 2**63 - 1), "the repetitions of each recipe"),
     Key("optimizers", "mapping of labels", REQUIRED, None, "the optimizers, each under a label"),
     Key(
@@ -63,8 +68,9 @@ _ROWS = (
     Key("results", str, "results", None, "the folder of the results, or its address in a bucket"),
     Key("trainer", str, "experiments.trainer:Trainer", None, "module:Class that trains an epoch"),
     Key(
-        "checkpoints", str, "needed", Choice("value", CHECKPOINT_POLICIES),
-        "which checkpoints stay when nothing needs them",
+        "checkpoints", str | None, None, Choice("value", CHECKPOINT_POLICIES),
+        "which checkpoints of a trial stay: `needed` is the newest and the best, `ladder` also a few on the way, "
+        "`all` is each; null is `ladder` where `epochs` is a list, and `needed` elsewhere",
     ),
     Key("save_best", bool, True, None, "whether the best model of each trial is written as a .keras file"),
 )  # fmt: skip
@@ -74,6 +80,24 @@ KEYS: Mapping[str, Key] = {key.name: key for key in _ROWS}
 def value_of(document: Mapping[str, Any], key: str) -> Any:
     """What a sweep file says under `key`, or the default."""
     return document.get(key, KEYS[key].default)
+
+
+def lengths_of(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The training lengths that a sweep file lists under `epochs`; empty where it has a single one."""
+    epochs = document.get("epochs")
+    return tuple(epochs) if isinstance(epochs, list) and len(epochs) != 1 else ()
+
+
+def checkpoints_of(document: Mapping[str, Any]) -> str:
+    """One of CHECKPOINT_POLICIES: what a checked sweep file says, or what it means where it says nothing.
+
+    >>> checkpoints_of({"epochs": 20}), checkpoints_of({"epochs": [10, 20]})
+    ('needed', 'ladder')
+    """
+    policy: str | None = document.get("checkpoints")
+    if policy is None:
+        return LADDER if lengths_of(document) else NEEDED
+    return policy
 
 
 def require(key: str, value: Any) -> None:

@@ -21,7 +21,7 @@ from experiments.settings import InputError, Limit, checked, converted, mapping,
 from orchestrator.spec import budget as budgets
 from orchestrator.spec import race as races
 from orchestrator.spec.budget import Budget
-from orchestrator.spec.keys import KEYS, require, value_of
+from orchestrator.spec.keys import KEYS, checkpoints_of, lengths_of, require, value_of
 from orchestrator.spec.pairs import Pair, pairs, require_settable, with_labels
 from orchestrator.spec.race import Race
 from orchestrator.spec.yaml_document import Document, dotted, override, put, read, resolve
@@ -104,8 +104,12 @@ class Sweep:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings that hold for every pair that does not override them. Raises InputError."""
-        return _settings(self.document)
+        """The settings that hold for every pair that does not override them. Raises InputError.
+
+        Where the sweep has several training lengths, `epochs` is the greatest.
+        """
+        lengths = self.axes.get("epochs", ()) if lengths_of(self.document) else ()
+        return _settings({**self.document, "epochs": max(lengths)} if lengths else self.document)
 
 
 def load(path: Path, overrides: Mapping[str, Any] = MappingProxyType({}), race: bool = False) -> Sweep:
@@ -133,7 +137,8 @@ def from_document(document: Document, overrides: Mapping[str, Any] = MappingProx
     for key, value in overrides.items():
         document = with_labels(override(document, {key: value}))
         _refuse_unknown_optimizer(document, key, labels["optimizers"])
-    sweep = _checked(document, axes=_axes(document))
+    document = _with_one_length(document)
+    sweep = _checked(document, axes={**_lengths(document), **_axes(document)})
     _refuse_idle(sweep, overrides)
     return sweep
 
@@ -164,7 +169,7 @@ def _checked(document: Document, axes: Mapping[str, tuple[Any, ...]]) -> Sweep:
         race=race,
         budget=_budget(value_of(document, "budget")),
         results=_results(value_of(document, "results")),
-        checkpoints=_one_of("checkpoints", value_of(document, "checkpoints")),
+        checkpoints=_one_of("checkpoints", checkpoints_of(document)),
         save_best=KEYS["save_best"].checked("save_best", value_of(document, "save_best")),
         range_test=range_test.check("range_test", mapping("range_test", value_of(document, "range_test"))),
         document=document,
@@ -194,6 +199,30 @@ def _settings(document: Document) -> Settings:
         deterministic=KEYS["deterministic"].checked("deterministic", value_of(document, "deterministic")),
         resources=_resources(mapping("resources", value_of(document, "resources"))),
     )
+
+
+def _with_one_length(document: Document) -> Document:
+    """`document`, a list of one training length as that number."""
+    epochs = document.get("epochs")
+    if isinstance(epochs, list) and len(epochs) == 1 and not isinstance(epochs[0], list):
+        return {**document, "epochs": epochs[0]}
+    return document
+
+
+def _lengths(document: Document) -> dict[str, tuple[Any, ...]]:
+    """The axis of the training lengths, as a mapping without keys where `epochs` is no list."""
+    epochs = document.get("epochs")
+    if not isinstance(epochs, list):
+        return {}
+    lengths = tuple(_whole("epochs", length) for length in epochs)
+    if not lengths:
+        raise InputError("epochs: expected at least one number of epochs, got an empty list")
+    if len(set(lengths)) < len(lengths):
+        repeated = next(length for length in lengths if lengths.count(length) > 1)
+        raise InputError(f"epochs: a length stands twice, {repeated}; keep one of them")
+    if "epochs" in mapping("grid", document.get("grid") or {}):
+        raise InputError("grid.epochs: contradicts the list under `epochs`; keep one of them")
+    return {"epochs": lengths}
 
 
 def _axes(document: Document) -> dict[str, tuple[Any, ...]]:

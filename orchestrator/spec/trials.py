@@ -15,6 +15,7 @@ from experiments.lr_range_test import AUTO
 from experiments.object_store import is_address
 from experiments.optimizers.classes import MOMENTUM
 from experiments.settings import InputError
+from orchestrator.spec.keys import lengths_of
 from orchestrator.spec.pairs import MOST_TRIALS, Pair
 from orchestrator.spec.sweep import Settings, Sweep
 from orchestrator.spec.yaml_document import resolve
@@ -117,8 +118,9 @@ def recipes(sweep: Sweep) -> list[Recipe]:
         raise InputError(f"epochs: expected at most {MOST_EPOCHS:,} in all trials together, got {epochs:,}")
     for axis in sweep.axes:
         if not any(axis in recipe.axes for recipe in all_recipes):
+            key_path = "epochs" if axis == "epochs" and lengths_of(sweep.document) else f"grid.{axis}"
             raise InputError(
-                f"grid.{axis}: would change no trial: its values mean the same, or recipes and other settings "
+                f"{key_path}: would change no trial: its values mean the same, or recipes and other settings "
                 "decide in its place"
             )
     ruled = [recipe for recipe in all_recipes if recipe.settings.reduce_on_plateau]

@@ -6,10 +6,10 @@ recipe. The truth is the mean of all 30 seeds. The rules:
 
 - grid: ten seeds of every recipe, the largest mean wins.
 - race: of this project, first 3, most 10, error 5 %.
-- wilcoxon: Optuna's WilcoxonPruner (p 0.1, from the second seed on). A recipe runs its ten seeds one by one, and is
-  stopped when a signed-rank test says that the best one so far is better on the seeds of both.
-- halving: asynchronous successive halving (Li et al. 2018) on one seed. Half of the recipes go on after 1 epoch, and
-  a quarter after 2; the largest value at the last epoch wins.
+- wilcoxon: Optuna's WilcoxonPruner (p 0.1, from the second seed on). A recipe runs its ten seeds one by one, and
+  is stopped when a signed-rank test says that the best one so far is better on the seeds of both.
+- halving: asynchronous successive halving (Li et al. 2018) on one seed. Half of the recipes go on after 1 epoch,
+  and a quarter after 2; the largest value at the last epoch wins.
 """
 
 from collections.abc import Callable

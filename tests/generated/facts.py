@@ -351,7 +351,7 @@ class World:
         held = {
             key
             for trial, keys in calm.chains.items()
-            for key in (keys if plan.sweep.checkpoints == "all" else (keys[-1], calm.best.get(trial, keys[-1])))
+            for key in {keys[-1], calm.best.get(trial, keys[-1]), *_on_the_way(keys, plan.sweep.checkpoints)}
         }
         self.finished[run.sweep] = Finished(
             plan.sweep.document, frozenset(held & checkpoints), models if plan.sweep.save_best else {}
@@ -426,16 +426,19 @@ class World:
             return
         holders: set[str] = set()
         for name, histories in store.read_all()[0].current.items():
-            keeps_all = _kept(store, name) == "all"
+            kept = _kept(store, name)
             for rows in histories.values():
                 table = rows.to_pylist()
                 keys = [row["epoch_key"] for row in table]
                 bests = [_best(keys, dict(zip(keys, table, strict=True)), metric) for metric in callbacks.METRICS]
-                holders |= set(keys) if keeps_all else {keys[-1], *(key for key in bests if key)}
+                holders |= {keys[-1], *(key for key in bests if key), *_on_the_way(keys, kept)}
                 holders |= self._resumed(keys, store.checkpoints.complete())
         for name in self.documents:
             plan = self.plan(name)
             holders |= {k for t in plan.trials for k in plan.cursors[t.id].needed(plan.sweep.settings.monitor)}
+            holders |= {
+                k for t in plan.trials for k in _on_the_way(plan.cursors[t.id].keys, plan.sweep.checkpoints)
+            }
         idle = store.checkpoints.complete() - holders
         assert not idle, f"nobody holds the checkpoints of {[*map(self._named, idle)]}"
         assert not store.files.temporaries(), "temporaries are left after a clean"
@@ -469,6 +472,12 @@ def _kept(store: Store, sweep: str) -> str:
     except FileNotFoundError:
         return "needed"
     return kept
+
+
+def _on_the_way(keys: Sequence[str], kept: str) -> set[str]:
+    """The epochs whose checkpoints stay besides the newest and the best."""
+    ladder = (2, 4, 7, 11, 17, 26, 40)
+    return {key for epoch, key in enumerate(keys, 1) if kept == "all" or (kept == "ladder" and epoch in ladder)}
 
 
 def _weights(store: Store) -> set[str]:

@@ -162,6 +162,7 @@ def data(draw: st.DrawFn) -> Document:
 
 
 EPOCHS = st.sampled_from([2, 3, 4])
+LENGTHS = st.lists(EPOCHS, min_size=1, max_size=2, unique=True)
 TOP: dict[str, st.SearchStrategy[Any]] = {
     "seeds": st.sampled_from([[0], [0, 1], 5, [2**63 - 1]]),
     "model": model(),
@@ -191,7 +192,7 @@ def right(draw: st.DrawFn) -> Document:
     """A sweep file as a person would write it; a few of its settings may still contradict each other."""
     result: Document = {
         "data": draw(data()),
-        "epochs": draw(EPOCHS),
+        "epochs": draw(LENGTHS if seldom(draw, 4) else EPOCHS),
         "trainer": "tests.support.fakes:MomentumTrainer",
     }
     result |= {key: draw(values) for key, values in TOP.items() if seldom(draw, 5)}

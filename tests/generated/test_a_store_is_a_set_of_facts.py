@@ -57,7 +57,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "seeds": st.sampled_from(([0], [1], [0, 1])),
     "epochs": st.integers(1, 7),
     "monitor": st.sampled_from(callbacks.METRICS),
-    "checkpoints": st.sampled_from(("needed", "all")),
+    "checkpoints": st.sampled_from(("needed", "ladder", "all")),
     "save_best": st.sampled_from((True, True, False)),
     "early_stopping": st.sampled_from((None, {"monitor": "val_loss", "patience": 1})),
     "reduce_on_plateau": st.sampled_from((None, {"monitor": "loss", "patience": 1, "factor": 0.5})),
@@ -164,6 +164,18 @@ ONCE_BROKEN: dict[str, list[Operation]] = {
 @pytest.mark.parametrize("case", ONCE_BROKEN)
 def test_laws_that_were_once_broken_hold(case: str) -> None:
     checked(ONCE_BROKEN[case])
+
+
+def test_laws_hold_where_a_ladder_is_kept_shared_and_given_up() -> None:
+    checked(
+        [
+            Run("a", {"epochs": 5, "checkpoints": "ladder"}),
+            Run("b", {"epochs": 7, "checkpoints": "needed"}, like="a"),
+            Clean("b"),
+            Run("a", {"epochs": 7, "checkpoints": "needed"}),
+            Clean("a"),
+        ]
+    )
 
 
 UNDER_RAY: dict[str, list[Operation]] = {

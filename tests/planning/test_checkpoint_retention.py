@@ -1,12 +1,14 @@
 """Which checkpoints stay when a run has ended, and what a person may free."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from orchestrator.console import plan_and_status
-from orchestrator.planning import checkpoint_retention, plan
+from orchestrator.planning import checkpoint_retention, plan, resource_estimates
+from orchestrator.planning.checkpoint_retention import rungs
 from orchestrator.spec.sweep import Sweep
 from orchestrator.storage.store import Store
 from tests.support import engine
@@ -53,6 +55,74 @@ def test_a_run_that_keeps_all_checkpoints_frees_none(store: Store) -> None:
     assert len(store.checkpoints.complete()) == 4
     engine.run(one(checkpoints="all"), store)
     assert len(store.checkpoints.complete()) == 4
+
+
+def branching_after(epochs: int) -> dict[str, object]:
+    """A schedule whose first `epochs` epochs are those of a constant one."""
+    return {"late": {"name": "piecewise", "boundaries": [epochs], "values": [1, 0.1], "by": "epoch"}}
+
+
+def test_a_ladder_leaves_at_most_a_third_to_compute_again_after_any_number_of_epochs() -> None:
+    for total in range(1, 201):
+        kept = {*rungs(total), total}
+        for known in range(2, total + 1):
+            newest = max(rung for rung in kept if rung <= known)
+            assert known - newest <= known / 3, (total, known)
+
+
+def test_no_smaller_ladder_promises_as_much() -> None:
+    """Without a rung, or with the rung one epoch later, more than a third is missing there."""
+    for below, rung in pairwise(rungs(100_000)):
+        assert (rung - 1) - below <= (rung - 1) / 3
+        assert rung - below > rung / 3
+
+
+def test_a_ladder_grows_with_the_logarithm_of_the_epochs() -> None:
+    for total in range(2, 201):
+        assert len([rung for rung in rungs(total) if rung < total]) <= 1.71 * np.log2(total)
+    assert len(rungs(100_000 - 1)) == 26
+
+
+def test_a_schedule_that_is_added_later_goes_on_from_the_ladder(store: Store) -> None:
+    total = 16
+    engine.run(one(epochs=total, checkpoints="ladder"), store)
+    for known in range(1, total):
+        added = one(name="added", epochs=total, schedules=branching_after(known))
+        epochs = plan.make(added, store).epochs
+        assert (epochs.known, epochs.new) == (known, total - known)
+        assert epochs.recomputed <= max(known / 3, 1)
+    outcome = engine.run(one(name="added", epochs=total, schedules=branching_after(10)), store)
+    assert (outcome.trained, outcome.recomputed) == (total - 7, 3)
+
+
+def test_a_ladder_stays_as_a_trial_goes_on_and_is_shared_by_all_lengths(store: Store) -> None:
+    engine.run(one(epochs=9, checkpoints="ladder"), store)
+    keys = plan.make(one(epochs=20), store).cursors["sgd-constant-s0"].keys
+    assert {keys[1], keys[3], keys[6], keys[8]} == store.checkpoints.complete()
+    engine.run(one(epochs=20, checkpoints="ladder"), store)
+    cursor = plan.make(one(epochs=20), store).cursors["sgd-constant-s0"]
+    ladder = {cursor.keys[rung - 1] for rung in (2, 4, 7, 11, 17)}
+    assert store.checkpoints.complete() == ladder | cursor.needed("val_accuracy")
+    lengths = one(epochs=[9, 20], save_best=False)
+    assert lengths.checkpoints == "ladder"
+    before = store.checkpoints.complete()
+    assert engine.run(lengths, store).trained == 0
+    assert store.checkpoints.complete() == before
+    assert set(resource_estimates.on_the_way(plan.make(lengths, store))) == ladder
+
+
+def test_clean_leaves_a_ladder_until_no_sweep_wants_it(store: Store) -> None:
+    engine.run(one(name="other", epochs=[6, 12]), store)
+    ladder = store.checkpoints.complete()
+    with store.lock("small"):
+        checkpoint_retention.clean(plan.make(one(), store), store)
+    assert store.checkpoints.complete() == ladder
+    needed = one(name="other", epochs=[6, 12], checkpoints="needed")
+    engine.run(needed, store)
+    assert len(store.checkpoints.complete()) < len(ladder)
+    lines = plan_and_status.facts(plan.make(one(epochs=[6, 12]), store), store)
+    assert any("checkpoints: newest, best and a ladder of at most 4 a trial, 4 in all" in line for line in lines)
+    assert not any("a ladder" in line for line in plan_and_status.facts(plan.make(needed, store), store))
 
 
 def test_clean_frees_what_no_trial_needs_any_more_and_says_how_much(store: Store) -> None:

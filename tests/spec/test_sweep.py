@@ -97,6 +97,7 @@ def test_a_nested_grid_means_the_same_as_a_dotted_one() -> None:
         ({"recipes": [{"optimizer": "sgd", "schedule": "cosine", "epoch": 3}]}, "did you mean 'epochs'?"),
         ({"early_stopping": {"monitor": "val_accuracy", "patence": 1}}, "did you mean 'patience'?"),
         ({"checkpoints": "none"}, "checkpoints"),
+        ({"epochs": [2, 2]}, "epochs"),
         ({"name": "a b"}, "name: expected a label"),
         ({"optimizers": {"a/b": {"class": "SGD"}}}, "optimizers.a/b: expected a label"),
     ],

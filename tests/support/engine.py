@@ -136,11 +136,11 @@ PROCESSES = _preloaded()
 """Processes that are forked from one that has imported everything and started nothing."""
 
 
-def in_process(target: Callable[..., Any], *arguments: Any) -> int | None:
-    """Run `target` in a process of its own; its exit code, -9 if it was killed."""
+def in_process(target: Callable[..., Any], *arguments: Any, minutes: float = 1) -> int | None:
+    """Run `target` in a process of its own for `minutes` at most; its exit code, -9 if it was killed."""
     process = PROCESSES.Process(target=target, args=arguments)
     process.start()
-    process.join(60)
+    process.join(60 * minutes)
     return process.exitcode
 
 

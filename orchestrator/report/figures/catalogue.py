@@ -50,6 +50,7 @@ def _captions(comparison: Comparison) -> dict[str, str]:
     rank_lines = min(learning_curves.MAX_RANK_LINES, ranked)
     return {
         "forest": _forest_caption(comparison),
+        "horizons": charts.horizon_caption(comparison),
         "wins": f"{wins_note}Each number is the probability that the recipe of the row beats that of the column "
         f"on a new seed. Outlined and bold: at least {pairs.MEANINGFUL:g}, from which on a difference matters "
         f"(Bouthillier et al. 2021). Lighter is better; · not tested.{diverged_note}",
@@ -125,6 +126,7 @@ def drawings(comparison: Comparison) -> Iterator[Drawing]:
     }
     answers: dict[str, Callable[[Comparison], Figure | None]] = {
         "forest": forest.forest,
+        "horizons": charts.horizons,
         "wins": pairs.wins,
         "critical-difference": pairs.critical_difference,
     }

@@ -1,4 +1,4 @@
-"""Figures of results: matrices, the performance profile, the sensitivity."""
+"""Figures of results: matrices, training lengths, the performance profile, the sensitivity."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +122,56 @@ def _is(c: Comparison, measure: str) -> Any:
     import pyarrow.compute as pc
 
     return pc.equal(c.profile.column("measure"), measure)
+
+
+def _named_families(c: Comparison) -> list[str]:
+    """The recipes without their training length: first those that lead at some length, the longest first."""
+    rows = sorted((row for row in c.horizons.to_pylist() if row["rank"]), key=lambda row: -row["epochs"])
+    leaders = [row["recipe"] for row in rows if row["rank"] == 1]
+    return list(dict.fromkeys([*leaders, *(row["recipe"] for row in rows)]))
+
+
+def horizon_caption(c: Comparison) -> str:
+    """What the lines and the marks of `horizons` are; "" without training lengths."""
+    families = len(_named_families(c))
+    grey = f" Grey: {families - len(SERIES)} more recipes." if families > len(SERIES) else ""
+    return (
+        f"Final {c.monitor_label} against the training length, mean over seeds, a line for each recipe. Filled: "
+        f"it may be the best of its length; hollow: ruled out there, with 95 % certainty.{grey}"
+    )
+
+
+def horizons(c: Comparison) -> "Figure | None":
+    """Final monitored metric against training length, a line for each recipe, the confidence sets filled."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    by_family = style.split(c.horizons, "recipe")
+    names = _named_families(c)
+    if not names:
+        return None
+    figure, axes = style.single(4.4)
+    for position, name in reversed(list(enumerate(names))):
+        rows = by_family[name]
+        is_named = position < len(SERIES)
+        colour = SERIES[position] if is_named else FAINT
+        x, y = rows["epochs"].astype(float), rows["final_mean"]
+        axes.plot(x, y, color=colour, ls=DASHES[position] if is_named else "-", lw=2.0 if is_named else 0.8)
+        for within, face in ((rows["in_set"].astype(bool), colour), (~rows["in_set"].astype(bool), "none")):
+            marks = within & np.isfinite(y)
+            axes.plot(x[marks], y[marks], color=colour, ls="", marker="o", markersize=7, markerfacecolor=face)
+    handles = [
+        axes.plot([], [], color=SERIES[i], ls=DASHES[i], lw=2.0, label=name)[0]
+        for i, name in enumerate(names[: len(SERIES)])
+    ]
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), title="recipe", handlelength=3.5)
+    axes.set_xscale("log", base=2)
+    lengths = sorted(set(c.horizons.column("epochs").to_pylist()))
+    axes.xaxis.set_major_locator(FixedLocator(lengths))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("training length (epochs)")
+    axes.set_ylabel(f"final {c.monitor_label}, mean over seeds")
+    return figure
 
 
 def sensitivity(c: Comparison) -> "Figure | None":
