@@ -34,8 +34,8 @@ def horizons(
 ) -> tuple[Horizon, ...]:
     """Each training length with its ranking, the shortest first; none where the recipes have no axis of lengths.
 
-    `ranking.rank_recipes` has the rules, also for recipes that `left` a race. A recipe with epochs of its own counts
-    at its length.
+    `ranking.rank_recipes` has the rules, also for recipes that `left` a race. A recipe with epochs of its own
+    counts at its length.
     """
     lengths = {dict(recipe.settings).get(AXIS) for recipe in arrays.recipes} - {None}
     if len(lengths) < 2:
