@@ -197,8 +197,8 @@ def race(comparison: Comparison) -> TextTable:
         "race",
         comparison.race,
         [labels("recipe", "recipe"), Column("race", False, standing), Column("why", False, reason)],
-        "Recipes leave on finals, paired by seed. The best one is dropped with a probability of 5 % at most, over "
-        "all pairs and all looks.",
+        "Recipes leave on finals, paired by seed. The best one is dropped with a probability of 1 - confidence at "
+        "most, over all pairs and all looks.",
     )
 
 
