@@ -1,7 +1,6 @@
 """The best recipe at each training length: a ranking and a confidence set among the recipes of that length."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ def horizons(
     sign: int,
     level: float,
     equivalence: float | None,
-    left: Mapping[RecipeLabel, Leaving] = MappingProxyType({}),
+    left: Mapping[RecipeLabel, Leaving] | None = None,
 ) -> tuple[Horizon, ...]:
     """Each training length with its ranking, the shortest first; none where the recipes have no axis of lengths.
 

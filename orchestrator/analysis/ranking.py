@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -82,7 +81,7 @@ def rank_recipes(
     sign: int,
     level: float,
     equivalence: float | None = None,
-    left: Mapping[RecipeLabel, Leaving] = MappingProxyType({}),
+    left: Mapping[RecipeLabel, Leaving] | None = None,
 ) -> Ranking:
     """Rank the recipes by their mean final `monitor` over seeds, and say which of them may be the best.
 
@@ -91,8 +90,9 @@ def rank_recipes(
     too; among them a recipe with more seeds, then an earlier planned recipe, precedes in the order. A recipe that
     did not learn has no rank and is compared with none. `equivalence` is the difference that does not matter.
 
-    Recipes that `left` a race rank after those that are in it: they have fewer seeds, perhaps the easier ones. The
-    confidence set is then what the race has left, since it was looked at many times.
+    In a race `left` has the recipes that left it, None stands for no race. They rank after those that are in it:
+    they have fewer seeds, perhaps the easier ones. The confidence set is then what the race has left, since it was
+    looked at many times.
     """
     recipe_count, results = len(arrays.recipes), arrays.results
     groups = arrays.recipe[results]
@@ -108,7 +108,7 @@ def rank_recipes(
     best_epochs = (best - arrays.first[results] + 1).astype(np.float64)
     has_learned = learned(arrays, monitor, sign)
     ranked = (final[monitor].n > 0) & has_learned
-    has_left = np.array([recipe in left for recipe in arrays.recipes], np.bool_)
+    has_left = np.array([recipe in (left or {}) for recipe in arrays.recipes], np.bool_)
     score = descriptive.leveled(np.where(ranked, sign * final[monitor].mean, np.nan))
     if (has_left & ranked).any():
         finite = score[np.isfinite(score)]
@@ -119,7 +119,7 @@ def rank_recipes(
     diverged_seeds = np.bincount(arrays.recipe, diverged, recipe_count).astype(np.int64)
     values = _values(arrays, arrays.metrics[monitor][last])
     evidence = claim(sign * values, order, ranked, diverged_seeds == 0, level)
-    if left:
+    if left is not None:
         evidence = replace(evidence, in_set=ranked & ~has_left)
     edges = grid_edges(arrays, sign * np.where(final[monitor].n > 0, final[monitor].mean, np.nan))
     winner = int(order[0]) if recipe_count and ranked[order[0]] else None

@@ -67,7 +67,7 @@ def summarize(
     direction = callbacks.direction(monitor)
     sign = 1 if direction == "max" else -1
     arrays = gather(history, trials)
-    left = race.left if race else {}
+    left = race.left if race else None
     order = ranking.rank_recipes(arrays, monitor, sign, LEVEL, equivalence, left)
     lengths = horizons.horizons(arrays, monitor, sign, LEVEL, equivalence, left)
     plans = seed_planner.seed_plans(arrays, order, equivalence, LEVEL)
